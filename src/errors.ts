@@ -1,0 +1,129 @@
+/**
+ * The one error class of this project and its closed catalogue.
+ *
+ * Every failure that a user can meet has a code here. A code fixes three things at once, so that the command line,
+ * the HTTP server and a script that reads `--json` never disagree: the exit code, the HTTP status, and the hint (what
+ * to do next, naming a command that exists). Messages read "Cannot <verb> <thing>: <state>".
+ */
+
+type Entry = { readonly exit: ExitCode; readonly http: 400 | 403 | 404 | 405 | 500 | 502 | 503; readonly hint: string };
+
+/** 1 refused · 2 usage · 3 configuration · 4 trust · 5 network · 6 conflict · 7 key or passphrase. */
+export type ExitCode = 1 | 2 | 3 | 4 | 5 | 6 | 7;
+
+/** Code → exit code, HTTP status, next step. `<name>` in a hint stands for whatever the message names. */
+export const CATALOGUE = {
+  // 1: refused
+  NOT_FOUND: { exit: 1, http: 404, hint: "check the spelling; imprint why <name> shows who answers for a name" },
+  DENIED: { exit: 1, http: 403, hint: "imprint why <name> shows the rule in imprint.json that denies it" },
+  PACKAGE_REFUSED: { exit: 1, http: 403, hint: "change the package as the message says, then imprint publish --dry-run" },
+  TARBALL_REFUSED: { exit: 1, http: 403, hint: "pack the package again from a clean folder, then imprint publish --dry-run" },
+  PACK_FAILED: { exit: 1, http: 500, hint: "mend the script or command that failed, then imprint publish again" },
+  AUDIT_FAILED: { exit: 1, http: 403, hint: "imprint why <name> explains each package; do not install until it is clear" },
+  COMMAND_NOT_FOUND: { exit: 1, http: 500, hint: "install the command, or check the words after imprint run" },
+  // 2: usage
+  USAGE: { exit: 2, http: 400, hint: "imprint --help lists the commands, imprint <command> --help their options" },
+  BAD_REQUEST: { exit: 2, http: 400, hint: "imprint why <name> shows what a request for that name may look like" },
+  METHOD_NOT_ALLOWED: { exit: 2, http: 405, hint: "publish with imprint publish: this server only reads" },
+  INVALID_NAME: { exit: 2, http: 400, hint: "check the spelling; imprint why <name> shows what a name resolves to" },
+  INVALID_URL: { exit: 2, http: 400, hint: "use an https or ssh git address: imprint add 'https://host/alice/index.git#<id>'" },
+  NEEDS_ID: { exit: 2, http: 400, hint: "ask the author for the address with its #<id>, then imprint add '<url>#<id>'" },
+  NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes with the index id: imprint add '<url>#<id>' --yes" },
+  // 3: configuration
+  CONFIG_INVALID: { exit: 3, http: 500, hint: "mend the file at the place named (or restore it from git), then imprint list" },
+  CONFIG_MISSING: { exit: 3, http: 500, hint: "imprint add '<url>#<id>' makes one beside the nearest package.json" },
+  CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
+  SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (imprint serves the scope itself), then imprint run again" },
+  NOT_AN_INDEX: { exit: 3, http: 502, hint: "check the address; imprint init makes a new index" },
+  NO_OWN_INDEX: { exit: 3, http: 500, hint: "imprint init makes an index; imprint publish --index <dir> names one" },
+  NOT_GRANTED: { exit: 3, http: 403, hint: "imprint root grant '<name>' lets your index publish that name" },
+  FOLDER_NOT_EMPTY: { exit: 3, http: 500, hint: "choose a folder that does not exist yet: imprint init <dir>" },
+  FILE_UNREADABLE: { exit: 3, http: 500, hint: "check that the file is there and readable, then run imprint again" },
+  STORAGE_FAILED: { exit: 3, http: 503, hint: "check free space and permissions of IMPRINT_HOME; nothing was changed, then imprint sync" },
+  PORT_IN_USE: { exit: 3, http: 500, hint: "imprint serve --port <other>, or stop the program that has the port" },
+  GIT_MISSING: { exit: 3, http: 500, hint: "install git 2.34 or newer, then run imprint again" },
+  WORK_TREE: { exit: 3, http: 500, hint: "commit, stash or undo what git status shows in the index, then imprint publish again" },
+  // 4: trust
+  INVALID_DOCUMENT: { exit: 4, http: 403, hint: "imprint verify <url> shows every fault of the index; tell its author" },
+  UNSUPPORTED_FORMAT: { exit: 4, http: 403, hint: "needs a newer imprint: update it, then imprint sync" },
+  TOO_LARGE: { exit: 4, http: 403, hint: "nothing honest is that large: imprint verify <url> shows the file; tell the author" },
+  MISSING_FILE: { exit: 4, http: 403, hint: "the host withholds a file that the index lists: imprint sync later, or tell the author" },
+  HASH_MISMATCH: { exit: 4, http: 403, hint: "the host serves other bytes than were signed: imprint sync later, or tell the author" },
+  BAD_SIGNATURE: { exit: 4, http: 403, hint: "not signed by the keys that the root names: imprint verify <url>; tell the author" },
+  WRONG_ID: { exit: 4, http: 403, hint: "this is not the index you pinned: compare the id with its author before imprint add" },
+  WRONG_INDEX: { exit: 4, http: 403, hint: "a file was copied from another place: imprint verify <url>; tell the author" },
+  ROLLBACK: { exit: 4, http: 403, hint: "the host serves an older state than you have seen: imprint sync later, or tell the author" },
+  EQUIVOCATION: { exit: 4, http: 403, hint: "two signed states with one number: both are kept as evidence; tell the author, then imprint sync" },
+  LOCK_MISMATCH: { exit: 4, http: 403, hint: "imprint.lock has seen a newer or another state: imprint sync later, or tell the author" },
+  NOT_LOCKED: { exit: 4, http: 403, hint: "run imprint sync without --frozen and commit imprint.lock" },
+  RECORD_REGRESSED: { exit: 4, http: 403, hint: "a package lost what this machine has seen: tell the author; imprint why <name>" },
+  RELEASE_REFUSED: { exit: 4, http: 403, hint: "imprint why <name> shows what is wrong with the release; tell the author" },
+  TARBALL_MISMATCH: { exit: 4, http: 403, hint: "the download is not what was signed: imprint sync, try again, or tell the author" },
+  STALE: { exit: 4, http: 403, hint: "the author has not renewed the index: imprint sync later, or ask them to publish" },
+  VERIFY_FAILED: { exit: 4, http: 403, hint: "each line names file and step; restore those files, then imprint verify again" },
+  // 5: network
+  UNREACHABLE: { exit: 5, http: 503, hint: "check the network and the address, then imprint sync" },
+  TIMED_OUT: { exit: 5, http: 503, hint: "the host is too slow: try imprint sync again later" },
+  PUSH_FAILED: { exit: 5, http: 503, hint: "check that you may push there, then imprint publish again: nothing was published" },
+  NEVER_SYNCED: { exit: 5, http: 503, hint: "imprint sync, once the index's host can be reached" },
+  UPSTREAM_FAILED: { exit: 5, http: 502, hint: "try again later; imprint why <name> shows which registry answers" },
+  // 6: conflict
+  VERSION_EXISTS: { exit: 6, http: 403, hint: "releases never change: raise the version, then imprint publish" },
+  LOST_RACE: { exit: 6, http: 503, hint: "others publish at the same time: imprint publish again" },
+  DIVERGED: { exit: 6, http: 503, hint: "the clone holds releases that were never pushed: push them or reset it to the host's branch, then imprint publish" },
+  STATE_CHANGED: { exit: 6, http: 503, hint: "another imprint changed the same state: run the command again" },
+  NAME_TAKEN: { exit: 6, http: 500, hint: "choose another with --as or --name, or imprint remove the first" },
+  // 7: keys
+  KEY_MISSING: { exit: 7, http: 500, hint: "copy the key file into imprint's keys folder, or make an index with imprint init" },
+  KEY_INVALID: { exit: 7, http: 500, hint: "restore the key file from your copy, then imprint publish again" },
+  PASSPHRASE_WRONG: { exit: 7, http: 500, hint: "try again, or check IMPRINT_PASSPHRASE and IMPRINT_PASSPHRASE_FILE, then imprint publish" },
+  PASSPHRASE_NEEDED: { exit: 7, http: 500, hint: "set IMPRINT_PASSPHRASE or IMPRINT_PASSPHRASE_FILE, or run imprint publish on a terminal" },
+} as const satisfies Record<string, Entry>;
+
+export type ErrorCode = keyof typeof CATALOGUE;
+
+export type ErrorOptions = {
+  /** What was caught, if anything: kept for `--debug` and for tests, never shown to clients. */
+  readonly cause?: unknown;
+  /** Reading or writing step of SPEC.md at which it was refused, e.g. `"reading 4"`. */
+  readonly step?: string;
+  /** File inside the index, as a path with `/`. */
+  readonly file?: string;
+};
+
+export class ImprintError extends Error {
+  override readonly name = "ImprintError";
+  readonly code: ErrorCode;
+  readonly step: string | undefined;
+  readonly file: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.step = options.step;
+    this.file = options.file;
+  }
+
+  get exitCode(): ExitCode {
+    return CATALOGUE[this.code].exit;
+  }
+
+  get httpStatus(): Entry["http"] {
+    return CATALOGUE[this.code].http;
+  }
+
+  get hint(): string {
+    return CATALOGUE[this.code].hint;
+  }
+}
+
+/** Whether `error` is ours and, when codes are given, carries one of them. */
+export function isImprintError(error: unknown, ...codes: readonly ErrorCode[]): error is ImprintError {
+  return error instanceof ImprintError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The errno name (`ENOENT`, …) of a Node system error, or undefined. */
+export function errnoOf(error: unknown): string | undefined {
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  return undefined;
+}

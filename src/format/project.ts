@@ -1,0 +1,162 @@
+/**
+ * `imprint.json` and `imprint.lock`, the two files that a consumer commits: who may answer for what, and the floor below
+ * which no state is believed.
+ *
+ * People edit and merge them, so errors name line and column. A member that this version does not know is refused, not
+ * ignored: a misspelt `maxAgeDays` or `deny` would silently widen what is trusted.
+ */
+import { ImprintError, isImprintError } from "../errors.ts";
+import { textOf } from "./bytes.ts";
+import { rootPointer, type RootPointer } from "./checkpoint.ts";
+import { address, type Decoder, digest, displayName, type DisplayName, fail, indexId, integer, list, map, member, object, optional, packagePattern, refName } from "./decode.ts";
+import type { Digest, IndexId } from "./digest.ts";
+import { formatPretty, isJsonObject, type JsonObject, jsonObject, type JsonValue } from "./json.ts";
+import { parseJsonText } from "./json-text.ts";
+import { LIMITS } from "./limits.ts";
+import type { PackagePattern } from "./names.ts";
+
+export const DEFAULT_REF = "refs/heads/main";
+
+export type ProjectIndex = {
+  readonly id: IndexId;
+  readonly urls: readonly string[];
+  readonly ref: string;
+  readonly packages: readonly PackagePattern[];
+  readonly maxAgeDays?: number;
+  readonly minAgeHours?: number;
+};
+
+export type Project = {
+  readonly indices: ReadonlyMap<DisplayName, ProjectIndex>;
+  readonly upstream: { readonly allow: readonly PackagePattern[]; readonly deny: readonly PackagePattern[]; readonly registry?: string };
+};
+
+export type LockEntry = { readonly id: IndexId; readonly root: RootPointer; readonly seq: number; readonly checkpoint: Digest };
+export type Lock = ReadonlyMap<DisplayName, LockEntry>;
+
+export const EMPTY_PROJECT: Project = { indices: new Map(), upstream: { allow: ["*" as PackagePattern], deny: [] } };
+
+/**
+ * @param file how messages name the file
+ * @throws ImprintError CONFIG_INVALID "Cannot read <file>: <what> at line L, column C", UNSUPPORTED_FORMAT
+ */
+export function parseProject(bytes: Uint8Array, file = "imprint.json"): Project {
+  return parseFile(bytes, file, LIMITS.projectBytes, (top) => {
+    onlyMembers(top, "", ["format", "indices", "upstream"]);
+    return {
+      indices: member(top, "indices", "", map(displayName, decodeIndex)),
+      upstream: optional(top, "upstream", "", decodeUpstream) ?? EMPTY_PROJECT.upstream,
+    };
+  });
+}
+
+export function formatProject(project: Project): Uint8Array {
+  const { allow, deny, registry } = project.upstream;
+  const upstream: [string, JsonValue][] = [["allow", [...allow]], ["deny", [...deny]]];
+  if (registry !== undefined) upstream.push(["registry", registry]);
+  const indices = [...project.indices].map(([name, { maxAgeDays, minAgeHours, ...entry }]): [string, JsonValue] => [
+    name,
+    jsonObject([
+      ["id", entry.id],
+      ["urls", [...entry.urls]],
+      ["ref", entry.ref],
+      ["packages", [...entry.packages]],
+      ...(maxAgeDays === undefined ? [] : [["maxAgeDays", maxAgeDays] as const]),
+      ...(minAgeHours === undefined ? [] : [["minAgeHours", minAgeHours] as const]),
+    ]),
+  ]);
+  return formatPretty(jsonObject([["format", 1], ["indices", jsonObject(indices)], ["upstream", jsonObject(upstream)]]));
+}
+
+/** @throws ImprintError CONFIG_INVALID, UNSUPPORTED_FORMAT */
+export function parseLock(bytes: Uint8Array, file = "imprint.lock"): Lock {
+  return parseFile(bytes, file, LIMITS.lockBytes, (top) => {
+    onlyMembers(top, "", ["format", "indices"]);
+    return member(
+      top,
+      "indices",
+      "",
+      map(displayName, (value, at): LockEntry => {
+        const from = object(value, at);
+        onlyMembers(from, at, ["id", "root", "seq", "checkpoint"]);
+        return {
+          id: member(from, "id", at, indexId),
+          root: member(from, "root", at, rootPointer),
+          seq: member(from, "seq", at, integer(0)),
+          checkpoint: member(from, "checkpoint", at, digest),
+        };
+      }),
+    );
+  });
+}
+
+export function formatLock(lock: Lock): Uint8Array {
+  const entries = [...lock].map(([name, { id, root, seq, checkpoint }]): [string, JsonValue] => [
+    name,
+    jsonObject([["id", id], ["root", jsonObject([["version", root.version], ["digest", root.digest]])], ["seq", seq], ["checkpoint", checkpoint]]),
+  ]);
+  return formatPretty(jsonObject([["format", 1], ["indices", jsonObject(entries)]]));
+}
+
+const decodeIndex: Decoder<ProjectIndex> = (value, at) => {
+  const from = object(value, at);
+  onlyMembers(from, at, ["id", "urls", "ref", "packages", "maxAgeDays", "minAgeHours"]);
+  const maxAgeDays = optional(from, "maxAgeDays", at, integer(1, 36_500));
+  const minAgeHours = optional(from, "minAgeHours", at, integer(0, 876_000));
+  return {
+    id: member(from, "id", at, indexId),
+    urls: member(from, "urls", at, list(address, { min: 1, max: 16, distinct: true })),
+    ref: optional(from, "ref", at, refName) ?? DEFAULT_REF,
+    packages: member(from, "packages", at, list(packagePattern, { distinct: true })),
+    ...(maxAgeDays === undefined ? {} : { maxAgeDays }),
+    ...(minAgeHours === undefined ? {} : { minAgeHours }),
+  };
+};
+
+const decodeUpstream: Decoder<Project["upstream"]> = (value, at) => {
+  const from = object(value, at);
+  onlyMembers(from, at, ["allow", "deny", "registry"]);
+  const registry = optional(from, "registry", at, httpAddress);
+  return {
+    allow: optional(from, "allow", at, list(packagePattern, { distinct: true })) ?? EMPTY_PROJECT.upstream.allow,
+    deny: optional(from, "deny", at, list(packagePattern, { distinct: true })) ?? [],
+    ...(registry === undefined ? {} : { registry }),
+  };
+};
+
+const httpAddress: Decoder<string> = (value, at) => {
+  const raw = address(value, at);
+  return /^https?:\/\/[^@]+$/.test(raw) ? raw : fail(at, "an http or https address without credentials");
+};
+
+function onlyMembers(from: JsonObject, at: string, known: readonly string[]): void {
+  for (const name of Object.keys(from)) {
+    if (!known.includes(name)) fail(at === "" ? name : `${at}.${name}`, `a member that this imprint knows (${known.join(", ")})`);
+  }
+}
+
+function parseFile<T>(bytes: Uint8Array, file: string, maxBytes: number, decode: (top: JsonObject) => T): T {
+  const refuse = (what: string, cause?: unknown): never => {
+    throw new ImprintError("CONFIG_INVALID", `Cannot read ${file}: ${what}`, { cause });
+  };
+  if (bytes.byteLength > maxBytes) refuse(`it is larger than ${maxBytes} bytes`);
+  const source = textOf(bytes) ?? refuse("it is not UTF-8");
+  let parsed;
+  try {
+    parsed = parseJsonText(source);
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : "it is not JSON", error);
+  }
+  const { value, placeOf } = parsed;
+  if (!isJsonObject(value)) return refuse("it is not a JSON object");
+  try {
+    const format = member(value, "format", "", integer(0));
+    if (format > 1) throw new ImprintError("UNSUPPORTED_FORMAT", `Cannot read ${file}: format ${format} needs a newer imprint`);
+    if (format < 1) fail("format", "1");
+    return decode(value);
+  } catch (error) {
+    if (!isImprintError(error, "INVALID_DOCUMENT")) throw error;
+    const what = error.message.replace("Cannot read document: ", "");
+    return refuse(`${what} at ${placeOf(what.split(" ")[0] ?? "")}`, error);
+  }
+}
