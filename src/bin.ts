@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/** The process edge: the only file that reads argv and the environment, and the only one that exits. */
+import { readFileSync } from "node:fs";
+import { main } from "./cli/main.ts";
+
+const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+
+process.exitCode = await main({
+  argv: process.argv.slice(2),
+  env: process.env,
+  cwd: process.cwd(),
+  streams: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
+  nowMs: Date.now,
+  version: manifest.version,
+});

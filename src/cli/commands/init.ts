@@ -1,0 +1,138 @@
+/** `imprint init`: keys, an index repository, its first push, and the line that others add it with. */
+import { existsSync } from "node:fs";
+import { readdir, readFile, rm } from "node:fs/promises";
+import path from "node:path";
+import { generatePrivateKey } from "../../crypto/ed25519.ts";
+import type { KeyFile } from "../../crypto/key-file.ts";
+import { ImprintError, isImprintError } from "../../errors.ts";
+import { type DisplayName, isDisplayName } from "../../format/decode.ts";
+import { formatPublicKey, shortKey } from "../../format/keys.ts";
+import { isPackageName, type PackagePattern, parsePackagePattern, scopeOf } from "../../format/names.ts";
+import { configureRemote, initClone } from "../../git/clone.ts";
+import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
+import { createIndex } from "../../index/create.ts";
+import type { Deps } from "../deps.ts";
+import { findProjectFolder } from "../project-files.ts";
+import { saveKeyFile } from "../key-store.ts";
+import { openClone, TRANSFER_LIMITS } from "../open.ts";
+import { authorOf } from "../author.ts";
+import { addOwnIndex, readOwnIndices } from "../own-indices.ts";
+import { newPassphrase } from "../passphrase.ts";
+import { indexReadme } from "../views/index-readme.ts";
+import { clean } from "../terminal.ts";
+
+export type InitOptions = {
+  readonly dir: string | undefined;
+  readonly name: string | undefined;
+  readonly packages: readonly string[];
+  readonly remote: string | undefined;
+  readonly url: string | undefined;
+};
+
+export type InitResult = { readonly id: string; readonly name: string; readonly path: string; readonly packages: readonly string[]; readonly pushed: boolean; readonly addressWithId: string | null };
+
+const BRANCH = "main";
+
+export async function init(options: InitOptions, deps: Deps): Promise<InitResult> {
+  const { terminal, layout, files } = deps;
+  const name = chooseName(options, deps);
+  const folder = path.resolve(deps.cwd, options.dir ?? `${name}-index`);
+  await requireEmpty(folder);
+  await requireNewName(deps, name);
+  const packages = options.packages.length > 0 ? options.packages.map(parsePackagePattern) : await defaultPackages(deps.cwd);
+  const remote = options.remote === undefined ? null : parseGitUrl(options.remote, { allowFile: true });
+  const url = options.url ?? (remote !== null && /^https?:/.test(remote) ? remote : null);
+  if (url !== null) parseGitUrl(url, { allowFile: true });
+
+  const passphrase = await newPassphrase(name, deps);
+  if (passphrase === "") terminal.warn("no passphrase: whoever copies the key files can publish as you");
+  const keys = { root: generatePrivateKey(), publisher: generatePrivateKey(), checkpoint: generatePrivateKey() };
+  const index = createIndex({ name, packages, keys, nowMs: deps.nowMs() });
+  const daily: KeyFile = { kind: "daily", name, index: index.id, keys: [{ purpose: "publisher", key: keys.publisher }, { purpose: "checkpoint", key: keys.checkpoint }] };
+  const root: KeyFile = { kind: "root", name, index: index.id, keys: [{ purpose: "root", key: keys.root }] };
+  const written: string[] = [];
+  const addressWithId = url === null ? null : `${url}#${index.id}`;
+  try {
+    written.push(await saveKeyFile({ files, layout }, daily, passphrase), await saveKeyFile({ files, layout }, root, passphrase));
+    const text = (content: string): Uint8Array => new Uint8Array(Buffer.from(content));
+    await initClone(folder, {
+      branch: BRANCH,
+      files: [
+        // Converted line ends would break every hash.
+        { path: ".gitattributes", content: text("* -text\n") },
+        { path: "README.md", content: text(indexReadme({ name, packages, addressWithId, id: index.id })) },
+        ...index.files,
+      ],
+      message: `imprint: index ${name}`,
+      author: await authorOf(deps),
+      timeMs: deps.nowMs(),
+    });
+    if (remote !== null) await configureRemote(folder, { name: "origin", url: remote, branch: BRANCH });
+    await addOwnIndex({ files, layout }, { name, id: index.id, path: folder, url });
+  } catch (error) {
+    // Half an index is worse than none: keys without it would look like a lost one.
+    await Promise.all([...written.map((file) => rm(file, { force: true })), rm(folder, { recursive: true, force: true })]);
+    throw error;
+  }
+  terminal.ok(`daily keys   ${path.basename(written[0] ?? "")}   releases ${shortKey(formatPublicKey(keys.publisher.publicKey))} · checkpoints ${shortKey(formatPublicKey(keys.checkpoint.publicKey))}`);
+  terminal.ok(`root key     ${path.basename(written[1] ?? "")}   needed only to change keys or names; move it offline, keep a copy, nobody can replace it`);
+  terminal.talk(`  in ${layout.keys}`);
+  const pushed = remote === null ? false : await pushFirst(folder, remote, deps);
+  terminal.ok(`index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote} ${BRANCH}` : ""}`);
+  sayNext(deps, { addressWithId, id: index.id, folder, remote, pushed, packages });
+  return { id: index.id, name, path: folder, packages, pushed, addressWithId };
+}
+
+async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>, { terminal }: Deps): Promise<boolean> {
+  const repository = openClone(path.join(folder, ".git"));
+  const ref = parseRefName(`refs/heads/${BRANCH}`);
+  try {
+    const head = await repository.head(ref);
+    await repository.push({ url: remote, updates: [{ ref, expected: null, to: parseObjectId(head ?? "") }], limits: TRANSFER_LIMITS });
+    return true;
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    terminal.warn(`not pushed yet: ${clean(error.message)}; when the host is ready: git -C '${folder}' push -u origin ${BRANCH}`);
+    return false;
+  } finally {
+    await repository.close();
+  }
+}
+
+function sayNext({ terminal }: Deps, made: { addressWithId: string | null; id: string; folder: string; remote: string | null; pushed: boolean; packages: readonly PackagePattern[] }): void {
+  if (made.remote === null) terminal.talk(`Give it a host          git -C '${made.folder}' remote add origin <url> && git -C '${made.folder}' push -u origin ${BRANCH}`);
+  terminal.talk(`Others add you with     ${terminal.style("bold", `imprint add '${made.addressWithId ?? `<url>#${made.id}`}'`)}`);
+  const example = made.packages.find((pattern) => pattern !== "*") ?? "<any name>";
+  terminal.talk(`Next, in a package named ${example.replace("/*", "/…")}   ${terminal.style("bold", "imprint publish")}`);
+}
+
+function chooseName({ name, dir }: InitOptions, { env, cwd }: Deps): DisplayName {
+  const candidate = name ?? (dir === undefined ? env["USER"] : path.basename(path.resolve(cwd, dir)).replace(/-index$/, ""));
+  if (candidate === undefined || !isDisplayName(candidate)) {
+    throw new ImprintError("USAGE", `Cannot make index: ${candidate === undefined ? "no name" : `${JSON.stringify(candidate)} is no name`}; pass --name with letters, digits, . _ -`);
+  }
+  return candidate;
+}
+
+async function requireEmpty(folder: string): Promise<void> {
+  if (existsSync(folder) && (await readdir(folder)).length > 0) throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make index in ${folder}: the folder is not empty`);
+}
+
+async function requireNewName(deps: Deps, name: DisplayName): Promise<void> {
+  const stores = { files: deps.files, layout: deps.layout };
+  const taken = (await readOwnIndices(stores)).some((own) => own.name === name) || existsSync(deps.layout.keyFile(name, "daily")) || existsSync(deps.layout.keyFile(name, "root"));
+  if (taken) throw new ImprintError("NAME_TAKEN", `Cannot make index ${name}: you have keys or an index of that name`);
+}
+
+/** The scope of the package.json here, else everything. */
+async function defaultPackages(cwd: string): Promise<readonly PackagePattern[]> {
+  const folder = findProjectFolder(cwd);
+  try {
+    const manifest = JSON.parse(await readFile(path.join(folder ?? cwd, "package.json"), "utf8")) as { name?: unknown };
+    const scope = typeof manifest.name === "string" && isPackageName(manifest.name) ? scopeOf(manifest.name) : null;
+    if (scope !== null) return [parsePackagePattern(`${scope}/*`)];
+  } catch {
+    // No package here, or none that can be read: nothing to take a scope from.
+  }
+  return [parsePackagePattern("*")];
+}

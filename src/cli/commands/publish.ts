@@ -1,0 +1,188 @@
+/**
+ * `imprint publish`: from a package to a release that strangers can verify.
+ *
+ * Everything that can be refused is refused before anything is signed; one commit and one atomic push make the release;
+ * then it is read back from the host as a consumer with empty hands would, because a push that nobody can read is no
+ * publication.
+ */
+import { readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { ImprintError, errnoOf } from "../../errors.ts";
+import { integrityHex } from "../../format/decode.ts";
+import type { PackageName } from "../../format/names.ts";
+import { tarballRef } from "../../format/tarball-source.ts";
+import { type DistTag, parseDistTag, type Version } from "../../format/versions.ts";
+import type { RefUpdate } from "../../git/port.ts";
+import { parseRefName } from "../../git/url.ts";
+import { type Base, type Change, chooseBase } from "../../index/publish.ts";
+import { type PackageView, readPackage } from "../../index/package-reader.ts";
+import { type ReleaseRequest, requireReleasable, type WriterKeys, writeReleases } from "../../index/writer.ts";
+import { checkPublishable } from "../../pack/check.ts";
+import { inspectTarball, type TarballFacts } from "../../pack/inspect.ts";
+import { packPackage, runLifecycle } from "../../pack/run.ts";
+import { isJsonObject } from "../../format/json.ts";
+import { authorOf } from "../author.ts";
+import type { Deps } from "../deps.ts";
+import { keysFor, openKeysOf } from "../key-store.ts";
+import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
+import { readBack } from "../read-back.ts";
+import { clean, talkOf } from "../terminal.ts";
+import { hostOf, type OpenUpload, openUpload, runUpload } from "../upload.ts";
+
+export type PublishOptions = {
+  /** Folders or .tgz files; empty: the folder here. */
+  readonly inputs: readonly string[];
+  readonly index: string | undefined;
+  readonly tag: string | undefined;
+  readonly dryRun: boolean;
+  readonly push: boolean;
+};
+
+export type PublishedRelease = { readonly name: string; readonly version: string; readonly integrity: string; readonly index: string; readonly commit: string | null; readonly pushed: boolean };
+
+type Candidate = {
+  readonly input: string;
+  /** The package's folder, whose scripts still have to run; null for a .tgz. */
+  readonly folder: string | null;
+  readonly tarballPath: string;
+  readonly facts: TarballFacts;
+  readonly name: PackageName;
+  readonly version: Version;
+  readonly tag: DistTag | null;
+  readonly cleanup: () => Promise<void>;
+};
+
+export async function publish(options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
+  const inputs = options.inputs.length > 0 ? options.inputs : ["."];
+  const candidates: Candidate[] = [];
+  try {
+    for (const input of inputs) candidates.push(await prepare(input, options, deps));
+    const groups = await groupByIndex(candidates, options, deps);
+    const published: PublishedRelease[] = [];
+    for (const { own, members } of groups) published.push(...(await publishGroup(own, members, options, deps)));
+    if (!options.dryRun && options.push) await runAfter(candidates, deps);
+    return published;
+  } finally {
+    await Promise.all(candidates.map(({ cleanup }) => cleanup()));
+  }
+}
+
+async function prepare(input: string, options: PublishOptions, deps: Deps): Promise<Candidate> {
+  const { terminal, env, cwd } = deps;
+  const target = path.resolve(cwd, input);
+  const isFolder = await isDirectory(target);
+  terminal.progress(`packing ${input}`);
+  const packed = isFolder ? await packPackage(target, { env, onOutput: (text) => talkOf(terminal, text) }) : { tarballPath: target, cleanup: async () => {} };
+  try {
+    const facts = await inspectTarball(packed.tarballPath);
+    const { name, version, warnings } = checkPublishable(facts);
+    for (const warning of warnings) terminal.warn(clean(`${name}: ${warning}`));
+    return { input, folder: isFolder ? target : null, tarballPath: packed.tarballPath, facts, name, version, tag: tagFor(options, facts), cleanup: packed.cleanup };
+  } catch (error) {
+    await packed.cleanup();
+    throw error;
+  }
+}
+
+async function isDirectory(target: string): Promise<boolean> {
+  try {
+    return (await stat(target)).isDirectory();
+  } catch (error) {
+    throw new ImprintError("FILE_UNREADABLE", `Cannot publish ${target}: ${errnoOf(error) === "ENOENT" ? "there is no such folder or file" : "it cannot be read"}`, { cause: error });
+  }
+}
+
+function tagFor({ tag }: PublishOptions, { packageJson }: TarballFacts): DistTag | null {
+  if (tag !== undefined) return parseDistTag(tag);
+  const config = packageJson["publishConfig"];
+  const configured = isJsonObject(config) ? config["tag"] : undefined;
+  return typeof configured === "string" ? parseDistTag(configured) : null;
+}
+
+async function groupByIndex(candidates: readonly Candidate[], { index }: PublishOptions, deps: Deps): Promise<readonly { own: OwnIndex; members: Candidate[] }[]> {
+  const groups: { own: OwnIndex; members: Candidate[] }[] = [];
+  for (const candidate of candidates) {
+    const own = index === undefined ? await ownIndexFor(deps, candidate.name) : await ownIndexNamed(deps, index, deps.cwd);
+    const group = groups.find(({ own: { id, path: folder } }) => id === own.id && folder === own.path);
+    if (group === undefined) groups.push({ own, members: [candidate] });
+    else group.members.push(candidate);
+  }
+  return groups;
+}
+
+async function publishGroup(own: OwnIndex, members: readonly Candidate[], options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
+  const { terminal } = deps;
+  const open = await openUpload(deps, own);
+  try {
+    const labels = members.map(({ name, version }) => `${name}@${version}`);
+    const result = (commit: string | null, pushed: boolean): PublishedRelease[] => members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, commit, pushed }));
+    if (options.push && open.upload.remote === null) throw new ImprintError("PUSH_FAILED", `Cannot publish to ${own.name}: its clone ${own.path} has no remote; git -C '${own.path}' remote add origin <url>, or --no-push`);
+    const requests = members.map(({ name, version, facts, tag }): ReleaseRequest => ({ name, version, dist: distOf(facts), manifest: facts.manifest, tag }));
+    // Whatever can be refused is refused before anybody is asked for a passphrase.
+    await requirePublishable(open, requests);
+    if (options.dryRun) {
+      for (const { name, version, facts } of members) terminal.talk(`would publish ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`);
+      return result(null, false);
+    }
+    const keyFile = await openKeysOf(deps, own, "daily", deps);
+    const keys: WriterKeys = { publishers: keysFor(keyFile, "publisher"), checkpoint: keysFor(keyFile, "checkpoint") };
+    const tarballs = await commitTarballs(open, members);
+    const author = await authorOf(deps);
+    const build = async (base: Base): Promise<Change> => {
+      const nowMs = deps.nowMs();
+      const packages = await readNames(base, requests);
+      const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
+      return { files, message: `imprint: ${labels.join(", ")}`, author, timeMs: nowMs, refs: tarballs };
+    };
+    terminal.progress(options.push ? `pushing to ${hostOf(open)}` : "committing");
+    const { commit, attempts } = await runUpload(deps, open, build, options.push);
+    const raced = attempts > 1 ? ` · ${attempts - 1} other ${attempts === 2 ? "publisher was" : "publishers were"} faster, signed again` : "";
+    if (!options.push) {
+      terminal.ok(`signed · committed ${commit.slice(0, 7)} in ${own.path}`);
+      terminal.talk(`Publish it with   ${terminal.style("bold", `git -C '${own.path}' push`)}`);
+      return result(commit, false);
+    }
+    terminal.progress("reading back as a stranger would");
+    await readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
+    terminal.ok(`signed · committed ${commit.slice(0, 7)} · pushed ${open.clone.branch ?? ""} and ${members.length} tarball${members.length === 1 ? "" : "s"}${raced} · read back as a stranger would: signature, tarball, manifest match`);
+    return result(commit, true);
+  } finally {
+    await open.repository.close();
+  }
+}
+
+/** A dry build against what is there now: republished versions, tags, grants. */
+async function requirePublishable(open: OpenUpload, requests: readonly ReleaseRequest[]): Promise<void> {
+  const { base } = await chooseBase(open.upload);
+  requireReleasable(base.state, await readNames(base, requests), requests);
+}
+
+async function readNames(base: Base, requests: readonly ReleaseRequest[]): Promise<ReadonlyMap<PackageName, PackageView | null>> {
+  const names = [...new Set(requests.map(({ name }) => name))];
+  return new Map(await Promise.all(names.map(async (name) => [name, await readPackage(base.snapshot, base.state, name)] as const)));
+}
+
+/** Orphan commits of one file each, the same for the same bytes: a second try pushes nothing new. */
+async function commitTarballs({ repository }: OpenUpload, members: readonly Candidate[]): Promise<readonly RefUpdate[]> {
+  const updates: RefUpdate[] = [];
+  for (const { facts, tarballPath } of members) {
+    const ref = parseRefName(tarballRef(facts.sha512Hex));
+    const content = new Uint8Array(await readFile(tarballPath));
+    const to = await repository.commit({ base: null, changes: [{ path: "package.tgz", content }], message: "tarball", author: { name: "imprint", email: "imprint@localhost" }, timeMs: 0, keepAs: ref });
+    updates.push({ ref, expected: null, to });
+  }
+  return updates;
+}
+
+function distOf(facts: TarballFacts): ReleaseRequest["dist"] {
+  const { integrity, shasum, size, unpackedSize, fileCount, sha512Hex } = facts;
+  if (integrityHex(integrity) !== sha512Hex) throw new ImprintError("TARBALL_REFUSED", "Cannot publish: the tarball changed while it was read");
+  return { integrity, shasum, size, unpackedSize, fileCount };
+}
+
+async function runAfter(candidates: readonly Candidate[], { env, terminal }: Deps): Promise<void> {
+  for (const { folder } of candidates) {
+    if (folder === null) continue;
+    for (const script of ["publish", "postpublish"] as const) await runLifecycle(folder, script, { env, onOutput: (text) => talkOf(terminal, text) });
+  }
+}

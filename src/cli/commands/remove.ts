@@ -1,0 +1,19 @@
+/** `imprint remove`: an index, its claims and its lock entry leave the project. What was learnt of it is kept. */
+import { ImprintError } from "../../errors.ts";
+import type { DisplayName } from "../../format/decode.ts";
+import type { Deps } from "../deps.ts";
+import { requireProject, writeLock, writeProject } from "../project-files.ts";
+
+export type RemoveResult = { readonly alias: string; readonly changed: readonly string[] };
+
+export async function remove(alias: string, deps: Deps): Promise<RemoveResult> {
+  const { files, terminal } = deps;
+  const { folder, project, lock } = await requireProject(files, deps.cwd);
+  const entry = project.indices.get(alias as DisplayName);
+  if (entry === undefined) throw new ImprintError("NOT_FOUND", `Cannot remove ${alias}: imprint.json has ${[...project.indices.keys()].join(", ") || "no index"}`);
+  const without = <T>(map: ReadonlyMap<DisplayName, T>): ReadonlyMap<DisplayName, T> => new Map([...map].filter(([name]) => name !== alias));
+  const changed = [...(await writeProject(files, folder, { ...project, indices: without(project.indices) })), ...(await writeLock(files, folder, without(lock)))];
+  terminal.ok(changed.join(", "));
+  terminal.warn(`${entry.packages.join(", ")} now come from the public registry, if anybody has them there; deny them under upstream.deny in imprint.json if they must not`);
+  return { alias, changed };
+}

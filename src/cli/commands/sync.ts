@@ -1,0 +1,71 @@
+/** `imprint sync`: asks every host for news, believes what verifies, and raises the lock. */
+import { ImprintError, isImprintError } from "../../errors.ts";
+import type { Lock } from "../../format/project.ts";
+import type { Deps } from "../deps.ts";
+import { openConsumer } from "../consumer.ts";
+import type { OpenIndex } from "../open.ts";
+import { raiseLock, readProjectFiles, writeLock } from "../project-files.ts";
+import { clean } from "../terminal.ts";
+import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
+
+export type SyncedIndex = { readonly alias: string; readonly changed: boolean; readonly seq: number | null; readonly signed: string | null; readonly error: { readonly code: string; readonly message: string } | null };
+
+export async function sync(options: { readonly frozen: boolean; readonly only: readonly string[] }, deps: Deps): Promise<readonly SyncedIndex[]> {
+  const consumer = await openConsumer(deps);
+  const { terminal, files } = deps;
+  const failures: ImprintError[] = [];
+  const results: SyncedIndex[] = [];
+  let lock: Lock = consumer.files.lock;
+  try {
+    for (const alias of options.only) if (![...consumer.indices.keys()].some((known) => known === alias)) throw new ImprintError("NOT_FOUND", `Cannot sync ${alias}: imprint.json has no such index`);
+    for (const [alias, index] of consumer.indices) {
+      if (options.only.length > 0 && !options.only.includes(alias)) continue;
+      terminal.progress(`syncing ${alias}`);
+      try {
+        const { state, changed } = options.frozen ? await syncFrozen(index, consumer.files.lock) : await syncNow(index);
+        lock = raiseLock(lock, alias, lockEntryOf(state));
+        const { seq, time } = state.checkpoint.doc;
+        results.push({ alias, changed, seq, signed: time, error: null });
+        terminal.ok(`${alias} ${changed ? "has news" : "is as it was"}, signed ${time}`);
+      } catch (error) {
+        if (!isImprintError(error)) throw error;
+        failures.push(error);
+        results.push({ alias, changed: false, seq: null, signed: null, error: { code: error.code, message: error.message } });
+        terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
+      }
+    }
+    if (!options.frozen) {
+      // Another sync may have raised it meanwhile: raise what stands there now, never put back what was read before.
+      const { lock: now } = await readProjectFiles(files, consumer.files.folder);
+      const raised = [...lock].reduce((merged, [alias, entry]) => raiseLock(merged, alias, entry), now);
+      for (const file of await writeLock(files, consumer.files.folder, raised)) terminal.ok(file);
+    }
+  } finally {
+    await consumer.close();
+  }
+  const [first] = failures;
+  if (first !== undefined) throw first;
+  return results;
+}
+
+async function syncNow({ reader }: OpenIndex): Promise<{ state: TrustedState; changed: boolean }> {
+  const { stored, changed } = await reader.sync();
+  return { state: stored.state, changed };
+}
+
+/** `--frozen`: an entry for every index, nothing older than it, and no network where this machine is there already. */
+export async function syncFrozen({ alias, reader }: OpenIndex, lock: Lock): Promise<{ state: TrustedState; changed: boolean }> {
+  const floor = lock.get(alias);
+  if (floor === undefined) throw new ImprintError("NOT_LOCKED", `Cannot use ${alias} with --frozen: imprint.lock has no entry for it`);
+  const state = await reader.current();
+  if (state !== null) {
+    try {
+      requireFloor(state, floor);
+      return { state, changed: false };
+    } catch (error) {
+      // Behind the lock: ask the host. Any other disagreement stands.
+      if (!isImprintError(error, "ROLLBACK")) throw error;
+    }
+  }
+  return syncNow({ reader } as OpenIndex);
+}

@@ -1,0 +1,32 @@
+/** A project opened for reading: its files and all of its indices. */
+import type { ImprintError } from "../errors.ts";
+import type { DisplayName } from "../format/decode.ts";
+import type { Deps } from "./deps.ts";
+import { type OpenIndex, openIndex } from "./open.ts";
+import { type ProjectFiles, requireProject } from "./project-files.ts";
+import { clean } from "./terminal.ts";
+
+export type Consumer = {
+  readonly files: ProjectFiles;
+  readonly indices: ReadonlyMap<DisplayName, OpenIndex>;
+  close(): Promise<void>;
+};
+
+export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error: ImprintError) => void = warnOn(deps)): Promise<Consumer> {
+  const files = await requireProject(deps.files, deps.cwd);
+  const indices = new Map<DisplayName, OpenIndex>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...indices.values()].map((index) => index.close()));
+  };
+  try {
+    for (const [alias, entry] of files.project.indices) indices.set(alias, await openIndex(deps, alias, entry, files.lock.get(alias) ?? null, warn));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { files, indices, close };
+}
+
+export function warnOn({ terminal }: Deps): (alias: DisplayName, error: ImprintError) => void {
+  return (alias, error) => terminal.warn(clean(`${alias}: ${error.message} (${error.code}${error.step === undefined ? "" : `, ${error.step}`})`));
+}

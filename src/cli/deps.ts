@@ -1,0 +1,19 @@
+/** What a command is given: the edges of the process, so that tests can hand in their own. */
+import type { Files } from "../storage/files.ts";
+import type { Layout } from "../storage/layout.ts";
+import type { Terminal } from "./terminal.ts";
+
+export type Deps = {
+  readonly terminal: Terminal;
+  readonly env: NodeJS.ProcessEnv;
+  /** Absolute; `-C` is already applied. */
+  readonly cwd: string;
+  readonly files: Files;
+  readonly layout: Layout;
+  /** Unix time in milliseconds. */
+  readonly nowMs: () => number;
+  /** `--json`: results as one JSON document on stdout. */
+  readonly json: boolean;
+  /** `--allow-file`, or IMPRINT_ALLOW_FILE=1: indices may be local paths. */
+  readonly allowFile: boolean;
+};

@@ -1,0 +1,53 @@
+/** The user's key files, found by the index that they are for. */
+import { randomBytes } from "node:crypto";
+import path from "node:path";
+import type { PrivateKey } from "../crypto/ed25519.ts";
+import { type KeyFile, type KeyFileHeader, type KeyFileKind, type KeyPurpose, openKeyFile, readKeyFileHeader, sealKeyFile } from "../crypto/key-file.ts";
+import { ImprintError } from "../errors.ts";
+import type { IndexId } from "../format/digest.ts";
+import type { Files } from "../storage/files.ts";
+import type { Layout } from "../storage/layout.ts";
+import { passphraseFor } from "./passphrase.ts";
+import type { Terminal } from "./terminal.ts";
+
+type Stores = { readonly files: Files; readonly layout: Layout };
+export type FoundKeyFile = { readonly path: string; readonly header: KeyFileHeader };
+
+const MAX_BYTES = 65_536;
+
+export async function listKeyFiles({ files, layout }: Stores): Promise<readonly FoundKeyFile[]> {
+  const folder = layout.keys;
+  const found: FoundKeyFile[] = [];
+  for (const name of (await files.list(folder)).filter((entry) => entry.endsWith(".json")).toSorted()) {
+    const file = path.join(folder, name);
+    const bytes = await files.read(file, MAX_BYTES);
+    if (bytes !== null) found.push({ path: file, header: readKeyFileHeader(bytes) });
+  }
+  return found;
+}
+
+/** @returns the path written */
+export async function saveKeyFile({ files, layout }: Stores, keyFile: KeyFile, passphrase: string): Promise<string> {
+  const file = layout.keyFile(keyFile.name, keyFile.kind);
+  await files.writeAtomic(file, await sealKeyFile(keyFile, passphrase, (count) => new Uint8Array(randomBytes(count))), { mode: 0o600 });
+  return file;
+}
+
+/**
+ * Opens the key file of an index; asks for the passphrase only where there is one.
+ *
+ * @throws ImprintError KEY_MISSING, PASSPHRASE_WRONG, PASSPHRASE_NEEDED, KEY_INVALID
+ */
+export async function openKeysOf(stores: Stores, index: { readonly id: IndexId; readonly name: string }, kind: KeyFileKind, asking: { env: NodeJS.ProcessEnv; terminal: Terminal }): Promise<KeyFile> {
+  const found = (await listKeyFiles(stores)).find(({ header }) => header.index === index.id && header.kind === kind);
+  const bytes = found === undefined ? null : await stores.files.read(found.path, MAX_BYTES);
+  if (found === undefined || bytes === null) {
+    throw new ImprintError("KEY_MISSING", `Cannot sign for ${index.name}: no ${kind} key file of its index in ${stores.layout.keys}`);
+  }
+  const passphrase = found.header.protected ? await passphraseFor(path.basename(found.path), asking) : "";
+  return openKeyFile(bytes, passphrase);
+}
+
+export function keysFor(file: KeyFile, purpose: KeyPurpose): readonly PrivateKey[] {
+  return file.keys.filter((entry) => entry.purpose === purpose).map(({ key }) => key);
+}

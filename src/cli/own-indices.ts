@@ -1,0 +1,133 @@
+/**
+ * The indices that this user publishes to, and where their clones are (`indices.json` in the config folder). What pins
+ * an own index is the id in its key file, never the clone.
+ */
+import path from "node:path";
+import { ImprintError, isImprintError } from "../errors.ts";
+import { displayName, type DisplayName, fail, indexId, integer, list, member, object, optional, text } from "../format/decode.ts";
+import { type IndexId, indexIdOf } from "../format/digest.ts";
+import { formatPretty, jsonObject, parseExact } from "../format/json.ts";
+import { LIMITS } from "../format/limits.ts";
+import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
+import { rootPath } from "../format/paths.ts";
+import { parseRoot, publishersFor } from "../format/root.ts";
+import { describeClone } from "../git/clone.ts";
+import { parseObjectId } from "../git/url.ts";
+import { commitSource } from "../index/source.ts";
+import { readState } from "../index/sync.ts";
+import { newestRoot, type TrustedState } from "../index/trust.ts";
+import type { Files } from "../storage/files.ts";
+import type { Layout } from "../storage/layout.ts";
+import { listKeyFiles } from "./key-store.ts";
+import { openClone, TRANSFER_LIMITS } from "./open.ts";
+
+export type OwnIndex = {
+  readonly name: DisplayName;
+  readonly id: IndexId;
+  /** Absolute path of the clone. */
+  readonly path: string;
+  /** Public address that consumers read, where the author gave one. */
+  readonly url: string | null;
+};
+
+type Stores = { readonly files: Files; readonly layout: Layout };
+
+export async function readOwnIndices({ files, layout }: Stores): Promise<readonly OwnIndex[]> {
+  const bytes = await files.read(layout.ownIndicesFile, LIMITS.projectBytes);
+  if (bytes === null) return [];
+  try {
+    const file = object(parseExact(bytes, LIMITS.projectBytes), "");
+    member(file, "format", "", integer(1, 1));
+    return member(
+      file,
+      "indices",
+      "",
+      list((value, at): OwnIndex => {
+        const from = object(value, at);
+        const folder = member(from, "path", at, text);
+        if (!path.isAbsolute(folder)) fail(`${at}.path`, "an absolute path");
+        return { name: member(from, "name", at, displayName), id: member(from, "id", at, indexId), path: folder, url: optional(from, "url", at, text) ?? null };
+      }),
+    );
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    throw new ImprintError("CONFIG_INVALID", `Cannot read ${layout.ownIndicesFile}: ${error.message}`, { cause: error });
+  }
+}
+
+export async function addOwnIndex(stores: Stores, added: OwnIndex): Promise<void> {
+  const others = (await readOwnIndices(stores)).filter(({ name }) => name !== added.name);
+  const entries = [...others, added].map(({ name, id, path: folder, url }) => jsonObject([["name", name], ["id", id], ["path", folder], ...(url === null ? [] : [["url", url] as const])]));
+  await stores.files.writeAtomic(stores.layout.ownIndicesFile, formatPretty(jsonObject([["format", 1], ["indices", entries]])));
+}
+
+/**
+ * The index that `--index` names: one of `indices.json`, or a clone's folder whose id one of the user's keys is for.
+ *
+ * @throws ImprintError NO_OWN_INDEX
+ */
+export async function ownIndexNamed(stores: Stores, named: string, cwd: string): Promise<OwnIndex> {
+  const known = await readOwnIndices(stores);
+  const byName = known.find(({ name }) => name === named);
+  if (byName !== undefined) return byName;
+  const folder = path.resolve(cwd, named);
+  const id = await idOfClone(folder);
+  if (id === null) throw new ImprintError("NO_OWN_INDEX", `Cannot publish to ${named}: neither the name of an index of yours nor the folder of one`);
+  const key = (await listKeyFiles(stores)).find(({ header }) => header.index === id);
+  if (key === undefined) throw new ImprintError("KEY_MISSING", `Cannot publish to ${named}: no key file here is for index ${id}`);
+  const url = known.find((own) => own.id === id)?.url ?? null;
+  return { name: key.header.name, id, path: folder, url };
+}
+
+/**
+ * The own index whose root grants `name` most closely.
+ *
+ * @throws ImprintError NO_OWN_INDEX, NOT_GRANTED
+ */
+export async function ownIndexFor(stores: Stores, name: PackageName): Promise<OwnIndex> {
+  const known = await readOwnIndices(stores);
+  if (known.length === 0) throw new ImprintError("NO_OWN_INDEX", `Cannot publish ${name}: you have no index yet`);
+  let best: OwnIndex | null = null;
+  let bestRank = 0;
+  for (const own of known) {
+    const state = await cloneState(own);
+    const granted = publishersFor(newestRoot(state.roots).doc, name)?.packages ?? [];
+    const rank = Math.max(0, ...granted.map((pattern: PackagePattern) => patternRank(pattern, name)));
+    if (rank > bestRank) [best, bestRank] = [own, rank];
+  }
+  if (best === null) {
+    const names = known.map((own) => own.name).join(", ");
+    throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: no index of yours (${names}) grants that name; run: imprint root grant '${name}'`);
+  }
+  return best;
+}
+
+/** What the clone's branch says, from the pinned id on. */
+export async function cloneState(own: OwnIndex): Promise<TrustedState> {
+  const clone = await describeClone(own.path);
+  const repository = openClone(clone.gitDir);
+  try {
+    if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index ${own.name}: ${own.path} has no commits`);
+    return await readState(await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open(), own.id, null);
+  } finally {
+    await repository.close();
+  }
+}
+
+async function idOfClone(folder: string): Promise<IndexId | null> {
+  try {
+    const clone = await describeClone(folder);
+    if (clone.head === null) return null;
+    const repository = openClone(clone.gitDir);
+    try {
+      const snapshot = await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open();
+      const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);
+      return read?.state === "found" ? indexIdOf(parseRoot(read.bytes).digest) : null;
+    } finally {
+      await repository.close();
+    }
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    return null;
+  }
+}

@@ -1,0 +1,35 @@
+/** Where passphrases come from: environment, a file, or one prompt. Never an argument: other users see those. */
+import { readFile } from "node:fs/promises";
+import { ImprintError } from "../errors.ts";
+import type { Terminal } from "./terminal.ts";
+
+type Sources = { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
+
+/** A passphrase that was set up beforehand, or null. A file's final newline is not part of it. */
+async function presetPassphrase(env: NodeJS.ProcessEnv): Promise<string | null> {
+  const direct = env["IMPRINT_PASSPHRASE"];
+  if (direct !== undefined) return direct;
+  const file = env["IMPRINT_PASSPHRASE_FILE"];
+  if (file === undefined) return null;
+  try {
+    return (await readFile(file, "utf8")).replace(/\r?\n$/, "");
+  } catch (error) {
+    throw new ImprintError("FILE_UNREADABLE", `Cannot read IMPRINT_PASSPHRASE_FILE ${file}: ${error instanceof Error ? error.message : "unreadable"}`, { cause: error });
+  }
+}
+
+/** @throws ImprintError PASSPHRASE_NEEDED where nobody can answer */
+export async function passphraseFor(what: string, { env, terminal }: Sources): Promise<string> {
+  const preset = await presetPassphrase(env);
+  if (preset !== null) return preset;
+  if (!terminal.interactive) throw new ImprintError("PASSPHRASE_NEEDED", `Cannot open ${what}: it has a passphrase and nobody is here to type it`);
+  return terminal.askSecret(`Passphrase for ${what}`);
+}
+
+/** A passphrase for new keys; empty is allowed. */
+export async function newPassphrase(name: string, { env, terminal }: Sources): Promise<string> {
+  const preset = await presetPassphrase(env);
+  if (preset !== null) return preset;
+  if (!terminal.interactive) throw new ImprintError("PASSPHRASE_NEEDED", `Cannot make keys for ${name}: set a passphrase (an empty one is allowed: IMPRINT_PASSPHRASE=)`);
+  return terminal.askSecret(`Passphrase for ${name}'s keys (empty: none, whoever copies the file can publish)`);
+}

@@ -1,0 +1,95 @@
+/** A consumer's committed files: imprint.json, imprint.lock, .npmrc. Found upward from where the user stands. */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { ImprintError } from "../errors.ts";
+import { textOf, utf8 } from "../format/bytes.ts";
+import type { DisplayName } from "../format/decode.ts";
+import { LIMITS } from "../format/limits.ts";
+import { EMPTY_PROJECT, formatLock, formatProject, type Lock, type LockEntry, parseLock, parseProject, type Project } from "../format/project.ts";
+import { requireNoConflicts } from "../registry/claims.ts";
+import type { Files } from "../storage/files.ts";
+
+export type ProjectFiles = { readonly folder: string; readonly project: Project; readonly lock: Lock; /** False where imprint.json is not there yet. */ readonly exists: boolean };
+
+/** Fixed, so that lockfiles and .npmrc mean the same on every machine. */
+export const DEFAULT_PORT = 4870;
+export const DEFAULT_REGISTRY = `http://127.0.0.1:${DEFAULT_PORT}/`;
+
+const MANIFEST = "imprint.json";
+const LOCK = "imprint.lock";
+
+/** The folder of the nearest imprint.json upward, else of the nearest package.json, else null. */
+export function findProjectFolder(cwd: string): string | null {
+  return findUpward(cwd, MANIFEST) ?? findUpward(cwd, "package.json");
+}
+
+function findUpward(from: string, file: string): string | null {
+  for (let folder = path.resolve(from); ; folder = path.dirname(folder)) {
+    if (existsSync(path.join(folder, file))) return folder;
+    if (folder === path.dirname(folder)) return null;
+  }
+}
+
+/** @throws ImprintError CONFIG_INVALID, CLAIMS_CONFLICT */
+export async function readProjectFiles(files: Files, folder: string): Promise<ProjectFiles> {
+  const manifest = path.join(folder, MANIFEST);
+  const bytes = await files.read(manifest, LIMITS.projectBytes + 1);
+  const project = bytes === null ? EMPTY_PROJECT : parseProject(bytes, manifest);
+  requireNoConflicts(project, manifest);
+  const lockBytes = await files.read(path.join(folder, LOCK), LIMITS.lockBytes + 1);
+  return { folder, project, lock: lockBytes === null ? new Map() : parseLock(lockBytes, path.join(folder, LOCK)), exists: bytes !== null };
+}
+
+/** The project that the user stands in. @throws ImprintError CONFIG_MISSING where there is none */
+export async function requireProject(files: Files, cwd: string): Promise<ProjectFiles> {
+  const folder = findProjectFolder(cwd);
+  const found = folder === null ? null : await readProjectFiles(files, folder);
+  if (found === null || !found.exists) throw new ImprintError("CONFIG_MISSING", `Cannot find imprint.json in ${path.resolve(cwd)} or above it`);
+  return found;
+}
+
+/** @returns the names of the files that changed */
+export async function writeProject(files: Files, folder: string, project: Project): Promise<readonly string[]> {
+  requireNoConflicts(project);
+  return writeIfChanged(files, path.join(folder, MANIFEST), formatProject(project));
+}
+
+export async function writeLock(files: Files, folder: string, lock: Lock): Promise<readonly string[]> {
+  return writeIfChanged(files, path.join(folder, LOCK), formatLock(lock));
+}
+
+async function writeIfChanged(files: Files, file: string, bytes: Uint8Array): Promise<readonly string[]> {
+  const before = await files.read(file, Math.max(bytes.byteLength, LIMITS.projectBytes) + 1);
+  if (before !== null && Buffer.compare(before, bytes) === 0) return [];
+  await files.writeAtomic(file, bytes, { mode: 0o644 });
+  return [path.basename(file)];
+}
+
+/** The lock with one entry raised: a floor is never lowered. */
+export function raiseLock(lock: Lock, alias: DisplayName, entry: LockEntry): Lock {
+  const before = lock.get(alias);
+  if (before !== undefined && before.id === entry.id) {
+    const order = entry.root.version - before.root.version || entry.seq - before.seq;
+    if (order <= 0) return lock;
+  }
+  return new Map([...lock, [alias, entry]]);
+}
+
+const REGISTRY_LINE = /^[ \t]*registry[ \t]*=[ \t]*(\S*)[ \t]*$/m;
+
+/**
+ * Points the project's .npmrc at the resolver, so that a forgotten `imprint run` fails closed. Never scope lines: they
+ * would beat the environment of `imprint run`.
+ *
+ * @returns changed file names, and the registry that stood there before if it was another one
+ */
+export async function pointNpmrc(files: Files, folder: string): Promise<{ readonly changed: readonly string[]; readonly replaced: string | null }> {
+  const file = path.join(folder, ".npmrc");
+  const before = textOf((await files.read(file, LIMITS.projectBytes)) ?? new Uint8Array()) ?? "";
+  const line = `registry=${DEFAULT_REGISTRY}`;
+  const found = REGISTRY_LINE.exec(before)?.[1];
+  if (found === DEFAULT_REGISTRY) return { changed: [], replaced: null };
+  const after = found === undefined ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n` : before.replace(REGISTRY_LINE, () => line);
+  await files.writeAtomic(file, utf8(after), { mode: 0o644 });
+  return { changed: [".npmrc"], replaced: found ?? null };
+}

@@ -1,0 +1,51 @@
+/** Reads a fresh release from its host with empty hands: no cache, no memory, only the pinned id. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { ImprintError } from "../errors.ts";
+import type { DisplayName } from "../format/decode.ts";
+import type { PackageName } from "../format/names.ts";
+import type { ProjectIndex } from "../format/project.ts";
+import type { Version } from "../format/versions.ts";
+import { inspectTarball, type TarballFacts } from "../pack/inspect.ts";
+import { equalManifests } from "../pack/manifest.ts";
+import { layoutFrom } from "../storage/layout.ts";
+import type { Deps } from "./deps.ts";
+import { openIndex } from "./open.ts";
+import type { OwnIndex } from "./own-indices.ts";
+import type { OpenUpload } from "./upload.ts";
+
+export type ReleaseToRead = { readonly name: PackageName; readonly version: Version; readonly facts: TarballFacts };
+
+/** @throws ImprintError of reading, its message saying that the push itself went through */
+export async function readBack(deps: Deps, options: { readonly own: OwnIndex; readonly open: OpenUpload; readonly releases: readonly ReleaseToRead[] }): Promise<void> {
+  const { own, open, releases } = options;
+  const url = own.url ?? open.upload.remote?.fetchUrl;
+  if (url === undefined) return;
+  const home = await mkdtemp(path.join(tmpdir(), "imprint-cold-"));
+  const cold: Deps = { ...deps, allowFile: true, layout: layoutFrom({ IMPRINT_HOME: home }, { config: home, cache: home, data: home }) };
+  const entry: ProjectIndex = { id: own.id, urls: [url], ref: open.upload.branch, packages: [] };
+  const index = await openIndex(cold, own.name as DisplayName, entry, null, () => {});
+  try {
+    await index.reader.sync();
+    for (const release of releases) await readOne(index, release);
+  } catch (error) {
+    if (!(error instanceof ImprintError)) throw error;
+    throw new ImprintError(error.code, `Pushed, but it cannot be read back from ${url}: ${error.message}`, { cause: error });
+  } finally {
+    await index.close();
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+async function readOne(index: Awaited<ReturnType<typeof openIndex>>, { name, version, facts }: ReleaseToRead): Promise<void> {
+  const verdict = (await index.reader.readPackage(name)).view?.versions.get(version);
+  if (verdict === undefined) throw new ImprintError("NOT_FOUND", `${name}@${version} is not there`);
+  if (!("release" in verdict)) throw new ImprintError("RELEASE_REFUSED", verdict.reason);
+  const release = verdict.release.doc;
+  const { stream } = await index.tarballs.open(release);
+  const read = await inspectTarball(new Uint8Array(await new Response(stream).arrayBuffer()));
+  if (read.integrity !== facts.integrity || !equalManifests(read.manifest, release.manifest)) {
+    throw new ImprintError("TARBALL_MISMATCH", `${name}@${version} does not match its tarball`);
+  }
+}

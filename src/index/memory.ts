@@ -1,0 +1,80 @@
+/**
+ * What this machine remembers of each package that it has read: the last verified record and the releases under it.
+ * Step 8 of SPEC.md, "Reading".
+ *
+ * It serves two ends. A stolen checkpoint key must not be able to hide a release or a yank from those who saw it; and
+ * when the host breaks a package's files, the last verified ones are still served. It is local, but not believed: what
+ * is read back goes through the same checks as what a host sends.
+ */
+import { ImprintError } from "../errors.ts";
+import { textOf, utf8 } from "../format/bytes.ts";
+import { type FileHash, fileHashOf } from "../format/digest.ts";
+import type { Signed } from "../format/envelope.ts";
+import { isJsonObject, type JsonValue } from "../format/json.ts";
+import { recordPath } from "../format/paths.ts";
+import type { PackageRecord } from "../format/record.ts";
+import type { Cell } from "../storage/cell.ts";
+
+/** The files of one package, self-contained: bytes as they were verified. */
+/** Cap on the file. */
+export const MEMORY_MAX_BYTES = 256 * 1024 * 1024;
+
+export type RememberedPackage = { readonly record: Uint8Array; readonly releases: ReadonlyMap<FileHash, Uint8Array> };
+
+export type PackageMemory = {
+  read(): Promise<{ readonly remembered: RememberedPackage; readonly generation: number } | null>;
+  /** @throws ImprintError STATE_CHANGED, STORAGE_FAILED */
+  write(expected: number | null, next: RememberedPackage): Promise<void>;
+};
+
+export function openPackageMemory(cell: Cell): PackageMemory {
+  return {
+    async read() {
+      const found = await cell.read();
+      if (found === null) return null;
+      const remembered = decode(found.bytes);
+      if (remembered === null) throw new ImprintError("STORAGE_FAILED", "Cannot read the memory of a package: the file is damaged");
+      return { remembered, generation: found.generation };
+    },
+    async write(expected, next) {
+      const text = (bytes: Uint8Array): string => textOf(bytes) ?? "";
+      await cell.swap(expected, utf8(JSON.stringify({ format: 1, record: text(next.record), releases: [...next.releases.values()].map(text) })));
+    },
+  };
+}
+
+function decode(bytes: Uint8Array): RememberedPackage | null {
+  let file: JsonValue;
+  try {
+    file = JSON.parse(textOf(bytes) ?? "") as JsonValue;
+  } catch {
+    return null;
+  }
+  const releases = isJsonObject(file) ? file["releases"] : null;
+  if (!isJsonObject(file) || typeof file["record"] !== "string" || !Array.isArray(releases)) return null;
+  const files = (releases as readonly JsonValue[]).map((release) => utf8(typeof release === "string" ? release : ""));
+  return { record: utf8(file["record"]), releases: new Map(files.map((release) => [fileHashOf(release), release])) };
+}
+
+/**
+ * Refuses a record that takes back what this machine has seen.
+ *
+ * @throws ImprintError RECORD_REGRESSED
+ */
+export function requireNoRegress(seen: Signed<PackageRecord>, next: Signed<PackageRecord>): void {
+  const name = next.doc.name;
+  const refuse = (what: string): never => {
+    throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: ${what}`, { file: recordPath(name), step: "reading 8" });
+  };
+  if (next.digest === seen.digest) return;
+  if (next.doc.revision < seen.doc.revision) refuse(`its record is revision ${next.doc.revision}, this machine has seen ${seen.doc.revision}`);
+  if (next.doc.revision === seen.doc.revision) refuse(`two records with revision ${next.doc.revision}`);
+  for (const [version, hash] of seen.doc.releases) {
+    const now = next.doc.releases.get(version);
+    if (now === undefined && !next.doc.withdrawn.has(version)) refuse(`release ${version} vanished`);
+    if (now !== undefined && now !== hash) refuse(`release ${version} was changed`);
+  }
+  for (const version of seen.doc.withdrawn.keys()) {
+    if (!next.doc.withdrawn.has(version)) refuse(`release ${version} was withdrawn and is back, or forgotten`);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * One package, from the trusted checkpoint down: shard, record, releases. Steps 6 to 8 of SPEC.md, "Reading".
+ *
+ * Bytes that are not what the tree says fail the whole package: hiding one release must never be cheaper for a host than
+ * hiding all of them. Only a release whose bytes are exactly those listed may drop out alone, because that is its
+ * author's doing; it is then a verdict with a reason, not an exception.
+ */
+import { meetsThreshold, signersAmong } from "../crypto/documents.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
+import { parseShard } from "../format/checkpoint.ts";
+import { type FileHash, fileHashOf } from "../format/digest.ts";
+import type { Signed } from "../format/envelope.ts";
+import type { PublicKey } from "../format/keys.ts";
+import { LIMITS } from "../format/limits.ts";
+import type { PackageName } from "../format/names.ts";
+import { recordPath, releasePath, shardOf, shardPath } from "../format/paths.ts";
+import { type PackageRecord, parseRecord } from "../format/record.ts";
+import { parseRelease, type Release } from "../format/release.ts";
+import { publishersFor } from "../format/root.ts";
+import type { Version } from "../format/versions.ts";
+import type { FileRequest, Snapshot } from "./source.ts";
+import { inFile, newestRoot, type TrustedState } from "./trust.ts";
+
+export type Verdict =
+  | { readonly verdict: "ok" | "yanked"; readonly release: Signed<Release>; readonly signers: readonly PublicKey[] }
+  | { readonly verdict: "unsigned" | "untrusted" | "unsupported" | "invalid"; readonly reason: string };
+
+/** A package as far as it can be believed. */
+export type PackageView = {
+  readonly name: PackageName;
+  readonly record: Signed<PackageRecord>;
+  /** Every listed version. */
+  readonly versions: ReadonlyMap<Version, Verdict>;
+  /** The files of the releases, for the memory. */
+  readonly files: ReadonlyMap<FileHash, Uint8Array>;
+};
+
+const STEP_TREE = "reading 6";
+
+/**
+ * @returns null where the package is verified absent
+ * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, … : the package fails
+ */
+export async function readPackage(snapshot: Snapshot, state: TrustedState, name: PackageName): Promise<PackageView | null> {
+  const shard = shardOf(name);
+  const shardHash = state.checkpoint.doc.shards.get(shard);
+  if (shardHash === undefined) return null;
+  const [shardBytes] = await readListed(snapshot, [{ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash: shardHash }]);
+  const recordHash = inFile(shardPath(shard), STEP_TREE, () => parseShard(shardBytes as Uint8Array, shard)).get(name);
+  if (recordHash === undefined) return null;
+  const [recordBytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash: recordHash }]);
+  const record = verifyRecord(state, name, recordBytes as Uint8Array);
+  const listed = [...record.doc.releases].map(([version, hash]) => ({ path: releasePath(name, version), maxBytes: LIMITS.releaseBytes, hash }));
+  const files = await readListed(snapshot, listed);
+  return viewOf(state, record, new Map(listed.map(({ hash }, i) => [hash, files[i] as Uint8Array])));
+}
+
+/**
+ * A view of files that are here already, judged under the newest root.
+ *
+ * @throws ImprintError where the record no longer meets it
+ */
+export function viewOfFiles(state: TrustedState, name: PackageName, recordBytes: Uint8Array, files: ReadonlyMap<FileHash, Uint8Array>): PackageView {
+  const record = verifyRecord(state, name, recordBytes);
+  for (const [version, hash] of record.doc.releases) {
+    if (!files.has(hash)) throw new ImprintError("MISSING_FILE", `Cannot read ${name}: ${releasePath(name, version)} is not remembered`, { file: releasePath(name, version), step: STEP_TREE });
+  }
+  return viewOf(state, record, files);
+}
+
+/**
+ * Step 6 for a record: right index and name, and the threshold of the one entry that the newest root has for the name.
+ *
+ * @throws ImprintError BAD_SIGNATURE, WRONG_INDEX, NOT_GRANTED, INVALID_DOCUMENT, …
+ */
+export function verifyRecord(state: TrustedState, name: PackageName, bytes: Uint8Array): Signed<PackageRecord> {
+  const file = recordPath(name);
+  const record = inFile(file, STEP_TREE, () => parseRecord(bytes));
+  if (record.doc.index !== state.id) throw refuse("WRONG_INDEX", name, `${file} belongs to another index`, file);
+  if (record.doc.name !== name) throw refuse("WRONG_INDEX", name, `${file} is the record of ${record.doc.name}`, file);
+  const publishers = publishersFor(newestRoot(state.roots).doc, name);
+  if (publishers === null) throw refuse("BAD_SIGNATURE", name, `the index's root lets nobody publish it`, file);
+  if (!meetsThreshold(record, publishers)) throw refuse("BAD_SIGNATURE", name, `${file} lacks the signatures of its publishers`, file);
+  return record;
+}
+
+/** Step 7: what one release is worth, given bytes that are exactly those listed. */
+export function judgeRelease(state: TrustedState, name: PackageName, version: Version, bytes: Uint8Array, yanked: boolean): Verdict {
+  const file = releasePath(name, version);
+  let release: Signed<Release>;
+  try {
+    release = inFile(file, "reading 7", () => parseRelease(bytes));
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    return { verdict: error.code === "UNSUPPORTED_FORMAT" ? "unsupported" : "invalid", reason: error.message };
+  }
+  const { doc } = release;
+  if (doc.index !== state.id || doc.name !== name || doc.version !== version) {
+    return { verdict: "invalid", reason: `${file} says it is ${doc.name}@${doc.version} of index ${doc.index}` };
+  }
+  if (release.signatures.length === 0) return { verdict: "unsigned", reason: `${file} is not signed` };
+  // Any root of the chain: a key that has since been rotated still signed what it signed. Whether the release counts,
+  // its record says, and that answers to the newest root alone.
+  const keys = new Set(state.roots.flatMap(({ doc: root }) => publishersFor(root, name)?.keys ?? []));
+  const signers = signersAmong(release, keys);
+  if (signers.size === 0) return { verdict: "untrusted", reason: `${file} has no good signature by a key that the index names for ${name}` };
+  return { verdict: yanked ? "yanked" : "ok", release, signers: [...signers] };
+}
+
+function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: ReadonlyMap<FileHash, Uint8Array>): PackageView {
+  const { name, releases, yanked } = record.doc;
+  const judged = [...releases].map(([version, hash]) => [version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version))] as const);
+  return { name, record, versions: new Map(judged), files };
+}
+
+type Listed = FileRequest & { readonly hash: FileHash };
+
+/** Files that the tree lists: there, and exactly those bytes. */
+export async function readListed(snapshot: Snapshot, files: readonly Listed[]): Promise<readonly Uint8Array[]> {
+  const reads = await snapshot.readFiles(files);
+  return files.map(({ path, maxBytes, hash }, i) => {
+    const read = reads[i];
+    if (read?.state === "tooLarge") throw new ImprintError("TOO_LARGE", `Cannot read ${path}: larger than ${maxBytes} bytes`, { file: path, step: STEP_TREE });
+    if (read?.state !== "found") throw new ImprintError("MISSING_FILE", `Cannot read ${path}: the index lists it, the host does not serve it`, { file: path, step: STEP_TREE });
+    if (fileHashOf(read.bytes) !== hash) throw new ImprintError("HASH_MISMATCH", `Cannot trust ${path}: its bytes are not those that were signed`, { file: path, step: STEP_TREE });
+    return read.bytes;
+  });
+}
+
+function refuse(code: "WRONG_INDEX" | "BAD_SIGNATURE", name: PackageName, what: string, file: string): ImprintError {
+  return new ImprintError(code, `Cannot trust ${name}: ${what}`, { file, step: STEP_TREE });
+}

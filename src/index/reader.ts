@@ -1,0 +1,189 @@
+/**
+ * One index as a consumer holds it: what is believed of it, its packages, and when to ask the host again.
+ *
+ * Serving never depends on the host being honest or there. A host that breaks files is found out and named; what was
+ * verified before goes on being served, from this machine's own memory. The only network of this file is `sync`.
+ */
+import { LRUCache } from "lru-cache";
+import { ImprintError, isImprintError } from "../errors.ts";
+import type { IndexId } from "../format/digest.ts";
+import type { PackageName } from "../format/names.ts";
+import type { LockEntry } from "../format/project.ts";
+import { openPackageMemory, type PackageMemory, requireNoRegress } from "./memory.ts";
+import { type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
+import type { IndexSource } from "./source.ts";
+import type { StateStore, StoredState } from "./state.ts";
+import { syncIndex, type SyncResult } from "./sync.ts";
+import { requireFloor, type TrustedState } from "./trust.ts";
+import type { Cell } from "../storage/cell.ts";
+
+export type IndexReader = {
+  readonly alias: string;
+  readonly id: IndexId;
+  /** What is believed now; null where nothing was ever verified. */
+  current(): Promise<TrustedState | null>;
+  /** Asks the sources in order until one gives a state that may be believed. One flight at a time. */
+  sync(): Promise<SyncResult>;
+  /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package */
+  readPackage(name: PackageName): Promise<PackageRead>;
+};
+
+export type PackageRead = {
+  /** Null: verified absent. */
+  readonly view: PackageView | null;
+  /** Set where the host broke the package and what this machine had verified before is served instead. */
+  readonly fault: ImprintError | null;
+};
+
+export type ReaderOptions = {
+  readonly alias: string;
+  readonly id: IndexId;
+  /** Tried in order. */
+  readonly sources: readonly [IndexSource, ...IndexSource[]];
+  readonly store: StateStore;
+  readonly memoryOf: (name: PackageName) => Cell;
+  readonly lock: LockEntry | null;
+  readonly keepEvidence: (checkpoints: readonly Uint8Array[]) => Promise<void>;
+  /** A source that failed where another one answered, or a fault that did not stop the answer. */
+  readonly warn: (error: ImprintError, source: string) => void;
+};
+
+/** Codes after which the same bytes may be had from a newer state of the source (step 9). */
+const MAY_HAVE_MOVED = ["MISSING_FILE", "HASH_MISMATCH", "TOO_LARGE"] as const;
+const MAX_CACHED_PACKAGES = 1000;
+
+export function openIndexReader(options: ReaderOptions): IndexReader {
+  const { alias, id, sources, store, memoryOf, lock, keepEvidence, warn } = options;
+  const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES });
+  const flights = new Map<string, Promise<PackageRead>>();
+  let syncing: Promise<SyncResult> | null = null;
+  let loaded: StoredState | null = null;
+
+  const load = async (): Promise<StoredState | null> => {
+    loaded ??= (await store.read())?.stored ?? null;
+    return loaded;
+  };
+
+  const syncSources = async (): Promise<SyncResult> => {
+    let first: unknown = null;
+    for (const source of sources) {
+      try {
+        const result = await syncIndex({ id, source, store, lock, keepEvidence });
+        loaded = result.stored;
+        return result;
+      } catch (error) {
+        first ??= error;
+        if (isImprintError(error) && sources.length > 1) warn(error, source.url);
+      }
+    }
+    // Another process may have moved the state on meanwhile.
+    loaded = null;
+    throw first;
+  };
+
+  const sync = (): Promise<SyncResult> => {
+    syncing ??= syncSources().finally(() => {
+      syncing = null;
+    });
+    return syncing;
+  };
+
+  const require = async (): Promise<StoredState> => {
+    const stored = await load();
+    if (stored === null) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: its index was never verified on this machine`);
+    if (lock !== null) requireFloor(stored.state, lock);
+    return stored;
+  };
+
+  const readAt = ({ state, at }: StoredState, name: PackageName): Promise<PackageView | null> => readPackage(sources[0].reopen(at), state, name);
+
+  const readFresh = async (stored: StoredState, name: PackageName): Promise<PackageRead> => {
+    const memory = openPackageMemory(memoryOf(name));
+    let state = stored.state;
+    let view: PackageView | null;
+    try {
+      try {
+        view = await readAt(stored, name);
+      } catch (error) {
+        if (!isImprintError(error, ...MAY_HAVE_MOVED)) throw error;
+        const again = await sync().catch(() => null);
+        if (again === null) throw error;
+        state = again.stored.state;
+        view = await readAt(again.stored, name);
+      }
+    } catch (error) {
+      if (!isImprintError(error, ...MAY_HAVE_MOVED)) throw error;
+      const remembered = await readRemembered(memory, state, name);
+      if (remembered === null) throw error;
+      warn(error, sources[0].url);
+      return { view: remembered, fault: error };
+    }
+    await remember(memory, state, name, view);
+    return { view, fault: null };
+  };
+
+  return {
+    alias,
+    id,
+    sync,
+    current: async () => (await load())?.state ?? null,
+    async readPackage(name) {
+      const stored = await require();
+      const key = `${stored.at} ${stored.state.checkpoint.digest} ${name}`;
+      const cached = cache.get(key);
+      if (cached !== undefined) return cached;
+      let flight = flights.get(key);
+      if (flight === undefined) {
+        flight = readFresh(stored, name).finally(() => flights.delete(key));
+        flights.set(key, flight);
+      }
+      const read = await flight;
+      // A fault is asked about again: the host may mend it.
+      if (read.fault === null) cache.set(key, read);
+      return read;
+    },
+  };
+}
+
+async function readRemembered(memory: PackageMemory, state: TrustedState, name: PackageName): Promise<PackageView | null> {
+  const found = await memory.read();
+  if (found === null) return null;
+  try {
+    return viewOfFiles(state, name, found.remembered.record, found.remembered.releases);
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    return null; // no longer good under the newest root: forgotten
+  }
+}
+
+/** Step 8: refuses what takes back what was seen, and remembers what is new. */
+async function remember(memory: PackageMemory, state: TrustedState, name: PackageName, view: PackageView | null): Promise<void> {
+  for (;;) {
+    const found = await memory.read();
+    if (found !== null && view?.record.digest !== undefined) {
+      const same = Buffer.compare(found.remembered.record, view.record.bytes) === 0;
+      if (same) return;
+    }
+    const seen = found === null ? null : recordUnder(state, name, found.remembered.record);
+    if (view === null) {
+      if (seen !== null) throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: the package vanished from its index`, { step: "reading 8" });
+      return;
+    }
+    if (seen !== null) requireNoRegress(seen, view.record);
+    try {
+      await memory.write(found?.generation ?? null, { record: view.record.bytes, releases: view.files });
+      return;
+    } catch (error) {
+      if (!isImprintError(error, "STATE_CHANGED")) throw error;
+    }
+  }
+}
+
+function recordUnder(state: TrustedState, name: PackageName, bytes: Uint8Array): PackageView["record"] | null {
+  try {
+    return verifyRecord(state, name, bytes);
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    return null; // its signatures no longer suffice: a thief's revision 2^53−1 goes with the key
+  }
+}

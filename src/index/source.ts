@@ -1,0 +1,88 @@
+/**
+ * Where the bytes of an index come from: git, or a plain folder. A source is believed in nothing.
+ *
+ * `open` is step 1 of reading: it fixes one moment of the source, whose files are then read by path. A snapshot's `at`
+ * names that moment so that it can be taken up again by `reopen` after a restart, without a network.
+ */
+import { lstat, open as openFile } from "node:fs/promises";
+import path from "node:path";
+import { ImprintError, errnoOf } from "../errors.ts";
+import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../git/port.ts";
+import { parseObjectId } from "../git/url.ts";
+
+export type FileRequest = { readonly path: string; readonly maxBytes: number };
+
+export type Snapshot = {
+  readonly at: string;
+  /** In the order asked for; nothing thrown for what is missing, tooLarge or unavailable. */
+  readFiles(files: readonly FileRequest[]): Promise<readonly FileRead[]>;
+};
+
+export type IndexSource = {
+  /** How messages name it; never holds credentials. */
+  readonly url: string;
+  /** @throws ImprintError UNREACHABLE, TIMED_OUT, TOO_LARGE, NOT_AN_INDEX */
+  open(): Promise<Snapshot>;
+  reopen(at: string): Snapshot;
+};
+
+export function gitSource(options: {
+  readonly repository: GitRepository;
+  readonly url: GitUrl;
+  readonly ref: RefName;
+  readonly keepAs: RefName;
+  readonly limits: TransferLimits;
+  /** True for an author's clone, which keeps its history and all of its files. */
+  readonly wholeClone?: boolean;
+}): IndexSource {
+  const { repository, url, ref, keepAs, limits, wholeClone = false } = options;
+  const snapshot = (commit: ObjectId): Snapshot => ({
+    at: commit,
+    readFiles: (files) => repository.readFiles({ commit, files, url, limits }),
+  });
+  return {
+    url,
+    async open() {
+      const commit = await repository.fetch({ url, ref, keepAs, blobs: wholeClone, limits });
+      if (commit === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index at ${url}: it has no ${ref}`, { step: "reading 1" });
+      return snapshot(commit);
+    },
+    reopen: (at) => snapshot(parseObjectId(at)),
+  };
+}
+
+/** A commit that is in a local repository already: an author's clone before it is pushed. */
+export function commitSource(repository: GitRepository, commit: ObjectId, limits: TransferLimits): IndexSource {
+  const snapshot: Snapshot = { at: commit, readFiles: (files) => repository.readFiles({ commit, files, url: null, limits }) };
+  return { url: "the local clone", open: async () => snapshot, reopen: () => snapshot };
+}
+
+/** A folder of plain files, as an index's work tree is. Links are never followed. */
+export function directorySource(root: string): IndexSource {
+  const snapshot: Snapshot = { at: root, readFiles: (files) => Promise.all(files.map((file) => readPlainFile(root, file))) };
+  return { url: root, open: async () => snapshot, reopen: () => snapshot };
+}
+
+async function readPlainFile(root: string, { path: relative, maxBytes }: FileRequest): Promise<FileRead> {
+  try {
+    // Every folder on the way too: a linked folder would read outside the index.
+    let current = root;
+    for (const segment of relative.split("/")) {
+      current = path.join(current, segment);
+      if ((await lstat(current)).isSymbolicLink()) return { state: "missing" };
+    }
+    const handle = await openFile(current, "r");
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) return { state: "missing" };
+      if (stat.size > maxBytes) return { state: "tooLarge", bytes: null };
+      const bytes = await handle.readFile();
+      return bytes.byteLength > maxBytes ? { state: "tooLarge", bytes: null } : { state: "found", bytes: new Uint8Array(bytes) };
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return { state: "missing" };
+    return { state: "unavailable" };
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Writing: from a believed state to the files of the next one. SPEC.md, "Writing". Pure but for signing: whoever calls
+ * this has read the index first, with its own trusted state, and pushes the result with an expected old head.
+ */
+import { type PrivateKey } from "../crypto/ed25519.ts";
+import { signDocument } from "../crypto/documents.ts";
+import { ImprintError } from "../errors.ts";
+import { type Checkpoint, encodeCheckpoint, formatShard, parseShard, type Shard } from "../format/checkpoint.ts";
+import { type FileHash, fileHashOf } from "../format/digest.ts";
+import type { JsonObject } from "../format/json.ts";
+import { formatPublicKey } from "../format/keys.ts";
+import { LIMITS } from "../format/limits.ts";
+import type { PackageName } from "../format/names.ts";
+import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, type ShardName, shardPath } from "../format/paths.ts";
+import { encodeRecord, type PackageRecord } from "../format/record.ts";
+import { type Dist, encodeRelease, type Release } from "../format/release.ts";
+import { type Publishers, publishersFor } from "../format/root.ts";
+import { formatTimestamp } from "../format/time.ts";
+import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
+import type { FileChange } from "../git/port.ts";
+import { type PackageView, readListed } from "./package-reader.ts";
+import type { Snapshot } from "./source.ts";
+import { newestRoot, type TrustedState } from "./trust.ts";
+
+export type ReleaseRequest = {
+  readonly name: PackageName;
+  readonly version: Version;
+  readonly dist: Dist;
+  readonly manifest: JsonObject;
+  /** Asked for by the author; null: `latest`, unless that would move it down or to a prerelease. */
+  readonly tag: DistTag | null;
+};
+
+export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly checkpoint: readonly PrivateKey[] };
+
+const LATEST = "latest" as DistTag;
+
+/** The record of a package with one more release, and that release's file. */
+type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
+
+/**
+ * The files of a commit that adds `requests`, in the order in which they may be written to a static host.
+ *
+ * @param packages what is there of each name now; null for a new one
+ * @param nowMs Unix time in milliseconds
+ * @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED, KEY_INVALID
+ */
+export async function writeReleases(options: {
+  readonly state: TrustedState;
+  readonly snapshot: Snapshot;
+  readonly packages: ReadonlyMap<PackageName, PackageView | null>;
+  readonly requests: readonly ReleaseRequest[];
+  readonly keys: WriterKeys;
+  readonly nowMs: number;
+}): Promise<readonly FileChange[]> {
+  const { state, snapshot, packages, requests, keys, nowMs } = options;
+  const drafts = new Map<PackageName, Draft>();
+  for (const request of requests) {
+    const draft = drafts.get(request.name) ?? startDraft(state, request.name, packages.get(request.name) ?? null, nowMs);
+    drafts.set(request.name, addRelease(draft, state, request, keys, nowMs));
+  }
+  const records = [...drafts].map(([name, { record, kept }]): FileChange => ({ path: recordPath(name), content: signDocument("package", encodeRecord(record, kept), publishersOf(state, name, keys)) }));
+  const hashes = new Map([...drafts.keys()].map((name, i) => [name, fileHashOf(records[i]?.content as Uint8Array)]));
+  const tree = await writeTree(state, snapshot, hashes, keys, nowMs);
+  return [...[...drafts.values()].flatMap(({ releases }) => releases), ...records, ...tree];
+}
+
+/**
+ * Whether `requests` could be released on `state`, without a key.
+ *
+ * @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED
+ */
+export function requireReleasable(state: TrustedState, packages: ReadonlyMap<PackageName, PackageView | null>, requests: readonly ReleaseRequest[]): void {
+  for (const request of requests) {
+    requireGrant(state, request.name);
+    const record = packages.get(request.name)?.record.doc;
+    if (record === undefined) continue;
+    requireNewVersion(record, request.version);
+    nextTags(record, request);
+  }
+  const labels = requests.map(({ name, version }) => `${name}@${version}`);
+  const twice = labels.find((label, i) => labels.indexOf(label) !== i);
+  if (twice !== undefined) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${twice}: it is given twice`);
+}
+
+/** Shards and checkpoint over changed records. */
+async function writeTree(state: TrustedState, snapshot: Snapshot, records: ReadonlyMap<PackageName, FileHash>, keys: WriterKeys, nowMs: number): Promise<readonly FileChange[]> {
+  const { checkpoint } = state;
+  const shards = new Map<ShardName, FileHash>(checkpoint.doc.shards);
+  const names = [...new Set([...records.keys()].map(shardOf))];
+  const changes: FileChange[] = [];
+  for (const shard of names) {
+    const next: Map<PackageName, FileHash> = new Map(await readShard(snapshot, state, shard));
+    for (const [name, hash] of records) if (shardOf(name) === shard) next.set(name, hash);
+    const content = formatShard(next);
+    shards.set(shard, fileHashOf(content));
+    changes.push({ path: shardPath(shard), content });
+  }
+  const doc: Checkpoint = { ...checkpoint.doc, seq: nextNumber(checkpoint.doc.seq, nowMs), time: formatTimestamp(nowMs), shards };
+  return [...changes, { path: CHECKPOINT_PATH, content: signCheckpoint(state, encodeCheckpoint(doc, checkpoint.signed), keys) }];
+}
+
+/** The next `seq` or `revision`: grows without anyone remembering, and never stands on two documents. */
+export function nextNumber(previous: number, nowMs: number): number {
+  const next = Math.max(previous + 1, nowMs);
+  if (!Number.isSafeInteger(next)) throw new ImprintError("KEY_INVALID", "Cannot sign: the numbers of this index are used up (a stolen key did that); its owner must sign a new root");
+  return next;
+}
+
+async function readShard(snapshot: Snapshot, state: TrustedState, shard: ShardName): Promise<Shard> {
+  const hash = state.checkpoint.doc.shards.get(shard);
+  if (hash === undefined) return new Map();
+  const [bytes] = await readListed(snapshot, [{ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash }]);
+  return parseShard(bytes as Uint8Array, shard);
+}
+
+function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
+  const empty: PackageRecord = { index: state.id, name, revision: 0, releases: new Map(), withdrawn: new Map(), yanked: new Map(), deprecated: new Map(), tags: new Map() };
+  const before = view?.record.doc ?? empty;
+  return { record: { ...before, revision: nextNumber(before.revision, nowMs) }, kept: view?.record.signed ?? {}, releases: [] };
+}
+
+function addRelease(draft: Draft, state: TrustedState, request: ReleaseRequest, keys: WriterKeys, nowMs: number): Draft {
+  const { name, version, dist, manifest } = request;
+  const { record } = draft;
+  requireNewVersion(record, version);
+  const release: Release = { index: state.id, name, version, published: formatTimestamp(nowMs), dist, manifest };
+  const content = signDocument("release", encodeRelease(release), publishersOf(state, name, keys));
+  return {
+    ...draft,
+    record: { ...record, releases: new Map([...record.releases, [version, fileHashOf(content)]]), tags: nextTags(record, request) },
+    releases: [...draft.releases, { path: releasePath(name, version), content }],
+  };
+}
+
+/** Numbers are never used twice: not for what was withdrawn, and not in another case. */
+function requireNewVersion(record: PackageRecord, version: Version): void {
+  for (const known of [...record.releases.keys(), ...record.withdrawn.keys()]) {
+    if (known === version) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${record.name}@${version}: it is ${record.withdrawn.has(version) ? "withdrawn, and its number is never used again" : "published already"}`);
+    if (known.toLowerCase() === version.toLowerCase()) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${record.name}@${version}: ${known} differs only by case`);
+  }
+}
+
+function nextTags(record: PackageRecord, { name, version, tag }: ReleaseRequest): ReadonlyMap<DistTag, Version> {
+  const latest = record.tags.get(LATEST);
+  const tags = new Map(record.tags);
+  if (tag === null && latest !== undefined) {
+    const why = isPrerelease(version) && !isPrerelease(latest) ? "it is a prerelease" : compareVersions(version, latest) < 0 ? `it is lower than ${latest}` : null;
+    if (why !== null) throw new ImprintError("PACKAGE_REFUSED", `Cannot publish ${name}@${version} as latest: ${why}; name a tag with --tag`);
+  }
+  tags.set(tag ?? LATEST, version);
+  // npm clients need a latest: the first release is it, whatever its tag.
+  if (latest === undefined) tags.set(LATEST, version);
+  return tags;
+}
+
+function requireGrant(state: TrustedState, name: PackageName): Publishers {
+  const entry = publishersFor(newestRoot(state.roots).doc, name);
+  if (entry === null) throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: the index's root lets nobody publish it; run: imprint root grant '${name}'`);
+  return entry;
+}
+
+/** The keys at hand that may sign for a name. */
+function publishersOf(state: TrustedState, name: PackageName, keys: WriterKeys): readonly PrivateKey[] {
+  const entry = requireGrant(state, name);
+  const usable = keys.publishers.filter((key) => entry.keys.includes(formatPublicKey(key.publicKey)));
+  if (usable.length < entry.threshold) {
+    throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here`);
+  }
+  return usable;
+}
+
+/** @throws ImprintError KEY_INVALID where the keys at hand do not meet the checkpoint role */
+export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonObject, keys: WriterKeys): Uint8Array {
+  const { checkpoint } = newestRoot(state.roots).doc.roles;
+  const usable = keys.checkpoint.filter((key) => checkpoint.keys.includes(formatPublicKey(key.publicKey)));
+  if (usable.length < checkpoint.threshold) throw new ImprintError("KEY_INVALID", `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here`);
+  return signDocument("checkpoint", signed, usable);
+}

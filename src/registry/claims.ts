@@ -1,0 +1,66 @@
+/**
+ * Which source may answer for a name: a pure function of imprint.json, decided before any network answer.
+ *
+ * A claimed name never goes upstream, whatever its index says or fails to say. Otherwise a host that hides a package
+ * turns a private name into one that anybody may take on the public registry.
+ */
+import { ImprintError } from "../errors.ts";
+import type { DisplayName } from "../format/decode.ts";
+import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
+import type { Project } from "../format/project.ts";
+
+export type Source =
+  | { readonly kind: "index"; readonly alias: DisplayName; readonly pattern: PackagePattern }
+  | { readonly kind: "upstream"; readonly pattern: PackagePattern }
+  | { readonly kind: "denied"; readonly pattern: PackagePattern | null };
+
+/**
+ * @throws ImprintError CLAIMS_CONFLICT where two indices claim a name with equal rank
+ */
+export function requireNoConflicts(project: Project, file = "imprint.json"): void {
+  const owners = new Map<PackagePattern, DisplayName>();
+  for (const [alias, { packages }] of project.indices) {
+    for (const pattern of packages) {
+      const other = owners.get(pattern);
+      if (other !== undefined) throw new ImprintError("CLAIMS_CONFLICT", `Cannot use ${file}: ${other} and ${alias} both claim ${pattern}`);
+      owners.set(pattern, alias);
+    }
+  }
+}
+
+/** Exact name before scope before `*` before upstream; upstream by the same ranks, a deny winning a tie. */
+export function sourceOf(project: Project, name: PackageName): Source {
+  let best: Source | null = null;
+  let bestRank = 0;
+  for (const [alias, { packages }] of project.indices) {
+    for (const pattern of packages) {
+      const rank = patternRank(pattern, name);
+      if (rank > bestRank) [best, bestRank] = [{ kind: "index", alias, pattern }, rank];
+    }
+  }
+  if (best !== null) return best;
+  const allow = closest(project.upstream.allow, name);
+  const deny = closest(project.upstream.deny, name);
+  if (allow === null || (deny !== null && patternRank(deny, name) >= patternRank(allow, name))) return { kind: "denied", pattern: deny };
+  return { kind: "upstream", pattern: allow };
+}
+
+/** The scopes that indices claim: what no `@scope:registry` line may lead elsewhere. `@alice/foo` claims part of one. */
+export function claimedScopes(project: Project): ReadonlyMap<string, DisplayName> {
+  const scopes = new Map<string, DisplayName>();
+  for (const [alias, { packages }] of project.indices) {
+    for (const pattern of packages) if (pattern.startsWith("@")) scopes.set(pattern.slice(0, pattern.indexOf("/")), alias);
+  }
+  return scopes;
+}
+
+/** Whether an index that is claimed by `*` takes every scope. */
+export function claimsEverything(project: Project): boolean {
+  return [...project.indices.values()].some(({ packages }) => packages.includes("*" as PackagePattern));
+}
+
+function closest(patterns: readonly PackagePattern[], name: PackageName): PackagePattern | null {
+  let best: PackagePattern | null = null;
+  for (const pattern of patterns) if (patternRank(pattern, name) > (best === null ? 0 : patternRank(best, name))) best = pattern;
+  return best;
+}

@@ -1,0 +1,196 @@
+/**
+ * Many indices and one upstream as one registry.
+ *
+ * A name's source is decided first, from imprint.json alone; only then is anybody asked. What an index publishes outside
+ * its claim is never looked at, and what it fails to publish is never looked for elsewhere.
+ */
+import { LRUCache } from "lru-cache";
+import { ImprintError, isImprintError } from "../errors.ts";
+import type { DisplayName } from "../format/decode.ts";
+import type { PackageName } from "../format/names.ts";
+import { abbreviatedPackument, fullPackument, type PackumentSource, type PackumentVersion, tarballFileName, versionManifest } from "../format/packument.ts";
+import type { Project } from "../format/project.ts";
+import type { Release } from "../format/release.ts";
+import type { DistTag, Version } from "../format/versions.ts";
+import type { PackageView } from "../index/package-reader.ts";
+import type { IndexReader, PackageRead } from "../index/reader.ts";
+import type { TarballStore } from "../index/tarballs.ts";
+import { newestRoot } from "../index/trust.ts";
+import { sourceOf } from "./claims.ts";
+import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
+import type { Answered, Registry, Upstream } from "./port.ts";
+
+export type ResolverOptions = {
+  readonly project: Project;
+  readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
+  readonly upstream: Upstream;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+  /** An index is asked again when it was last synced longer ago than this. */
+  readonly syncAfterMs: number;
+  /** How long a request waits for that before the last verified state answers. */
+  readonly syncWaitMs: number;
+  readonly events: ResolverEvents;
+};
+
+/** What a person at the terminal may want to know; `http` counts and prints them. */
+export type ResolverEvents = {
+  answered(name: PackageName, what: "packument" | "tarball", source: string, detail: string): void;
+  refused(name: PackageName, error: ImprintError): void;
+  warned(alias: string, message: string): void;
+};
+
+const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
+
+export function createResolver(options: ResolverOptions): Registry {
+  const { project, indices, upstream, events } = options;
+  const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
+  const lazySync = lazySyncer(options);
+
+  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ read: PackageRead; source: PackumentSource; view: PackageView }> => {
+    const entry = indices.get(alias);
+    if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
+    await lazySync(alias, entry.reader);
+    const read = await entry.reader.readPackage(name);
+    if (read.view === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
+    const state = await entry.reader.current();
+    const maintainer = state === null ? alias : newestRoot(state.roots).doc.name;
+    return { read, view: read.view, source: packumentSource(read.view, maintainer) };
+  };
+
+  const ready = async (key: string, make: () => { json: unknown; type: string }): Promise<ReadyDocument> => {
+    const cached = documents.get(key);
+    if (cached !== undefined) return cached;
+    const { json, type } = make();
+    const document = await readyDocument(JSON.stringify(json), type);
+    documents.set(key, document);
+    return document;
+  };
+
+  /** Decides the source, asks it, and tells the terminal what came of it. */
+  const answer = async <T>(name: PackageName, what: "packument" | "tarball", detail: string, ask: { index: (alias: DisplayName) => Promise<T>; upstream: () => Promise<T> }): Promise<Answered<T>> => {
+    try {
+      const source = sourceOf(project, name);
+      if (source.kind === "denied") throw new ImprintError("DENIED", `Cannot serve ${name}: imprint.json ${source.pattern === null ? "allows it from no source" : `denies ${source.pattern} upstream`}`);
+      const value = source.kind === "index" ? await ask.index(source.alias) : await ask.upstream();
+      const label = source.kind === "index" ? source.alias : "upstream";
+      events.answered(name, what, label, detail);
+      return { value, source: label };
+    } catch (error) {
+      if (isImprintError(error)) events.refused(name, error);
+      throw error;
+    }
+  };
+
+  return {
+    packument: (name, abbreviated, base) =>
+      answer(name, "packument", "", {
+        index: async (alias) => {
+          const { source, view } = await readIndex(alias, name);
+          return ready(`${view.record.digest} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
+            abbreviated ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE } : { json: fullPackument(source, base), type: "application/json" },
+          );
+        },
+        upstream: () => upstream.packument(name, abbreviated, base),
+      }),
+    version: (name, versionOrTag, base) =>
+      answer(name, "packument", versionOrTag, {
+        index: async (alias) => {
+          const { source } = await readIndex(alias, name);
+          const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
+          const manifest = versionManifest(source, version, base);
+          if (manifest === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
+          return readyDocument(JSON.stringify(manifest));
+        },
+        upstream: () => upstream.version(name, versionOrTag, base),
+      }),
+    distTags: (name) =>
+      answer(name, "packument", "dist-tags", {
+        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await readIndex(alias, name)).source.tags))),
+        upstream: () => upstream.distTags(name),
+      }),
+    tarball: (name, file) =>
+      answer(name, "tarball", file, {
+        index: async (alias) => {
+          const { view } = await readIndex(alias, name);
+          const release = releaseOfFile(view, file);
+          const tarballs = indices.get(alias)?.tarballs;
+          if (release === null || tarballs === undefined) throw refuseFile(view, file);
+          return tarballs.open(release);
+        },
+        upstream: () => upstream.tarball(name, file),
+      }),
+  };
+}
+
+/** Only `ok` releases are offered; tags that point at others fall back to what is left. */
+export function packumentSource(view: PackageView, maintainer: string): PackumentSource {
+  const { deprecated, tags } = view.record.doc;
+  const versions: PackumentVersion[] = [];
+  for (const [version, entry] of view.versions) {
+    if (entry.verdict === "ok") versions.push({ release: entry.release.doc, time: entry.release.doc.published, deprecated: deprecated.get(version) });
+  }
+  const offered = new Set(versions.map(({ release }) => release.version));
+  return { name: view.name, versions, tags: new Map([...tags].filter(([, version]) => offered.has(version))), maintainer };
+}
+
+/** Yanked ones too: a locked install goes on. */
+function releaseOfFile(view: PackageView, file: string): Release | null {
+  for (const [version, entry] of view.versions) {
+    if ((entry.verdict === "ok" || entry.verdict === "yanked") && tarballFileName(view.name, version) === file) return entry.release.doc;
+  }
+  return null;
+}
+
+function refuseFile(view: PackageView, file: string): ImprintError {
+  for (const [version, entry] of view.versions) {
+    if ("reason" in entry && tarballFileName(view.name, version) === file) return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: ${entry.reason}`);
+  }
+  for (const [version, reason] of view.record.doc.withdrawn) {
+    if (tarballFileName(view.name, version) === file) return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: its author withdrew it${reason === "" ? "" : ` (${reason})`}`);
+  }
+  return new ImprintError("NOT_FOUND", `Cannot find ${file} of ${view.name}: its index does not have that version`);
+}
+
+/**
+ * Sync while serving: the first request for an index's name after `syncAfterMs` waits for a sync, at most `syncWaitMs`;
+ * then the last verified state answers. One flight an index, no network before the first request.
+ */
+function lazySyncer({ nowMs, syncAfterMs, syncWaitMs, events }: ResolverOptions): (alias: DisplayName, reader: IndexReader) => Promise<void> {
+  const last = new Map<DisplayName, number>();
+  const flights = new Map<DisplayName, Promise<void>>();
+  return async (alias, reader) => {
+    const at = last.get(alias);
+    if (at !== undefined && nowMs() - at < syncAfterMs) return;
+    const believed = await reader.current();
+    let flight = flights.get(alias);
+    if (flight === undefined) {
+      flight = syncOnce(alias, reader, believed === null, events).finally(() => {
+        last.set(alias, nowMs());
+        flights.delete(alias);
+      });
+      flights.set(alias, flight);
+    }
+    if (believed === null) return flight; // nothing to fall back to
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), syncWaitMs);
+    });
+    if ((await Promise.race([flight, timeout])) === "late") {
+      last.set(alias, nowMs());
+      events.warned(alias, `its host is slow; answering from the state signed ${believed.checkpoint.doc.time}`);
+    }
+    clearTimeout(timer);
+  };
+}
+
+async function syncOnce(alias: DisplayName, reader: IndexReader, first: boolean, events: ResolverEvents): Promise<void> {
+  try {
+    await reader.sync();
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    if (first) throw error.httpStatus === 503 ? new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: never verified here, and ${error.message}`, { cause: error }) : error;
+    const believed = await reader.current();
+    events.warned(alias, `${error.message} (${error.code}); answering from the state signed ${believed?.checkpoint.doc.time ?? "before"}`);
+  }
+}
