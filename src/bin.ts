@@ -12,4 +12,8 @@ process.exitCode = await main({
   streams: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
   nowMs: Date.now,
   version: manifest.version,
+  stop: () =>
+    new Promise((resolve) => {
+      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+    }),
 });

@@ -9,6 +9,7 @@ import { ImprintError } from "../errors.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
 import type { Deps } from "./deps.ts";
+import { DEFAULT_PORT } from "./project-files.ts";
 import { clean, openTerminal, type TerminalStreams } from "./terminal.ts";
 
 export type MainOptions = {
@@ -19,6 +20,8 @@ export type MainOptions = {
   readonly streams: TerminalStreams;
   readonly nowMs: () => number;
   readonly version: string;
+  /** Resolves when the process is asked to stop; listens only once called. */
+  readonly stop: () => Promise<void>;
 };
 
 /** @returns the exit code */
@@ -64,7 +67,7 @@ function splitRun(argv: readonly string[]): { readonly own: readonly string[]; r
   return { own: argv.slice(0, isSeparator ? end - 1 : end), command: argv.slice(end) };
 }
 
-function commands(options: MainOptions, _wrapped: readonly string[], setExit: (code: number) => void): Argv {
+function commands(options: MainOptions, wrapped: readonly string[], setExit: (code: number) => void): Argv {
   const { env, streams, cwd, nowMs, version } = options;
   const terminal = openTerminal(streams, env);
   const depsOf = (args: { json?: unknown; C?: unknown; allowFile?: unknown }): Deps => ({
@@ -195,6 +198,26 @@ function commands(options: MainOptions, _wrapped: readonly string[], setExit: (c
         if (result.answer === "refused") setExit(1);
       },
     )
+    .command(
+      "serve",
+      "this project's registry, until it is stopped",
+      (y) => resolverOptions(y),
+      async (args) => {
+        const deps = depsOf(args);
+        const { serve } = await import("./commands/serve.ts");
+        await serve({ port: portOf(args.port, DEFAULT_PORT), anyPort: false, syncAfterMs: secondsOf(args.syncAfter), verbose: !args.quiet, version }, deps, options.stop());
+      },
+    )
+    .command(
+      "run [command..]",
+      "one command with this project's registry: imprint run npm install",
+      (y) => resolverOptions(y).option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock" }).option("verbose", { type: "boolean", default: false, describe: "a line for every answer" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { run } = await import("./commands/run.ts");
+        setExit(await run(wrapped, { port: portOf(args.port, DEFAULT_PORT), anyPort: args.port === undefined, syncAfterMs: secondsOf(args.syncAfter), verbose: args.verbose, frozen: args.frozen, version }, deps));
+      },
+    )
     .demandCommand(1, "Say what to do")
     .strict()
     .recommendCommands()
@@ -204,6 +227,24 @@ function commands(options: MainOptions, _wrapped: readonly string[], setExit: (c
       throw error ?? new ImprintError("USAGE", message);
     })
     .wrap(100);
+}
+
+function resolverOptions<T>(y: Argv<T>) {
+  return y
+    .option("port", { type: "number", requiresArg: true, describe: `port on 127.0.0.1 (default: ${DEFAULT_PORT})` })
+    .option("sync-after", { type: "number", default: 60, requiresArg: true, describe: "seconds after which an index is asked for news again" })
+    .option("quiet", { type: "boolean", default: false, describe: "no line for every answer" });
+}
+
+function portOf(port: number | undefined, fallback: number): number {
+  if (port === undefined) return fallback;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new ImprintError("USAGE", `Cannot listen on port ${port}: give a number from 0 to 65535`);
+  return port;
+}
+
+function secondsOf(seconds: number): number {
+  if (!Number.isFinite(seconds) || seconds < 0) throw new ImprintError("USAGE", "Cannot use --sync-after: give a number of seconds");
+  return seconds * 1000;
 }
 
 function platformPaths(): ReturnType<typeof envPaths> {

@@ -28,7 +28,8 @@ export type Registry = {
 
 /** The public registry behind it all. It sees only names that no index claims. Same errors as above. */
 export type Upstream = {
-  readonly registry: string;
+  /** Its address. */
+  readonly registry: () => Promise<string>;
   packument(name: PackageName, abbreviated: boolean, base: Base): Promise<ReadyDocument>;
   version(name: PackageName, versionOrTag: string, base: Base): Promise<ReadyDocument>;
   distTags(name: PackageName): Promise<ReadyDocument>;

@@ -1,0 +1,156 @@
+/** A listening resolver for one project: what `serve` leaves running and `run` starts for one command. */
+import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { ImprintError, errnoOf } from "../errors.ts";
+import { createApp } from "../http/app.ts";
+import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
+import type { Registry } from "../registry/port.ts";
+import { openUpstreamClient } from "../registry/upstream/client.ts";
+import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
+import { createUpstream } from "../registry/upstream/upstream.ts";
+import { type Consumer, openConsumer } from "./consumer.ts";
+import type { Deps } from "./deps.ts";
+import { requireNoScopeLines } from "./npm-scopes.ts";
+import { DEFAULT_REGISTRY } from "./project-files.ts";
+import { createRefusals, type Refusals } from "./refusals.ts";
+import { forgetResolver, policyDigest, proofOf, rememberResolver } from "./resolver-state.ts";
+import { clean } from "./terminal.ts";
+
+export type RunningResolver = {
+  /** `http://127.0.0.1:<port>` */
+  readonly base: string;
+  readonly refusals: Refusals;
+  /** Packuments and tarballs by source, for a closing line. */
+  readonly served: ReadonlyMap<string, number>;
+  close(): Promise<void>;
+};
+
+export type ResolverSettings = {
+  /** 0: any free one. */
+  readonly port: number;
+  /** Where the wanted port is taken: another free one instead of an error. */
+  readonly anyPort: boolean;
+  readonly syncAfterMs: number;
+  /** Prints one line a request. */
+  readonly verbose: boolean;
+  readonly version: string;
+};
+
+const SYNC_WAIT_MS = 3000;
+const HOST = "127.0.0.1";
+/** How often a running resolver looks whether imprint.json or imprint.lock changed. */
+const RELOAD_MS = 1000;
+
+export async function startResolver(deps: Deps, settings: ResolverSettings): Promise<RunningResolver> {
+  const refusals = createRefusals();
+  const served = new Map<string, number>();
+  const secret = randomBytes(32);
+  let policy = await openPolicy(deps, settings, refusals, served);
+  let bases: ReadonlySet<string> = new Set();
+  const registry: Registry = {
+    packument: (...request) => policy.registry.packument(...request),
+    version: (...request) => policy.registry.version(...request),
+    distTags: (...request) => policy.registry.distTags(...request),
+    tarball: (...request) => policy.registry.tarball(...request),
+  };
+  const app = createApp({ registry, allowedHosts: () => bases, prove: (nonce) => proofOf(secret, nonce), refusalsAfter: (token, after) => refusals.after(secret, token, after), version: settings.version });
+  const server = await listen(app.fetch, settings).catch(async (error: unknown) => {
+    await policy.consumer.close();
+    throw error;
+  });
+  const { port } = server.address() as AddressInfo;
+  bases = new Set([`${HOST}:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  const { folder } = policy.consumer.files;
+  await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: policy.digest });
+  const reload = setInterval(() => {
+    void reopen().catch((error: unknown) => deps.terminal.warn(clean(`still serving the last good imprint.json: ${error instanceof Error ? error.message : "it cannot be read"}`)));
+  }, RELOAD_MS);
+  reload.unref();
+
+  const reopen = async (): Promise<void> => {
+    const digest = await policyDigest(deps.files, folder);
+    if (digest === policy.digest || digest === policy.refused) return;
+    policy.refused = digest;
+    const next = await openPolicy(deps, settings, refusals, served);
+    const before = policy;
+    policy = next;
+    await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: next.digest });
+    await before.consumer.close();
+    deps.terminal.ok("imprint.json or imprint.lock changed: reloaded");
+  };
+
+  return {
+    base: `http://${HOST}:${port}`,
+    refusals,
+    served,
+    async close() {
+      clearInterval(reload);
+      await forgetResolver(deps, folder, port);
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+      await policy.consumer.close();
+    },
+  };
+}
+
+type Policy = { readonly consumer: Consumer; readonly registry: Registry; readonly digest: string; /** A digest that could not be opened, so that its error is said once. */ refused: string | null };
+
+async function openPolicy(deps: Deps, settings: ResolverSettings, refusals: Refusals, served: Map<string, number>): Promise<Policy> {
+  const consumer = await openConsumer(deps);
+  try {
+    const { project, folder } = consumer.files;
+    await requireNoScopeLines(project, { files: deps.files, folder, cwd: deps.cwd, env: deps.env });
+    const ourselves = [DEFAULT_REGISTRY, ...(deps.env["IMPRINT_REGISTRY"] === undefined ? [] : [deps.env["IMPRINT_REGISTRY"]])];
+    const client = openUpstreamClient(() => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }), deps.layout.upstream);
+    const monotonicMs = (): number => performance.now();
+    const registry = createResolver({
+      project,
+      indices: consumer.indices,
+      upstream: createUpstream(client, monotonicMs),
+      nowMs: monotonicMs,
+      syncAfterMs: settings.syncAfterMs,
+      syncWaitMs: SYNC_WAIT_MS,
+      events: eventsOf(deps, settings, refusals, served),
+    });
+    return { consumer, registry, digest: await policyDigest(deps.files, folder), refused: null };
+  } catch (error) {
+    await consumer.close();
+    throw error;
+  }
+}
+
+function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: Refusals, served: Map<string, number>): ResolverEvents {
+  return {
+    answered(name, what, source, detail) {
+      served.set(source, (served.get(source) ?? 0) + 1);
+      if (verbose) terminal.talk(`${terminal.style("dim", "·")} ${source === "upstream" ? "public registry" : source}  ${name} ${what}${detail === "" ? "" : ` ${clean(detail)}`}`);
+    },
+    refused(name, error) {
+      refusals.add(name, error);
+      if (verbose) terminal.talk(`${terminal.style("red", "✗")} ${clean(`${name}: ${error.message} (${error.code})`)}`);
+    },
+    warned(alias, message) {
+      terminal.warn(clean(`${alias}: ${message}`));
+    },
+  };
+}
+
+async function listen(fetch: Parameters<typeof import("@hono/node-server")["createAdaptorServer"]>[0]["fetch"], { port, anyPort }: ResolverSettings): Promise<Server> {
+  const { createAdaptorServer } = await import("@hono/node-server");
+  const attempt = (wanted: number): Promise<Server> =>
+    new Promise((resolve, reject) => {
+      const server = createAdaptorServer({ fetch }) as Server;
+      server.once("error", reject);
+      server.listen(wanted, HOST, () => resolve(server));
+    });
+  try {
+    return await attempt(port);
+  } catch (error) {
+    if (errnoOf(error) !== "EADDRINUSE") throw error;
+    if (anyPort) return attempt(0);
+    throw new ImprintError("PORT_IN_USE", `Cannot listen on ${HOST}:${port}: another program has the port`, { cause: error });
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The npm registry API over a `Registry`, as a function of its dependencies: no listening, no environment.
+ *
+ * It only reads. Host headers are checked against an allow-list before anything else: a page on the web that rebinds its
+ * name to this machine must get nothing, and tarball addresses are built from that host.
+ */
+import { Hono, type Context } from "hono";
+import { ImprintError } from "../errors.ts";
+import { ABBREVIATED_TYPE, readyDocument } from "../registry/document.ts";
+import type { Registry } from "../registry/port.ts";
+import { parseRegistryPath, type RegistryRequest } from "./path.ts";
+import { sendDocument, sendError, sendTarball } from "./respond.ts";
+
+export type AppDeps = {
+  readonly registry: Registry;
+  /** Hosts that clients may use, as `127.0.0.1:4870`; lower case. */
+  readonly allowedHosts: () => ReadonlySet<string>;
+  /** Answers `GET /-/imprint/challenge/<nonce>`: how `imprint run` knows its own resolver from a stranger's. */
+  readonly prove: (nonce: string) => string | null;
+  /** What was refused since, for the user who holds the resolver's secret; null to anybody else. */
+  readonly refusalsAfter: (token: string, number: number) => readonly object[] | null;
+  readonly version: string;
+};
+
+export function createApp(deps: AppDeps): Hono {
+  const app = new Hono();
+  app.use(async (c, next) => {
+    const host = c.req.header("host")?.toLowerCase() ?? "";
+    if (!deps.allowedHosts().has(host)) return c.json({ error: "this host name is not served here" }, 403);
+    await next();
+    c.header("x-imprint", deps.version);
+    return undefined;
+  });
+  app.get("/-/imprint/challenge/:nonce", (c) => {
+    const proof = deps.prove(c.req.param("nonce"));
+    return proof === null ? c.json({ error: "no proof" }, 404) : c.json({ proof });
+  });
+  app.get("/-/imprint/refusals/:after", (c) => {
+    const token = (c.req.header("authorization") ?? "").replace(/^Bearer /, "");
+    const refusals = deps.refusalsAfter(token, Number(c.req.param("after")));
+    return refusals === null ? c.json({ error: "not for you" }, 403) : c.json([...refusals]);
+  });
+  app.get("*", (c) => handle(c, deps));
+  app.all("*", (c) => sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname));
+  app.onError((error, c) => {
+    if (error instanceof ImprintError) return sendError(c, error, subjectOf(c));
+    throw error;
+  });
+  return app;
+}
+
+async function handle(c: Context, { registry, version }: AppDeps): Promise<Response> {
+  const request = parseRegistryPath(new URL(c.req.url).pathname);
+  const base = `http://${c.req.header("host")?.toLowerCase() ?? ""}`;
+  switch (request.kind) {
+    case "packument":
+      return sendDocument(c, (await registry.packument(request.name, wantsAbbreviated(c), base)).value);
+    case "version":
+      return sendDocument(c, (await registry.version(request.name, request.versionOrTag, base)).value);
+    case "distTags":
+      return sendDocument(c, (await registry.distTags(request.name)).value);
+    case "tarball":
+      return sendTarball(c, (await registry.tarball(request.name, request.file)).value);
+    case "ping":
+      return sendDocument(c, await readyDocument("{}"));
+    case "home":
+      return sendDocument(c, await readyDocument(JSON.stringify({ imprint: version })));
+    case "unknown":
+      return c.json({ error: "not found: this registry serves packages, versions, tarballs, dist-tags and ping" }, 404);
+  }
+}
+
+function wantsAbbreviated(c: Context): boolean {
+  return (c.req.header("accept") ?? "").includes(ABBREVIATED_TYPE);
+}
+
+function subjectOf(c: Context): string {
+  const path = new URL(c.req.url).pathname;
+  try {
+    const request: RegistryRequest = parseRegistryPath(path);
+    return "name" in request ? request.name : path;
+  } catch {
+    return path.slice(0, 100);
+  }
+}

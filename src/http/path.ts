@@ -1,0 +1,61 @@
+/**
+ * The raw request path, parsed once, before any routing: routers decode and match scoped names wrongly
+ * (`/@s%2fp/latest`), and clients spell one package in three ways (`/@s%2fp`, `/@s%2Fp`, `/@s/p`).
+ */
+import { ImprintError } from "../errors.ts";
+import { type PackageName, parsePackageName } from "../format/names.ts";
+
+export type RegistryRequest =
+  | { readonly kind: "home" }
+  | { readonly kind: "ping" }
+  | { readonly kind: "packument"; readonly name: PackageName }
+  | { readonly kind: "version"; readonly name: PackageName; readonly versionOrTag: string }
+  | { readonly kind: "tarball"; readonly name: PackageName; readonly file: string }
+  | { readonly kind: "distTags"; readonly name: PackageName }
+  | { readonly kind: "unknown" };
+
+const MAX_PATH_CHARS = 2048;
+
+/**
+ * @param rawPath path without query, undecoded, as `/@s%2fp/-/p-1.0.0.tgz`
+ * @throws ImprintError BAD_REQUEST, INVALID_NAME
+ */
+export function parseRegistryPath(rawPath: string): RegistryRequest {
+  if (rawPath.length > MAX_PATH_CHARS) throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters`);
+  const segments = rawPath.replace(/^\/+|\/+$/g, "").split("/").map(decodeOnce);
+  const [first = ""] = segments;
+  if (first === "") return { kind: "home" };
+  if (first === "-") return parseApi(segments.slice(1));
+  const { name, rest } = takeName(segments);
+  const [a, b, ...more] = rest;
+  if (a === undefined) return { kind: "packument", name };
+  if (a === "-" && b !== undefined && more.length === 0) return { kind: "tarball", name, file: b };
+  // yarn 1 and bun write scoped file names with their scope: /@s/p/-/@s/p-1.0.0.tgz
+  if (a === "-" && b !== undefined && more.length === 1 && b === name.split("/")[0]) return { kind: "tarball", name, file: more[0] ?? "" };
+  if (b === undefined) return { kind: "version", name, versionOrTag: a };
+  return { kind: "unknown" };
+}
+
+function parseApi(segments: readonly string[]): RegistryRequest {
+  if (segments[0] === "ping" && segments.length === 1) return { kind: "ping" };
+  if (segments[0] === "package") {
+    const { name, rest } = takeName(segments.slice(1));
+    if (rest[0] === "dist-tags" && rest.length === 1) return { kind: "distTags", name };
+  }
+  return { kind: "unknown" };
+}
+
+function takeName(segments: readonly string[]): { readonly name: PackageName; readonly rest: readonly string[] } {
+  const [first = "", second] = segments;
+  if (first.startsWith("@") && !first.includes("/")) return { name: parsePackageName(`${first}/${second ?? ""}`), rest: segments.slice(2) };
+  return { name: parsePackageName(first), rest: segments.slice(1) };
+}
+
+/** Once: a name that is still encoded afterwards is no name. */
+function decodeOnce(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch (error) {
+    throw new ImprintError("BAD_REQUEST", "Cannot answer: the path is not valid percent-encoding", { cause: error });
+  }
+}

@@ -1,0 +1,46 @@
+/** From results to HTTP answers. */
+import type { Context } from "hono";
+import { ImprintError } from "../errors.ts";
+import type { ReadyDocument } from "../registry/document.ts";
+import type { TarballBody } from "../registry/port.ts";
+
+/** A document: revalidated by ETag, compressed once. */
+export function sendDocument(c: Context, document: ReadyDocument): Response {
+  const headers: Record<string, string> = { etag: document.etag, vary: "accept, accept-encoding", "cache-control": "no-cache" };
+  if (matches(c.req.header("if-none-match"), document.etag)) return c.body(null, 304, headers);
+  headers["content-type"] = document.contentType;
+  const compressed = document.gzip !== null && accepts(c.req.header("accept-encoding"), "gzip") ? document.gzip : null;
+  if (compressed !== null) headers["content-encoding"] = "gzip";
+  const body = compressed ?? document.body;
+  headers["content-length"] = String(body.byteLength);
+  return c.body(body, 200, headers);
+}
+
+/** A tarball: never with a Content-Encoding, which some clients do not undo. By content, so it may be kept for ever. */
+export async function sendTarball(c: Context, { size, stream }: TarballBody): Promise<Response> {
+  // Nobody will read it: the file behind it must still be closed.
+  if (c.req.raw.method === "HEAD") await stream.cancel();
+  return c.body(stream, 200, { "content-type": "application/octet-stream", "content-length": String(size), "cache-control": "public, immutable, max-age=31536000" });
+}
+
+/** @param subject what the request was for: a package name, or the path */
+export function sendError(c: Context, error: ImprintError, subject: string): Response {
+  const status = error.httpStatus;
+  // Clients print this one line, if anything.
+  const text = `${subject}: ${error.message} (${error.code}); run: imprint why ${subject}`.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
+  const headers: Record<string, string> = { "cache-control": "no-store" };
+  if (status === 503) headers["retry-after"] = "1";
+  return c.json({ error: text, code: error.code }, status, headers);
+}
+
+function matches(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false;
+  return header.trim() === "*" || header.split(",").some((candidate) => candidate.trim().replace(/^W\//, "") === etag);
+}
+
+function accepts(header: string | undefined, coding: string): boolean {
+  return (header ?? "").split(",").some((part) => {
+    const [name = "", ...parameters] = part.trim().toLowerCase().split(";");
+    return name.trim() === coding && !parameters.some((parameter) => /^\s*q=0(\.0*)?\s*$/.test(parameter));
+  });
+}

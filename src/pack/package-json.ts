@@ -1,0 +1,100 @@
+/**
+ * package.json, of a tarball or on disk, read so that every other reader sees the same.
+ *
+ * Clients parse it each with a parser of their own. Where a key stands twice, JSON.parse takes the last and another may
+ * take the first: then what was signed is not what is installed. Only the fields that matter are held to that, because
+ * old public packages do repeat others.
+ */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ImprintError } from "../errors.ts";
+import { textOf } from "../format/bytes.ts";
+import { isJsonObject, requireDepth } from "../format/json.ts";
+import type { JsonObject, JsonValue } from "../format/json.ts";
+import { PACK_LIMITS } from "./limits.ts";
+import type { PackLimits } from "./limits.ts";
+import { INSTALL_SCRIPTS, MANIFEST_FIELDS } from "./manifest.ts";
+import { quote } from "./refuse.ts";
+
+const DECISIVE: ReadonlySet<string> = new Set([...MANIFEST_FIELDS, "name", "version", "private", "scripts"]);
+
+/** Whether a second `key` would change what we sign: a decisive field itself, or anything inside of one. */
+function isDecisive(field: string, key: string, depth: number): boolean {
+  if (depth === 1) return DECISIVE.has(key);
+  return field === "scripts" ? depth > 2 || INSTALL_SCRIPTS.includes(key) : DECISIVE.has(field);
+}
+
+/** The first decisive key that stands twice in one object of `text`, which must be valid JSON. Does not recurse. */
+function duplicateKey(text: string): string | undefined {
+  const open: (Set<string> | null)[] = [];
+  let field = "";
+  let expectsKey = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === "{" || character === "[") open.push(character === "{" ? new Set() : null);
+    else if (character === "}" || character === "]") open.pop();
+    if (character === "{" || character === ",") expectsKey = open.at(-1) instanceof Set;
+    else if (character === '"') {
+      const start = at;
+      for (at += 1; text[at] !== '"'; at += 1) if (text[at] === "\\") at += 1;
+      if (!expectsKey) continue;
+      expectsKey = false;
+      // Unescaped first: "n\u0061me" is "name" to every parser.
+      const key = JSON.parse(text.slice(start, at + 1)) as string;
+      if (open.length === 1) field = key;
+      if (!isDecisive(field, key, open.length)) continue;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The object in `bytes`. A leading byte order mark is skipped, as npm does.
+ *
+ * @throws whatever `refuse` makes of the reason: too large, not UTF-8, nested too deeply, not JSON, not an object, a
+ * decisive key twice
+ */
+export function parsePackageJson(bytes: Uint8Array, refuse: (state: string, cause?: unknown) => ImprintError, limits: PackLimits = PACK_LIMITS): JsonObject {
+  if (bytes.byteLength > limits.maxPackageJsonBytes) throw refuse(`package.json is larger than ${limits.maxPackageJsonBytes} bytes`);
+  const decoded = textOf(bytes);
+  if (decoded === null) throw refuse("package.json is not UTF-8");
+  const text = decoded.startsWith("\uFEFF") ? decoded.slice(1) : decoded;
+  let value: JsonValue;
+  try {
+    requireDepth(text, limits.maxPackageJsonDepth);
+  } catch (cause) {
+    throw refuse(`package.json is nested deeper than ${limits.maxPackageJsonDepth} levels`, cause);
+  }
+  try {
+    value = JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw refuse("package.json is not JSON", cause);
+  }
+  if (!isJsonObject(value)) throw refuse("package.json is not a JSON object");
+  const twice = duplicateKey(text);
+  if (twice !== undefined) throw refuse(`package.json has the key ${quote(twice)} twice in one object`);
+  return value;
+}
+
+/**
+ * The package.json of the folder `dir`.
+ *
+ * @throws ImprintError FILE_UNREADABLE, PACKAGE_REFUSED
+ */
+export async function readPackageJson(dir: string): Promise<JsonObject> {
+  const path = join(dir, "package.json");
+  const refuse = (state: string, cause?: unknown): ImprintError => new ImprintError("PACKAGE_REFUSED", `Cannot publish ${dir}: ${state}`, { cause });
+  let bytes: Uint8Array;
+  try {
+    const { size } = await stat(path);
+    if (size > PACK_LIMITS.maxPackageJsonBytes) throw refuse(`package.json is larger than ${PACK_LIMITS.maxPackageJsonBytes} bytes`);
+    bytes = await readFile(path);
+  } catch (cause) {
+    if (cause instanceof ImprintError) throw cause;
+    throw new ImprintError("FILE_UNREADABLE", `Cannot read ${path}: is this the folder of a package?`, { cause });
+  }
+  return parsePackageJson(bytes, refuse);
+}

@@ -1,0 +1,67 @@
+/**
+ * The one door to the public registry: npm's own fetcher, with the user's own npm settings (registry, credentials bound
+ * to their host, proxies, certificates), its retries and its disk cache.
+ *
+ * It sees only names that no index claims: the resolver has decided that before it comes here.
+ */
+import type { Readable } from "node:stream";
+import { ImprintError } from "../../errors.ts";
+
+export type UpstreamSettings = {
+  /** With a final slash. */
+  readonly registry: string;
+  /** npm's flat options: auth, proxies, certificates, timeouts. */
+  readonly options: Readonly<Record<string, unknown>>;
+};
+
+export type UpstreamResponse = {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  /** Node stream; with `integrity` it fails at its end where the bytes are others. */
+  readonly body: Readable;
+};
+
+export type UpstreamClient = {
+  readonly registry: () => Promise<string>;
+  /** @throws ImprintError NOT_FOUND (404), DENIED (401, 403), UPSTREAM_FAILED */
+  get(pathOrUrl: string, request: { readonly accept: string; readonly integrity?: string; readonly what: string }): Promise<UpstreamResponse>;
+};
+
+/** Milliseconds; npm's own defaults of minutes would outlast every client's patience. */
+const TIMEOUT_MS = 60_000;
+
+/** @param settings read when the first request comes: loading npm's configuration takes a tenth of a second */
+export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, cacheFolder: string): UpstreamClient {
+  let loaded: Promise<UpstreamSettings> | null = null;
+  const load = (): Promise<UpstreamSettings> => (loaded ??= settings());
+  return {
+    registry: async () => (await load()).registry,
+    async get(pathOrUrl, { accept, integrity, what }) {
+      const { registry, options } = await load();
+      const { default: npmFetch } = await import("npm-registry-fetch");
+      try {
+        const response = await npmFetch(pathOrUrl, {
+          timeout: TIMEOUT_MS,
+          fetchRetries: 2,
+          ...options,
+          registry,
+          cache: cacheFolder,
+          headers: { accept },
+          ...(integrity === undefined ? {} : { integrity }),
+        } as Parameters<typeof npmFetch>[1]);
+        return { status: response.status, headers: response.headers, body: response.body as unknown as Readable };
+      } catch (error) {
+        throw upstreamError(error, what, registry);
+      }
+    },
+  };
+}
+
+function upstreamError(error: unknown, what: string, registry: string): ImprintError {
+  const status = typeof error === "object" && error !== null && "statusCode" in error ? error.statusCode : undefined;
+  const host = new URL(registry).host;
+  if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
+  if (status === 401 || status === 403) return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
+  const reason = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : String(status ?? "no answer");
+  return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${host} failed (${reason})`, { cause: error });
+}

@@ -1,0 +1,46 @@
+/**
+ * Which registry stands behind everything: imprint.json's `upstream.registry`, else the user's own npm registry unless
+ * that is us, else npm's default. The project's .npmrc is left out on purpose: `imprint add` points it at us.
+ */
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import type ConfigType from "@npmcli/config";
+import type { UpstreamSettings } from "./client.ts";
+
+type Options = ConstructorParameters<typeof ConfigType>[0];
+type Definitions = { readonly definitions: Options["definitions"]; readonly shorthands: NonNullable<Options["shorthands"]>; readonly flatten: NonNullable<Options["flatten"]> };
+
+export async function loadUpstreamSettings(options: { readonly configured: string | undefined; readonly env: NodeJS.ProcessEnv; /** Registries that are us. */ readonly ourselves: readonly string[] }): Promise<UpstreamSettings> {
+  const [{ default: Config }, { default: npmFetch }] = await Promise.all([import("@npmcli/config"), import("npm-registry-fetch")]);
+  // Not in the package's type declarations, hence read through its own module loader and typed here.
+  const definitions = createRequire(import.meta.url)("@npmcli/config/lib/definitions") as Definitions;
+  const { configured, env, ourselves } = options;
+  const config = new Config({
+    npmPath: tmpdir(), // where npm's built-in npmrc would be: none
+    cwd: tmpdir(), // never the project: its .npmrc leads back here
+    argv: [],
+    env,
+    ...definitions,
+  });
+  await config.load();
+  const flat = (config as unknown as { readonly flat: Readonly<Record<string, unknown>> }).flat;
+  const own = typeof flat["registry"] === "string" && !isOneOf(flat["registry"], ourselves) ? flat["registry"] : undefined;
+  const registry = withSlash(configured ?? own ?? npmFetch.pickRegistry("x"));
+  return { registry, options: { ...flat, registry } };
+}
+
+function isOneOf(registry: string, ourselves: readonly string[]): boolean {
+  return ourselves.some((known) => sameOrigin(known, registry));
+}
+
+function sameOrigin(a: string, b: string): boolean {
+  try {
+    return new URL(a).origin === new URL(b).origin;
+  } catch {
+    return false;
+  }
+}
+
+function withSlash(url: string): string {
+  return url.endsWith("/") ? url : `${url}/`;
+}
