@@ -5,7 +5,7 @@
 import path from "node:path";
 import envPaths from "env-paths";
 import yargs, { type Argv } from "yargs";
-import { ImprintError } from "../errors.ts";
+import { CATALOGUE, ImprintError } from "../errors.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
 import type { Deps } from "./deps.ts";
@@ -196,6 +196,39 @@ function commands(options: MainOptions, wrapped: readonly string[], setExit: (co
         const result = await why(args.package, deps);
         print(deps, result, treeLines(result.tree));
         if (result.answer === "refused") setExit(1);
+      },
+    )
+    .command(
+      "verify [index]",
+      "check every document and signature of an index",
+      (y) =>
+        y
+          .positional("index", { type: "string", describe: "folder or address (default: the folder here)" })
+          .option("id", { type: "string", requiresArg: true, describe: "the id that it must have" })
+          .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { verify, verifyLines } = await import("./commands/verify.ts");
+        const result = await verify({ target: args.index, id: args.id, tarballs: args.tarballs }, deps);
+        if (deps.json) {
+          print(deps, result, []);
+          if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);
+        } else print(deps, result, verifyLines(result));
+      },
+    )
+    .command(
+      "audit",
+      "is what package-lock.json pins what the authors signed?",
+      (y) => y.option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { audit, auditLines } = await import("./commands/audit.ts");
+        const result = await audit({ frozen: args.frozen }, deps);
+        print(deps, result, auditLines(result));
+        if (result.refused > 0) {
+          if (!deps.json) throw new ImprintError("AUDIT_FAILED", `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages are not what was signed`);
+          setExit(CATALOGUE.AUDIT_FAILED.exit);
+        }
       },
     )
     .command(

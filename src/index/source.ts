@@ -4,7 +4,7 @@
  * `open` is step 1 of reading: it fixes one moment of the source, whose files are then read by path. A snapshot's `at`
  * names that moment so that it can be taken up again by `reopen` after a restart, without a network.
  */
-import { lstat, open as openFile } from "node:fs/promises";
+import { lstat, open as openFile, readdir } from "node:fs/promises";
 import path from "node:path";
 import { ImprintError, errnoOf } from "../errors.ts";
 import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../git/port.ts";
@@ -85,4 +85,13 @@ async function readPlainFile(root: string, { path: relative, maxBytes }: FileReq
     if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return { state: "missing" };
     return { state: "unavailable" };
   }
+}
+
+/** Every file below a folder with git's mode for it; nothing is followed, `.git` is left out. */
+export async function listDirectory(root: string): Promise<readonly { readonly path: string; readonly mode: string }[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => ({ path: path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"), mode: entry.isFile() ? "100644" : entry.isSymbolicLink() ? "120000" : "000000" }))
+    .filter(({ path: file }) => !file.startsWith(".git/"));
 }

@@ -1,0 +1,85 @@
+/**
+ * What every run of git is told before its own arguments: an environment that nobody but the user shaped, and
+ * configuration that lets neither a remote nor a repository run code or wait for a terminal.
+ *
+ * A program that is started by git (a hook, an alias) or by CI inherits GIT_DIR, GIT_CONFIG_COUNT, GIT_ALLOW_PROTOCOL
+ * and more; each would redirect us to another repository or undo a setting below. So GIT_* is an allow-list.
+ */
+import { isLocalUrl } from "../url.ts";
+import type { GitUrl } from "../port.ts";
+
+/** Variables with which users say how *their* git reaches hosts and where its configuration is. */
+const KEPT = new Set([
+  "GIT_ASKPASS",
+  "GIT_CONFIG_GLOBAL",
+  "GIT_CONFIG_NOSYSTEM",
+  "GIT_CONFIG_SYSTEM",
+  "GIT_EXEC_PATH",
+  "GIT_HTTP_PROXY_AUTHMETHOD",
+  "GIT_SSH",
+  "GIT_SSH_COMMAND",
+  "GIT_SSH_VARIANT",
+]);
+const KEPT_PREFIXES = ["GIT_SSL_", "GIT_PROXY_SSL_"];
+
+const CONFIG = [
+  "gc.auto=0",
+  "maintenance.auto=false",
+  "core.hooksPath=/dev/null",
+  "core.fsmonitor=false",
+  "core.protectHFS=true",
+  "core.protectNTFS=true",
+  // blobs beyond this are streamed, so that a blob that inflates to gigabytes takes no memory (THREATS G6)
+  "core.bigFileThreshold=32m",
+  "credential.interactive=false",
+  "protocol.allow=never",
+  "protocol.https.allow=always",
+  "protocol.ssh.allow=always",
+  "http.followRedirects=initial",
+  // a header for every host would carry one host's token to another (THREATS G8); http.<url>.extraHeader still works
+  "http.extraHeader=",
+  "submodule.recurse=false",
+  "fetch.recurseSubmodules=false",
+  // what we read is checked by hash above this room, and nothing is checked out of a cache
+  "transfer.fsckObjects=false",
+  "fetch.fsckObjects=false",
+  // always keep a pack: one file to count, to measure and to move
+  "fetch.unpackLimit=1",
+  "transfer.unpackLimit=1",
+  "fetch.writeCommitGraph=false",
+  "push.gpgSign=false",
+  "push.followTags=false",
+  "commit.gpgSign=false",
+  "pack.threads=2",
+];
+
+/** The environment for git, made from the user's. `sshCommand` false: the user's configuration has its own. */
+export function gitEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const clean: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(env)) {
+    const upper = name.toUpperCase(); // Windows ignores case
+    if (upper.startsWith("IMPRINT_") || upper === "LANGUAGE") continue; // passphrases are ours alone
+    if (upper.startsWith("GIT_") && !KEPT.has(upper) && !KEPT_PREFIXES.some((prefix) => upper.startsWith(prefix))) continue;
+    clean[name] = value;
+  }
+  return {
+    ...clean,
+    LC_ALL: "C", // we read git's messages
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_NO_LAZY_FETCH: "1",
+    GIT_NO_REPLACE_OBJECTS: "1",
+    GIT_OPTIONAL_LOCKS: "0",
+  };
+}
+
+/** Whether the environment names the user's own ssh program (their configuration may, too: see `run.ts`). */
+export function hasOwnSsh(env: NodeJS.ProcessEnv): boolean {
+  return env["GIT_SSH_COMMAND"] !== undefined || env["GIT_SSH"] !== undefined;
+}
+
+/** `-c` settings of every run. Plain http and local folders are open only to a run whose own address is one. */
+export function gitConfiguration(url: GitUrl | null): string[] {
+  const scheme = url === null ? null : url.startsWith("http:") ? "http" : isLocalUrl(url) ? "file" : null;
+  const settings = scheme === null ? CONFIG : [...CONFIG, `protocol.${scheme}.allow=always`];
+  return settings.flatMap((setting) => ["-c", setting]);
+}

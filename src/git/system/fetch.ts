@@ -1,0 +1,225 @@
+/**
+ * Fetching: one ref without its history, or a few blobs by id, through quarantine and under limits.
+ */
+import { rm, stat, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ImprintError } from "../../errors.ts";
+import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
+import { redactUrl } from "../url.ts";
+import { residentBytes } from "./memory.ts";
+import type { ObjectReader } from "./objects.ts";
+import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "./quarantine.ts";
+import { mustGit, reasonOf, runGit } from "./run.ts";
+import type { Git, GitResult } from "./run.ts";
+
+/** What a fetch works on. `history`: an author's clone, which wants ancestors and has settings of its own. */
+export type Target = { readonly git: Git; readonly gitDir: string; readonly objects: ObjectReader; readonly history: boolean };
+
+const COMMON = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--upload-pack=git-upload-pack"];
+/** Of a repository's other refs the remote is told nothing: what else we read is our business. */
+const NO_ALTERNATE_REFS = ["-c", "core.alternateRefsPrefixes=refs/imprint-none"];
+const MAX_WALK = 64;
+const REF_LOCK_STALE_MS = 60_000;
+const MIN_ALLOCATION = 128 * 1024 * 1024;
+const BYTES_PER_OBJECT = 96;
+
+/** Caps what git may allocate at once: an object or a table of 4 GB ends the fetch, not the machine (THREATS G6). */
+function memoryLimit(limits: TransferLimits): NodeJS.ProcessEnv {
+  return { GIT_ALLOC_LIMIT: String(Math.max(MIN_ALLOCATION, BYTES_PER_OBJECT * limits.maxObjects)) };
+}
+
+const MIN_RESIDENT = 512 * 1024 * 1024;
+const RESIDENT_PER_OBJECT = 512;
+
+/** A host may list refs without end, which git keeps: nothing on disk, and no single allocation, would tell. */
+async function checkMemory(pid: number, what: string, limits: TransferLimits): Promise<ImprintError | null> {
+  const isOver = (await residentBytes(pid)) > MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
+  return isOver ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
+}
+
+function failed(what: string, result: GitResult): ImprintError {
+  const isTooLarge = /over limit|exceeds maximum|out of memory/iu.test(result.stderr);
+  const isDisk = /No space left on device|Disk quota exceeded|Read-only file system/u.test(result.stderr);
+  return new ImprintError(isTooLarge ? "TOO_LARGE" : isDisk ? "STORAGE_FAILED" : "UNREACHABLE", `Cannot ${what}: ${reasonOf(result.stderr)}`);
+}
+
+/** What the remote holds under `ref`: one listing, no objects. Null: no such ref. */
+async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
+  const what = `reach ${redactUrl(url)}`;
+  const result = await runGit(target.git, {
+    args: [`--git-dir=${target.gitDir}`, "ls-remote", "--quiet", "--upload-pack=git-upload-pack", "--", url, ref],
+    url,
+    env: memoryLimit(limits),
+    deadlineMs: limits.deadlineMs,
+    watch: (pid) => checkMemory(pid, what, limits),
+    what,
+  });
+  if (result.status !== 0) throw failed(what, result);
+  for (const line of result.stdout.toString("utf8").split("\n")) {
+    const [id = "", name] = line.split("\t");
+    // the pattern matches the end of names, so refs/x/refs/heads/main is listed too
+    if (name === ref && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(id)) return id as ObjectId;
+  }
+  return null;
+}
+
+/**
+ * The shallow boundaries that a walk from `kept` meets. Without them git would look for parents that aren't here;
+ * with all of them each request would grow with every sync ever made.
+ */
+async function boundaries(target: Target, kept: ObjectId | null): Promise<readonly ObjectId[]> {
+  const all = await readShallow(target.gitDir);
+  if (target.history) return all;
+  if (kept === null) return [];
+  const known = new Set<ObjectId>(all);
+  const met = new Set<ObjectId>();
+  const queue = [kept];
+  for (let steps = 0; queue.length > 0; steps++) {
+    const commit = queue.shift() as ObjectId;
+    if (steps > MAX_WALK) return all;
+    if (known.has(commit)) met.add(commit);
+    else queue.push(...((await target.objects.parentsOf(commit)) ?? []));
+  }
+  return [...met];
+}
+
+/** Points a local ref at a commit, and gets past a lock file that a killed git left. */
+export async function setRef(target: Pick<Target, "git" | "gitDir">, ref: RefName, to: ObjectId): Promise<void> {
+  const run = (): Promise<unknown> =>
+    mustGit(target.git, { args: [`--git-dir=${target.gitDir}`, "update-ref", "--no-deref", ref, to], what: `update ${ref} in ${target.gitDir}` }, "STORAGE_FAILED");
+  try {
+    await run();
+  } catch (error) {
+    const lock = join(target.gitDir, `${ref}.lock`);
+    const info = await stat(lock).catch(() => null);
+    if (info === null || Date.now() - info.mtimeMs < REF_LOCK_STALE_MS) throw error;
+    await rm(lock, { force: true });
+    await run();
+  }
+}
+
+/** A fetch as the port promises it: null where the remote has no such ref, and on any error nothing changed. */
+export async function fetchRef(
+  target: Target,
+  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly blobs: boolean; readonly limits: TransferLimits },
+): Promise<ObjectId | null> {
+  const { url, ref, keepAs, limits } = request;
+  const startedMs = performance.now();
+  const what = `fetch ${ref} from ${redactUrl(url)}`;
+  await sweep(target.gitDir, Date.now());
+  const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
+  if (kept !== null) {
+    // mostly nothing has moved: a listing is cheaper than a fetch, which asks again for what it already has
+    const head = await remoteHead(target, url, ref, limits);
+    if (head === null || head === kept) return head;
+  }
+  const shallow = await boundaries(target, kept);
+  // A filtered fetch also spares us git's walk over every tree of the index afterwards (minutes, for millions of
+  // releases), which would prove only that the host sent all it announced; reading finds out what it withheld. So there
+  // is always a filter, if only "nothing of 4 GiB or more", unless the host has forbidden that one.
+  let filters = target.history ? [[]] : [[request.blobs ? "--filter=blob:limit=4294967295" : "--filter=blob:none"], []];
+  for (;;) {
+    const outcome = await attempt(target, request, { kept, shallow, filter: filters[0] ?? [], what, startedMs });
+    if (outcome !== "filterRefused" || filters.length < 2) return outcome === "filterRefused" ? null : outcome;
+    filters = filters.slice(1);
+  }
+}
+
+type Attempt = { readonly kept: ObjectId | null; readonly shallow: readonly ObjectId[]; readonly filter: readonly string[]; readonly what: string; readonly startedMs: number };
+
+async function attempt(
+  target: Target,
+  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly limits: TransferLimits },
+  { kept, shallow, filter, what, startedMs }: Attempt,
+): Promise<ObjectId | null | "filterRefused"> {
+  const { url, ref, keepAs, limits } = request;
+  const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: target.history });
+  try {
+    const result = await runGit(target.git, {
+      args: [
+        ...(target.history ? [] : NO_ALTERNATE_REFS),
+        `--git-dir=${quarantine.gitDir}`,
+        "fetch",
+        ...COMMON,
+        ...(target.history ? [] : ["--depth=1"]),
+        ...filter,
+        "--",
+        url,
+        `+${ref}:${INCOMING}`,
+      ],
+      url,
+      env: memoryLimit(limits),
+      deadlineMs: Math.max(1, limits.deadlineMs - (performance.now() - startedMs)),
+      watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+      what,
+    });
+    if (result.status !== 0 && /couldn't find remote ref/iu.test(result.stderr)) return null;
+    const over = await measure(quarantine.gitDir, what, limits);
+    if (over !== null) throw over;
+    if (result.status !== 0 && filter.length > 0 && /filter '[^']*' not (?:supported|allowed)/iu.test(result.stderr)) return "filterRefused";
+    if (result.status !== 0) throw failed(what, result);
+    const id = (await readFile(join(quarantine.gitDir, INCOMING), "utf8").catch((error: unknown) => {
+      throw storageFailed(what, error);
+    })).trim() as ObjectId;
+    await absorb(quarantine, target.gitDir, target.history);
+    // the host may put a tag or a blob there; every reader of keepAs wants a commit
+    const commit = await target.objects.info(`${id}^{commit}`);
+    if (commit === null) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: it is not a commit`);
+    await setRef(target, keepAs, commit.id);
+    return commit.id;
+  } finally {
+    await quarantine.remove().catch(() => undefined);
+  }
+}
+
+const MAX_WITHHELD = 8;
+
+/**
+ * Fetches objects by id, in one request: blobs that a filtered fetch left behind, or a tree that a host withheld (by
+ * itself, without what is in it). A host that no longer has one of them (it squashed
+ * and collected, or it withholds) fails the whole request and names it; then the rest is asked for again.
+ */
+export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly ObjectId[], limits: TransferLimits): Promise<void> {
+  const what = `fetch ${String(wanted.length)} objects from ${redactUrl(url)}`;
+  const deadline = performance.now() + limits.deadlineMs;
+  let ids = [...wanted];
+  for (let withheld = 0; ids.length > 0 && withheld <= MAX_WITHHELD; withheld++) {
+    const quarantine = await openQuarantine(target.gitDir, { kept: null, shallow: [], inherit: target.history });
+    try {
+      const result = await runGit(target.git, {
+        args: [
+          ...NO_ALTERNATE_REFS,
+          "-c",
+          "fetch.negotiationAlgorithm=noop",
+          `--git-dir=${quarantine.gitDir}`,
+          "fetch",
+          ...COMMON,
+          "--filter=tree:0",
+          "--stdin",
+          "--",
+          url,
+        ],
+        url,
+        input: [ids.map((id) => `${id}\n`).join("")],
+        env: memoryLimit(limits),
+        deadlineMs: Math.max(1, deadline - performance.now()),
+        watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+        what,
+      });
+      const over = await measure(quarantine.gitDir, what, limits);
+      if (over !== null) throw over;
+      if (result.status === 0) return await absorb(quarantine, target.gitDir, true);
+      const named = /not our ref ([0-9a-f]{40,64})|unadvertised object ([0-9a-f]{40,64})/iu.exec(result.stderr);
+      if (named === null) {
+        if (/did not send all necessary objects|unadvertised object|remote error/iu.test(result.stderr)) return;
+        throw failed(what, result);
+      }
+      const gone = (named[1] ?? named[2]) as ObjectId;
+      if (!ids.includes(gone)) return;
+      ids = ids.filter((id) => id !== gone);
+    } finally {
+      await quarantine.remove().catch(() => undefined);
+    }
+  }
+}
+

@@ -1,0 +1,110 @@
+/**
+ * Files at a commit: trees on the way to each path, sizes, what a filtered fetch left behind in one request, bytes.
+ */
+import type { FileRead, GitUrl, ObjectId, TransferLimits } from "../port.ts";
+import { fetchObjects } from "./fetch.ts";
+import type { Target } from "./fetch.ts";
+import { mustGit } from "./run.ts";
+import { entryOf } from "./tree.ts";
+import { ImprintError } from "../../errors.ts";
+
+const REGULAR = new Set(["100644", "100755", "100664"]); // git once wrote the last; all are plain files
+const FOLDER = "040000";
+const MAX_LISTED = 5_000_000;
+const MAX_PATH_BYTES = 64 * 1024;
+
+export type ReadRequest = {
+  readonly commit: ObjectId;
+  readonly files: readonly { readonly path: string; readonly maxBytes: number }[];
+  readonly url: GitUrl | null;
+  readonly limits: TransferLimits;
+};
+
+const MISSING: FileRead = { state: "missing" };
+const UNAVAILABLE: FileRead = { state: "unavailable" };
+const TOO_LARGE: FileRead = { state: "tooLarge", bytes: null };
+
+/** The blob at a path, `missing` where there is none, `unavailable` where a tree on the way isn't to be had. */
+async function blobAt(target: Target, root: ObjectId, path: string, request: ReadRequest): Promise<ObjectId | FileRead> {
+  const parts = path.split("/");
+  let folder = root;
+  for (const [depth, part] of parts.entries()) {
+    let tree = await target.objects.tree(folder);
+    if (tree === null && request.url !== null && (await target.objects.info(folder)) === null) {
+      // one host left a hole; git would never ask for it again, believing that what it has is whole
+      await fetchObjects(target, request.url, [folder], request.limits);
+      tree = await target.objects.tree(folder);
+    }
+    if (tree === null) return UNAVAILABLE;
+    const entry = entryOf(tree, part);
+    if (entry === null) return MISSING;
+    if (depth === parts.length - 1) return REGULAR.has(entry.mode) ? entry.id : MISSING;
+    if (entry.mode !== FOLDER) return MISSING;
+    folder = entry.id;
+  }
+  return MISSING;
+}
+
+async function sizesOf(target: Target, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
+  const sizes = new Map<ObjectId, number>();
+  const absent: ObjectId[] = [];
+  await Promise.all(
+    Array.from(ids, async (id) => {
+      const info = await target.objects.info(id);
+      if (info === null) absent.push(id);
+      // a tree says "file" and the object is something else: never read
+      else if (info.type === "blob") sizes.set(id, info.size);
+    }),
+  );
+  return { sizes, absent };
+}
+
+/** The port's `readFiles`. */
+export async function readFiles(target: Target, request: ReadRequest): Promise<readonly FileRead[]> {
+  const root = await target.objects.treeOf(request.commit);
+  const places: (ObjectId | FileRead)[] = [];
+  for (const file of request.files) places.push(await blobAt(target, root, file.path, request));
+  const wanted = new Set(places.filter((place): place is ObjectId => typeof place === "string"));
+  const { sizes, absent } = await sizesOf(target, wanted);
+  if (absent.length > 0 && request.url !== null) {
+    await fetchObjects(target, request.url, absent, request.limits);
+    const again = await sizesOf(target, absent);
+    for (const [id, size] of again.sizes) sizes.set(id, size);
+  }
+  const gone = new Set(absent.filter((id) => !sizes.has(id)));
+  return Promise.all(
+    request.files.map(async ({ maxBytes }, at): Promise<FileRead> => {
+      const place = places[at] ?? MISSING;
+      if (typeof place !== "string") return place;
+      const size = sizes.get(place);
+      if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
+      if (size > maxBytes) return TOO_LARGE;
+      const bytes = await target.objects.bytes(place);
+      return bytes === null ? UNAVAILABLE : { state: "found", bytes };
+    }),
+  );
+}
+
+/** The port's `listFiles`: streamed, so that a host's million junk entries are counted, not kept, past the cap. */
+export async function listFiles(target: Target, commit: ObjectId, maxFiles = MAX_LISTED): Promise<readonly { readonly path: string; readonly mode: string }[]> {
+  const what = `list the files of ${commit}`;
+  const files: { path: string; mode: string }[] = [];
+  let rest: Buffer = Buffer.alloc(0);
+  await mustGit(target.git, {
+    args: [`--git-dir=${target.gitDir}`, "ls-tree", "-r", "-z", "--full-tree", commit],
+    what,
+    onOutput: (chunk) => {
+      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      let at = 0;
+      for (let end = bytes.indexOf(0, at); end >= 0; end = bytes.indexOf(0, at)) {
+        const tab = bytes.indexOf(0x09, at);
+        files.push({ mode: bytes.toString("latin1", at, at + 6), path: bytes.toString("utf8", tab + 1, end) });
+        at = end + 1;
+      }
+      rest = bytes.subarray(at);
+      if (files.length > maxFiles) throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(maxFiles)} files`);
+      if (rest.length > MAX_PATH_BYTES) throw new ImprintError("TOO_LARGE", `Cannot ${what}: a path longer than ${String(MAX_PATH_BYTES)} bytes`);
+    },
+  });
+  return files;
+}

@@ -1,0 +1,162 @@
+/**
+ * The disk, as the rest of this room sees it: whole files that appear at once or not at all.
+ *
+ * Everything durable goes through this port, so that a test can fail each write in turn (THREATS C1). A write is a
+ * temporary file beside its target, fsync, and a rename or link; a kill between any two leaves the old file, and at
+ * worst a stray temporary one, which `list` does not show.
+ */
+import { randomBytes } from "node:crypto";
+import { link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { errnoOf, ImprintError } from "../errors.ts";
+
+/** A file held open: what `size` counted is what `stream` gives, whatever happens to its name meanwhile. */
+export type OpenFile = {
+  readonly size: number;
+  /** Bytes from the start; may be called again after the last has ended. */
+  stream(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+};
+
+/** Errors are STORAGE_FAILED, naming path and errno; TOO_LARGE from `read`. */
+export type Files = {
+  /** The whole file, or null where there is none. */
+  read(path: string, maxBytes: number): Promise<Uint8Array | null>;
+  /** Opens a file for several passes, or null where there is none. */
+  open(path: string): Promise<OpenFile | null>;
+  /** Replaces or makes a file; parents are made with 0700. Default mode 0600. */
+  writeAtomic(path: string, bytes: Uint8Array, options?: { readonly mode?: number }): Promise<void>;
+  /** The same from a stream; if that throws, nothing is kept and its error is passed on. */
+  writeStream(path: string, source: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Makes a file with its content, at once; false where the name is taken. */
+  createExclusive(path: string, bytes: Uint8Array): Promise<boolean>;
+  /** Removes a file; no error where there is none. */
+  remove(path: string): Promise<void>;
+  /** Names in a folder, sorted; none where there is no folder. */
+  list(dir: string): Promise<readonly string[]>;
+};
+
+/** Begins with a dot and holds this, so that it is never taken for a file of ours. */
+const TEMPORARY = ".imprint-tmp-";
+const CHUNK_BYTES = 256 * 1024;
+
+function failed(verb: string, path: string, cause: unknown): unknown {
+  const errno = errnoOf(cause);
+  if (cause instanceof ImprintError || errno === undefined) return cause;
+  return new ImprintError("STORAGE_FAILED", `Cannot ${verb} ${path}: ${errno}`, { cause });
+}
+
+async function orNull<T>(promise: Promise<T>): Promise<T | null> {
+  try {
+    return await promise;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return null;
+    throw error;
+  }
+}
+
+/** A rename lasts through a power cut only once the folder is written, too. */
+async function syncFolder(dir: string): Promise<void> {
+  const handle = await open(dir, "r").catch(() => null); // Windows can't open folders, and needs no such thing
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+/** Writes a temporary file beside `path`, hands it to `place`, and removes it whatever happens. */
+async function viaTemporary<T>(path: string, mode: number, fill: (handle: FileHandle) => Promise<void>, place: (temporary: string) => Promise<T>): Promise<T> {
+  const dir = dirname(path);
+  const temporary = join(dir, `${TEMPORARY}${String(process.pid)}-${randomBytes(6).toString("hex")}`);
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const handle = await open(temporary, "wx", mode);
+    try {
+      await fill(handle);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    const result = await place(temporary);
+    await syncFolder(dir);
+    return result;
+  } catch (error) {
+    throw failed("write", path, error);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
+  }
+}
+
+async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | null> {
+  const handle = await orNull(open(path, "r"));
+  if (handle === null) return null;
+  try {
+    const info = await handle.stat();
+    const tooLarge = new ImprintError("TOO_LARGE", `Cannot read ${path}: larger than ${String(maxBytes)} bytes`);
+    if (info.isFile() && info.size > maxBytes) throw tooLarge;
+    const bytes = await handle.readFile();
+    if (bytes.length > maxBytes) throw tooLarge; // it grew
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* chunks(handle: FileHandle, path: string): AsyncGenerator<Uint8Array> {
+  for (let at = 0; ; ) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at).catch((error: unknown) => {
+      throw failed("read", path, error);
+    });
+    if (bytesRead === 0) return;
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+async function openWhole(path: string): Promise<OpenFile | null> {
+  const handle = await orNull(open(path, "r"));
+  if (handle === null) return null;
+  const { size } = await handle.stat().catch(async (error: unknown) => {
+    await handle.close();
+    throw error;
+  });
+  return {
+    size,
+    // not createReadStream: it closes the handle when its reader stops early
+    stream: () => chunks(handle, path),
+    close: () => handle.close(),
+  };
+}
+
+/** The real disk. */
+export function nodeFiles(): Files {
+  const write = async (path: string, mode: number, fill: (handle: FileHandle) => Promise<void>): Promise<void> => {
+    await viaTemporary(path, mode, fill, (temporary) => rename(temporary, path));
+  };
+  return {
+    read: (path, maxBytes) => readWhole(path, maxBytes).catch((error: unknown) => { throw failed("read", path, error); }),
+    open: (path) => openWhole(path).catch((error: unknown) => { throw failed("read", path, error); }),
+    writeAtomic: (path, bytes, options = {}) => write(path, options.mode ?? 0o600, (handle) => handle.writeFile(bytes)),
+    writeStream: (path, source) =>
+      write(path, 0o600, async (handle) => {
+        for await (const chunk of source) {
+          for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten;
+        }
+      }),
+    createExclusive: (path, bytes) =>
+      viaTemporary(path, 0o600, (handle) => handle.writeFile(bytes), async (temporary) => {
+        try {
+          await link(temporary, path); // unlike rename, never replaces
+          return true;
+        } catch (error) {
+          if (errnoOf(error) === "EEXIST") return false;
+          throw error;
+        }
+      }),
+    remove: (path) => rm(path, { force: true }).catch((error: unknown) => { throw failed("remove", path, error); }),
+    list: async (dir) => {
+      const names = await orNull(readdir(dir)).catch((error: unknown) => { throw failed("list", dir, error); });
+      return (names ?? []).filter((name) => !name.startsWith(TEMPORARY)).sort();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * Where Imprint keeps its own files: the one place that knows a folder or file name.
+ *
+ * Three roots with three promises: `config` is the user's and precious (keys), `state` is what this machine has seen
+ * and protects it from rollback (never delete), `cache` can be deleted at any time. Names under `state` and `cache`
+ * carry a layout version. Parameters are values that `format` has already let through; nothing is checked here.
+ */
+import { join } from "node:path";
+
+/** Folders as env-paths gives them. */
+export type PlatformPaths = { readonly config: string; readonly cache: string; readonly data: string };
+
+export type Layout = {
+  readonly config: string;
+  readonly cache: string;
+  readonly state: string;
+  /** An encrypted key file. */
+  keyFile(name: string, kind: "root" | "daily"): string;
+  /** Folder of all key files. */
+  readonly keys: string;
+  /** Which clones on this machine are the user's own indices. */
+  readonly ownIndicesFile: string;
+  /** Folder of the user's own imprint.json and imprint.lock (`-g`, or outside any project). */
+  readonly userProject: string;
+  /** Cell with roots and checkpoint last trusted. */
+  trustedState(indexId: string): string;
+  /** Pairs of checkpoints that convict a host or a key. */
+  evidence(indexId: string): string;
+  /** Cell with the last verified record of one package; `packagePath` is `<hh>/<scope>+<name>`. */
+  recordMemory(indexId: string, packagePath: string): string;
+  /** Folder of all record memories of an index. */
+  recordMemories(indexId: string): string;
+  /** State of running resolvers: ports and the secrets that prove them. */
+  readonly resolvers: string;
+  /** Bare repository with what was fetched of an index. */
+  repository(indexId: string): string;
+  /** Tarballs by sha512. */
+  readonly blobs: string;
+  /** Documents by sha256. */
+  readonly documents: string;
+  /** Public packuments by registry. */
+  readonly upstream: string;
+};
+
+const VERSION = "v1";
+
+/** `IMPRINT_HOME`, if set, holds everything; else each root is where the platform wants it. */
+export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Layout {
+  const home = env["IMPRINT_HOME"];
+  const own = home === undefined || home === "" ? null : home;
+  const config = own === null ? platform.config : join(own, "config");
+  const cache = own === null ? platform.cache : join(own, "cache");
+  const state = own === null ? platform.data : join(own, "state");
+  const keys = join(config, "keys");
+  return {
+    config,
+    cache,
+    state,
+    keys,
+    keyFile: (name, kind) => join(keys, `${name}.${kind}.json`),
+    ownIndicesFile: join(config, "indices.json"),
+    userProject: config,
+    trustedState: (indexId) => join(state, VERSION, "trust", indexId),
+    evidence: (indexId) => join(state, VERSION, "evidence", indexId),
+    recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
+    recordMemories: (indexId) => join(state, VERSION, "records", indexId),
+    resolvers: join(state, VERSION, "resolvers"),
+    repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
+    blobs: join(cache, VERSION, "blobs"),
+    documents: join(cache, VERSION, "documents"),
+    upstream: join(cache, VERSION, "upstream"),
+  };
+}

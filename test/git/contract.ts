@@ -1,0 +1,460 @@
+/**
+ * What any adapter of the git port must do, over real repositories and a real host (`git http-backend` on loopback).
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../../src/git/port.ts";
+import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
+import { commitHosted, createHostedRepository, startGitHost, testGit } from "../support/git-host.ts";
+import type { GitHost, GitHostOptions, HostedFile } from "../support/git-host.ts";
+
+/** Makes a fresh repository in `dir` and opens it. */
+export type OpenAdapter = (dir: string) => Promise<GitRepository>;
+/** What an adapter can't do by nature: isomorphic-git knows no partial clones. */
+export type AdapterTraits = { readonly filters: boolean };
+
+export const LIMITS: TransferLimits = { maxBytes: 64 << 20, maxObjects: 100_000, deadlineMs: 20_000 };
+const MAIN = parseRefName("refs/heads/main");
+const KEPT = parseRefName("refs/imprint/kept");
+const WORK = parseRefName("refs/imprint/work");
+const AUTHOR = { name: "Alice", email: "alice@example.org" };
+const TIME_MS = 1_767_225_600_000;
+
+/** Bytes that don't compress. */
+export function noise(size: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let state = seed >>> 0 || 1;
+  for (let at = 0; at < size; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[at] = state & 0xff;
+  }
+  return bytes;
+}
+
+function text(read: FileRead | undefined): string {
+  return read?.state === "found" ? Buffer.from(read.bytes).toString() : (read?.state ?? "none");
+}
+
+/** Runs the suite for one adapter. */
+export function gitContract(name: string, openAdapter: OpenAdapter, traits: AdapterTraits): void {
+  describe(`git port: ${name}`, () => {
+    let root: string;
+    let host: GitHost;
+    let bare: string;
+    let url: GitUrl;
+    let repository: GitRepository;
+    const open: { close(): Promise<void> }[] = [];
+
+    const serve = async (options: Partial<GitHostOptions> = {}): Promise<GitHost> => {
+      const served = await startGitHost({ root, ...options });
+      open.push(served);
+      return served;
+    };
+    const address = (served: GitHost, repo = "alice.git"): GitUrl => parseGitUrl(served.url(repo), { allowFile: false });
+    const another = async (dir: string): Promise<GitRepository> => {
+      const made = await openAdapter(join(root, dir));
+      open.push(made);
+      return made;
+    };
+    const put = (files: Record<string, HostedFile>, parent: string | null = null, ref = MAIN as string): ObjectId => commitHosted(bare, files, { parent, ref }) as ObjectId;
+    const fetch = (options: { blobs?: boolean; ref?: RefName; keepAs?: RefName; limits?: Partial<TransferLimits>; url?: GitUrl; into?: GitRepository } = {}): Promise<ObjectId | null> =>
+      (options.into ?? repository).fetch({ url: options.url ?? url, ref: options.ref ?? MAIN, keepAs: options.keepAs ?? KEPT, blobs: options.blobs ?? true, limits: { ...LIMITS, ...options.limits } });
+    const read = async (commit: ObjectId, paths: string[], options: { maxBytes?: number; url?: GitUrl | null; from?: GitRepository; limits?: Partial<TransferLimits> } = {}): Promise<string[]> => {
+      const files = paths.map((path) => ({ path, maxBytes: options.maxBytes ?? 1 << 20 }));
+      const reads = await (options.from ?? repository).readFiles({ commit, files, url: options.url === undefined ? url : options.url, limits: { ...LIMITS, ...options.limits } });
+      return reads.map(text);
+    };
+    const write = (base: ObjectId | null, changes: Record<string, string | null>, keepAs = WORK): Promise<ObjectId> =>
+      repository.commit({
+        base,
+        keepAs,
+        message: "publish",
+        author: AUTHOR,
+        timeMs: TIME_MS,
+        changes: Object.entries(changes).map(([path, content]) => ({ path, content: content === null ? null : Buffer.from(content) })),
+      });
+
+    beforeEach(async () => {
+      root = mkdtempSync(join(tmpdir(), "imprint-git-"));
+      bare = createHostedRepository(root, "alice.git");
+      host = await serve();
+      url = address(host);
+      repository = await another("cache.git");
+    });
+    afterEach(async () => {
+      for (const one of open.splice(0)) await one.close();
+      rmSync(root, { recursive: true, force: true });
+    });
+
+    describe("fetch", () => {
+      test("brings a head and its files, and no history", async () => {
+        const first = put({ "a.json": "old" });
+        const second = put({ "a.json": "1", "trust/1.json": "2", "packages/3f/@a+b/record.json": "3" }, first);
+        expect(await fetch()).toBe(second);
+        expect(await repository.head(KEPT)).toBe(second);
+        expect(await read(second, ["packages/3f/@a+b/record.json", "a.json", "trust/1.json"], { url: null })).toEqual(["3", "1", "2"]);
+        await expect(read(first, ["a.json"], { url: null })).rejects.toMatchObject({ code: "INVALID_DOCUMENT" });
+      });
+
+      test("a ref that isn't there is null, in a repository that is empty too", async () => {
+        expect(await fetch()).toBeNull();
+        put({ a: "1" });
+        expect(await fetch({ ref: parseRefName("refs/tarballs/00") })).toBeNull();
+        expect(await repository.head(KEPT)).toBeNull();
+      });
+
+      test("an unmoved head costs one listing", async () => {
+        const head = put({ a: "1" });
+        await fetch();
+        host.requests.length = 0;
+        expect(await fetch()).toBe(head);
+        expect(host.requests.length).toBeLessThanOrEqual(2);
+      });
+
+      test("a ref that vanished is null, and what was kept stays", async () => {
+        const head = put({ a: "1" });
+        await fetch();
+        testGit(bare, ["update-ref", "-d", "refs/heads/main"]);
+        expect(await fetch()).toBeNull();
+        expect(await repository.head(KEPT)).toBe(head);
+      });
+
+      test.each([true, false])("moved many times, squashed, force-pushed back and forth (blobs: %s)", async (blobs) => {
+        const files: Record<string, string> = {};
+        for (let at = 0; at < 50; at++) files[`packages/${String(at % 7)}/f${String(at)}`] = `content ${String(at)}`;
+        let head: ObjectId | null = null;
+        const seen: ObjectId[] = [];
+        for (let round = 0; round < 8; round++) {
+          files[`packages/${String(round)}/new`] = `round ${String(round)}`;
+          const parent: ObjectId | null = round % 3 === 2 ? null : head;
+          head = put(files, parent);
+          seen.push(head);
+          expect(await fetch({ blobs })).toBe(head);
+          expect(await read(head, [`packages/${String(round)}/new`, "packages/0/f49"])).toEqual([`round ${String(round)}`, "content 49"]);
+        }
+        // back to an old state, after the host collected what it no longer refers to
+        testGit(bare, ["update-ref", "refs/heads/main", seen[1] ?? ""]);
+        testGit(bare, ["gc", "-q", "--prune=now"]);
+        expect(await fetch({ blobs })).toBe(seen[1]);
+        expect(await read(seen[1] as ObjectId, ["packages/1/new", "packages/7/new"])).toEqual(["round 1", "missing"]);
+        // the newest is still here, and readable without the host
+        expect(await read(head as ObjectId, ["packages/7/new"], { url: null })).toEqual(["round 7"]);
+      });
+
+      test("the same tree in a squashed commit is a new commit and nothing else", async () => {
+        const first = put({ a: "1", b: "2" });
+        await fetch();
+        const squashed = commitHosted(bare, { a: "1", b: "2" }, { parent: null, message: "squashed" }) as ObjectId;
+        expect(squashed).not.toBe(first);
+        expect(await fetch()).toBe(squashed);
+        expect(await read(squashed, ["a", "b"], { url: null })).toEqual(["1", "2"]);
+      });
+
+      test("a tarball ref, by itself", async () => {
+        put({ a: "1" });
+        await fetch();
+        const ref = parseRefName(`refs/tarballs/${"ab".repeat(32)}`);
+        const tarball = put({ "package.tgz": noise(200_000) }, null, ref);
+        const keepAs = parseRefName(`refs/imprint/tarballs/${"ab".repeat(32)}`);
+        expect(await fetch({ ref, keepAs })).toBe(tarball);
+        expect(await repository.head(keepAs)).toBe(tarball);
+        const [found] = await repository.readFiles({ commit: tarball, files: [{ path: "package.tgz", maxBytes: 200_000 }], url: null, limits: LIMITS });
+        expect(found?.state === "found" && Buffer.from(found.bytes).equals(noise(200_000))).toBe(true);
+      });
+
+      test("two at once, of one ref", async () => {
+        const head = put({ a: "1" });
+        expect(await Promise.all([fetch(), fetch()])).toEqual([head, head]);
+        const next = put({ a: "2" }, head);
+        expect(await Promise.all([fetch(), fetch(), fetch()])).toEqual([next, next, next]);
+        expect(await read(next, ["a"])).toEqual(["2"]);
+      });
+    });
+
+    describe("limits", () => {
+      test("over maxBytes is TOO_LARGE, in flat memory, and changes nothing", async () => {
+        const head = put({ a: "1" });
+        await fetch();
+        put({ a: "1", big: noise(12 << 20) }, head);
+        const before = process.memoryUsage().rss;
+        await expect(fetch({ limits: { maxBytes: 1 << 20 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+        expect(await repository.head(KEPT)).toBe(head);
+        expect(await read(head, ["a"], { url: null })).toEqual(["1"]);
+      });
+
+      test("over maxObjects is TOO_LARGE", async () => {
+        const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`f${String(at)}`, String(at)]));
+        put(files);
+        await expect(fetch({ limits: { maxObjects: 100 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        expect(await repository.head(KEPT)).toBeNull();
+      });
+
+      test("a host that trickles meets the deadline, and another host is not held up", async () => {
+        put({ a: "1" });
+        const slow = await serve({
+          intercept: (_, response) => {
+            response.setHeader("content-type", "application/x-git-upload-pack-advertisement");
+            response.write("001e# service=git-upload-pack\n0000");
+            const timer = setInterval(() => response.write("0"), 200);
+            response.on("close", () => clearInterval(timer));
+            return true;
+          },
+        });
+        const startedMs = performance.now();
+        const other = await another("other.git");
+        const slowFetch = expect(fetch({ url: address(slow), into: other, limits: { deadlineMs: 1200 } })).rejects.toMatchObject({ code: "TIMED_OUT" });
+        expect(await fetch()).not.toBeNull();
+        expect(performance.now() - startedMs).toBeLessThan(1200);
+        await slowFetch;
+        expect(performance.now() - startedMs).toBeLessThan(5000);
+      });
+
+      test("an unreachable host, an error page, an unknown repository are UNREACHABLE; a message shows no secret", async () => {
+        const gone = await serve();
+        const goneUrl = address(gone);
+        await gone.close();
+        await expect(fetch({ url: goneUrl })).rejects.toMatchObject({ code: "UNREACHABLE" });
+        const broken = await serve({ intercept: (_, response) => (response.writeHead(500).end("<h1>no</h1>"), true) });
+        await expect(fetch({ url: address(broken) })).rejects.toMatchObject({ code: "UNREACHABLE" });
+        await expect(fetch({ url: address(host, "nobody.git") })).rejects.toMatchObject({ code: "UNREACHABLE" });
+      });
+
+      test("endless data is stopped", async () => {
+        const endless = await serve({
+          intercept: async (request, response) => {
+            if (request.method !== "POST") return false;
+            const chunks: Buffer[] = [];
+            for await (const chunk of request) chunks.push(chunk as Buffer);
+            if (!Buffer.concat(chunks).includes("command=fetch")) {
+              const id = "1".repeat(40);
+              const line = `${id} refs/heads/main\n`;
+              response.setHeader("content-type", "application/x-git-upload-pack-result");
+              response.end(`${(line.length + 4).toString(16).padStart(4, "0")}${line}0000`);
+              return true;
+            }
+            response.setHeader("content-type", "application/x-git-upload-pack-result");
+            const packet = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, "0")), bytes]);
+            response.write(Buffer.concat([packet(Buffer.from("shallow-info\n")), packet(Buffer.from(`shallow ${"1".repeat(40)}`)), Buffer.from("0001"), packet(Buffer.from("packfile\n"))]));
+            // a pack of ten blobs, the first of them 200 MB of stored, incompressible data
+            const head = Buffer.from([0x50, 0x41, 0x43, 0x4b, 0, 0, 0, 2, 0, 0, 0, 10, 0xb0, 0x80, 0xd0, 0xfa, 0x0b, 0x78, 0x01]);
+            response.write(packet(Buffer.concat([Buffer.from([1]), head])));
+            const block = Buffer.concat([Buffer.from([1, 0, 0x80, 0xff, 0x7f, 0x7f]).subarray(0, 1), Buffer.from([0, 0x00, 0x80, 0xff, 0x7f]), Buffer.from(noise(0x8000))]);
+            const timer = setInterval(() => {
+              for (let at = 0; at < 32 && !response.writableNeedDrain; at++) response.write(packet(block));
+            }, 1);
+            response.on("close", () => clearInterval(timer));
+            return true;
+          },
+        });
+        const before = process.memoryUsage().rss;
+        await expect(fetch({ url: address(endless), limits: { maxBytes: 4 << 20, deadlineMs: 10_000 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+      });
+    });
+
+    describe("readFiles", () => {
+      test("only regular files are there: no symbolic link, submodule, folder; and nothing is read past one", async () => {
+        const commit = put({
+          file: "content",
+          run: { mode: "100755", target: "script" },
+          link: { mode: "120000", target: "file" },
+          "real/inner": "inner",
+          folderlink: { mode: "120000", target: "real" },
+          module: { mode: "160000", target: "1".repeat(40) },
+        });
+        await fetch();
+        const paths = ["file", "run", "link", "real", "real/inner", "folderlink/inner", "module", "module/x", "nothing", "file/x", "", "/file", "real//inner", "../file", "./file", ".git/config"];
+        expect(await read(commit, paths)).toEqual(["content", "script", "missing", "missing", "inner", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing"]);
+      });
+
+      test("a file over its maxBytes is tooLarge, others in the request are read", async () => {
+        const commit = put({ big: noise(5000), small: "s", exact: "12345" });
+        await fetch();
+        const reads = await repository.readFiles({ commit, files: [{ path: "big", maxBytes: 4999 }, { path: "small", maxBytes: 10 }, { path: "exact", maxBytes: 5 }, { path: "exact", maxBytes: 4 }], url, limits: LIMITS });
+        expect(reads.map(text)).toEqual(["tooLarge", "s", "12345", "tooLarge"]);
+      });
+
+      test("one folder with entries that differ by case, another with a name twice", async () => {
+        const blob = (content: string): string => testGit(bare, ["hash-object", "-w", "--stdin"], { input: content });
+        const entry = (mode: string, entryName: string, id: string): Buffer => Buffer.concat([Buffer.from(`${mode} ${entryName}\0`), Buffer.from(id, "hex")]);
+        const tree = (...entries: Buffer[]): string => testGit(bare, ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], { input: Buffer.concat(entries) });
+        const [one, two] = [blob("one"), blob("two")];
+        const cases = tree(entry("100644", "A", one), entry("100644", "a", two));
+        const twice = tree(entry("100644", "x", one), entry("100644", "x", two), entry("100644", "y", two));
+        const git = tree(entry("100644", "config", one));
+        const top = tree(entry("40000", ".git", git), entry("40000", "cases", cases), entry("40000", "twice", twice));
+        const commit = testGit(bare, ["commit-tree", top, "-m", "odd"]) as ObjectId;
+        testGit(bare, ["update-ref", MAIN, commit]);
+        expect(await fetch()).toBe(commit);
+        expect(await read(commit, ["cases/A", "cases/a", "twice/x", "twice/y"])).toEqual(["one", "two", "missing", "two"]);
+      });
+
+      test("a thousand files of one folder", async () => {
+        const names = Array.from({ length: 1000 }, (_, at) => `dir/file-${String(at)}`);
+        const commit = put(Object.fromEntries(names.map((path) => [path, `content of ${path}`])));
+        await fetch();
+        expect(await read(commit, names)).toEqual(names.map((path) => `content of ${path}`));
+      });
+
+      test("a commit that isn't there is INVALID_DOCUMENT", async () => {
+        await expect(read("1".repeat(40) as ObjectId, ["a"])).rejects.toMatchObject({ code: "INVALID_DOCUMENT" });
+      });
+
+      test.runIf(traits.filters)("what a filtered fetch left behind comes in one request, once", async () => {
+        const names = Array.from({ length: 200 }, (_, at) => `dir/file-${String(at)}`);
+        const commit = put(Object.fromEntries(names.map((path) => [path, `content of ${path}`])));
+        await fetch({ blobs: false });
+        expect(new Set(await read(commit, names, { url: null }))).toEqual(new Set(["unavailable"]));
+        host.requests.length = 0;
+        expect(await read(commit, names)).toEqual(names.map((path) => `content of ${path}`));
+        expect(host.requests.filter((request) => request.method === "POST").length).toBeLessThanOrEqual(2);
+        host.requests.length = 0;
+        expect(await read(commit, names)).toHaveLength(200);
+        expect(host.requests).toHaveLength(0);
+      });
+
+      test.runIf(traits.filters)("a file that the host collected or withholds is unavailable, the others are read", async () => {
+        const commit = put({ a: "1", b: "2", c: "3" });
+        await fetch({ blobs: false });
+        testGit(bare, ["repack", "-adq"]);
+        const gone = testGit(bare, ["rev-parse", `${commit}:b`]);
+        put({ a: "1", c: "3" });
+        testGit(bare, ["reflog", "expire", "--expire=now", "--all"]);
+        testGit(bare, ["gc", "-q", "--prune=now"]);
+        expect(() => testGit(bare, ["cat-file", "-e", gone])).toThrow();
+        expect(await read(commit, ["a", "b", "c"])).toEqual(["1", "unavailable", "3"]);
+      });
+
+      test.runIf(traits.filters)("missing files beyond the limits are TOO_LARGE, an unreachable host UNREACHABLE", async () => {
+        const commit = put({ big: noise(6 << 20), a: "1" });
+        await fetch({ blobs: false });
+        await expect(read(commit, ["big"], { limits: { maxBytes: 1 << 20 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        await host.close();
+        await expect(read(commit, ["a"])).rejects.toMatchObject({ code: "UNREACHABLE" });
+      });
+
+      test("a host that cannot filter sends everything", async () => {
+        const plain = await serve({ filter: false });
+        const commit = put({ a: "1" });
+        expect(await fetch({ blobs: false, url: address(plain) })).toBe(commit);
+        expect(await read(commit, ["a"], { url: null })).toEqual(["1"]);
+      });
+    });
+
+    test("listFiles: paths and modes of everything", async () => {
+      const commit = put({ "b c/ü": "1", a: { mode: "120000", target: "x" }, m: { mode: "160000", target: "1".repeat(40) } });
+      await fetch();
+      expect(await repository.listFiles(commit)).toEqual([
+        { path: "a", mode: "120000" },
+        { path: "b c/ü", mode: "100644" },
+        { path: "m", mode: "160000" },
+      ]);
+    });
+
+    describe("commit", () => {
+      test.each([true, false])("on a fetched head (blobs: %s): changes, removals, odd names; the rest as it was", async (blobs) => {
+        const base = put({ "keep/a": "a", "keep/b": "b", gone: "x" });
+        await fetch({ blobs });
+        const commit = await write(base, { "keep/b": "new", gone: null, 'odd "name"\\ü': "odd", "deep/er/x.json": "{}" });
+        expect(await repository.head(WORK)).toBe(commit);
+        expect(await read(commit, ["keep/a", "keep/b", "gone", 'odd "name"\\ü', "deep/er/x.json"])).toEqual(["a", "new", "missing", "odd", "{}"]);
+        expect(await repository.head(KEPT)).toBe(base);
+      });
+
+      test("an orphan is the same commit each time, whatever keepAs held", async () => {
+        const first = await write(null, { "package.tgz": "bytes" });
+        await write(first, { other: "x" });
+        expect(await write(null, { "package.tgz": "bytes" })).toBe(first);
+        expect(await repository.listFiles(first)).toEqual([{ path: "package.tgz", mode: "100644" }]);
+      });
+
+      test.each(["../x", "/x", "a//b", "a/./b", ".git/config", "a/.GIT/hooks", "", "a\0b"])("refuses the path %j", async (path) => {
+        await expect(write(null, { [path]: "x" })).rejects.toMatchObject({ code: "INVALID_DOCUMENT" });
+      });
+    });
+
+    describe("push", () => {
+      const hosted = (ref: string): string => testGit(bare, ["rev-parse", "--verify", "-q", ref]);
+
+      test.each([true, false])("branch and tarball ref together (blobs: %s)", async (blobs) => {
+        const base = put({ "keep/a": "a", "keep/b": "b" });
+        await fetch({ blobs });
+        const tarball = await write(null, { "package.tgz": "bytes" }, parseRefName("refs/imprint/tarball"));
+        const commit = await write(base, { "keep/b": "new" });
+        const ref = parseRefName(`refs/tarballs/${"cd".repeat(32)}`);
+        await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: base, to: commit }, { ref, expected: null, to: tarball }] });
+        expect(hosted(MAIN)).toBe(commit);
+        expect(hosted(ref)).toBe(tarball);
+        expect(testGit(bare, ["show", `${MAIN}:keep/a`])).toBe("a");
+        testGit(bare, ["fsck", "--connectivity-only"]);
+        // a stranger reads it back, and so do we
+        const stranger = await another("stranger.git");
+        expect(await fetch({ into: stranger })).toBe(commit);
+        expect(await fetch()).toBe(commit);
+        expect(await read(commit, ["keep/b"], { from: stranger })).toEqual(["new"]);
+      });
+
+      test("into an empty repository", async () => {
+        const commit = await write(null, { a: "1" });
+        await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: commit }] });
+        expect(hosted(MAIN)).toBe(commit);
+      });
+
+      test("a lost race is LOST_RACE and changes nothing, not even the refs that would fit", async () => {
+        const base = put({ a: "1" });
+        await fetch();
+        const ours = await write(base, { a: "ours" });
+        const theirs = put({ a: "theirs" }, base);
+        const ref = parseRefName("refs/tarballs/aa");
+        await expect(repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: base, to: ours }, { ref, expected: null, to: ours }] })).rejects.toMatchObject({ code: "LOST_RACE" });
+        await expect(repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: ours }] })).rejects.toMatchObject({ code: "LOST_RACE" });
+        expect(hosted(MAIN)).toBe(theirs);
+        expect(() => hosted(ref)).toThrow();
+        // the loser redoes its work on top
+        expect(await fetch()).toBe(theirs);
+        const redone = await write(theirs, { b: "ours" });
+        await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: theirs, to: redone }] });
+        expect(hosted(MAIN)).toBe(redone);
+      });
+
+      test("a refused push is PUSH_FAILED with the host's words; without write access too; unreachable is UNREACHABLE", async () => {
+        const commit = await write(null, { a: "1" });
+        const updates = [{ ref: MAIN, expected: null, to: commit }];
+        testGit(bare, ["config", "receive.denyCreates", "x"]);
+        const { mkdirSync, writeFileSync } = await import("node:fs");
+        mkdirSync(join(bare, "hooks"), { recursive: true });
+        writeFileSync(join(bare, "hooks", "pre-receive"), "#!/bin/sh\necho 'only \u001b[31mcarol may' >&2\nexit 1\n", { mode: 0o755 });
+        const refused = repository.push({ url, limits: LIMITS, updates });
+        await expect(refused).rejects.toMatchObject({ code: "PUSH_FAILED", message: expect.stringContaining("may") as string });
+        // eslint-disable-next-line no-control-regex
+        await refused.catch((error: Error) => expect(error.message).not.toMatch(/[\u0000-\u001f]/u));
+        const closed = await serve({ allowPush: false });
+        await expect(repository.push({ url: address(closed), limits: LIMITS, updates })).rejects.toMatchObject({ code: "PUSH_FAILED" });
+        await closed.close();
+        await expect(repository.push({ url: address(closed), limits: LIMITS, updates })).rejects.toMatchObject({ code: "UNREACHABLE" });
+      });
+
+      test("the same push again, after the first was reported lost, is fine", async () => {
+        const commit = await write(null, { a: "1" });
+        const request = { url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: commit }] };
+        await repository.push(request);
+        await repository.push(request);
+        expect(hosted(MAIN)).toBe(commit);
+      });
+    });
+
+    test("closed, it can be used again", async () => {
+      const commit = put({ a: "1" });
+      await fetch();
+      expect(await read(commit, ["a"])).toEqual(["1"]);
+      await repository.close();
+      await repository.close();
+      expect(await read(commit, ["a"])).toEqual(["1"]);
+    });
+  });
+}
