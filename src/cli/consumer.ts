@@ -28,5 +28,12 @@ export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error:
 }
 
 export function warnOn({ terminal }: Deps): (alias: DisplayName, error: ImprintError) => void {
-  return (alias, error) => terminal.warn(clean(`${alias}: ${error.message} (${error.code}${error.step === undefined ? "" : `, ${error.step}`})`));
+  // A broken package is found again at every request for it; people need to read it once.
+  const said = new Set<string>();
+  return (alias, error) => {
+    const line = clean(`${alias}: ${error.message} (${error.code}${error.step === undefined ? "" : `, ${error.step}`})`);
+    if (said.size < 1000 && said.has(line)) return;
+    said.add(line);
+    terminal.warn(line);
+  };
 }

@@ -148,7 +148,7 @@ export async function download(address: string, options: DownloadOptions): Promi
       }
       await response.body?.cancel().catch(() => undefined);
       const next = parse(location, url);
-      if (next.origin !== url.origin) for (const name of [...headers.keys()]) if (!HARMLESS.has(name)) headers.delete(name);
+      if (next.origin !== url.origin) for (const name of Array.from(headers.keys())) if (!HARMLESS.has(name)) headers.delete(name);
       url = next;
     }
     throw new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: more than ${String(MAX_REDIRECTS)} redirects`);

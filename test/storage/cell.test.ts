@@ -39,7 +39,7 @@ function tornFiles(): Files & { readonly all: Map<string, Uint8Array> } {
     },
     list: async () => {
       const seen: string[] = [];
-      for (const path of [...all.keys()]) {
+      for (const path of Array.from(all.keys())) {
         await pause();
         if (all.has(path)) seen.push(path.slice(path.lastIndexOf("/") + 1));
       }

@@ -40,7 +40,8 @@ describe("download", () => {
   test("too much, announced or not, is TOO_LARGE in flat memory", async () => {
     const base = await serve((request, response) => {
       if (request.url === "/announced") return void response.writeHead(200, { "content-length": "2000000" }).write("x");
-      const timer = setInterval(() => response.write(Buffer.alloc(1 << 20)), 1);
+      const block = Buffer.alloc(1 << 20);
+      const timer = setInterval(() => response.writableNeedDrain || response.write(block), 1);
       response.on("close", () => clearInterval(timer));
     });
     await expect(download(`${base}/announced`, OPTIONS)).rejects.toMatchObject({ code: "TOO_LARGE" });
