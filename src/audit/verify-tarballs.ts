@@ -26,7 +26,7 @@ async function verifyOne(release: Release, tarballs: TarballStore): Promise<read
     const { stream } = await tarballs.open(release);
     const facts = await inspectTarball(new Uint8Array(await new Response(stream).arrayBuffer()), { anyTopFolder: true });
     const faults: Fault[] = [];
-    if (facts.packageJson["name"] !== name || facts.packageJson["version"] !== version) faults.push(fault("TARBALL_MISMATCH", `the tarball says it is ${String(facts.packageJson["name"])}@${String(facts.packageJson["version"])}`));
+    if (facts.packageJson["name"] !== name || facts.packageJson["version"] !== version) faults.push(fault("TARBALL_MISMATCH", `the tarball says it is ${JSON.stringify(facts.packageJson["name"] ?? null)} ${JSON.stringify(facts.packageJson["version"] ?? null)}`));
     const fields = differingFields(manifest, facts.manifest);
     if (fields.length > 0) faults.push(fault("TARBALL_MISMATCH", `the tarball's package.json differs from the signed manifest in ${fields.join(", ")}`));
     const wrong = (["shasum", "size", "unpackedSize", "fileCount"] as const).filter((field) => facts[field] !== dist[field]);

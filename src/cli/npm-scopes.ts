@@ -6,16 +6,15 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
 import { textOf } from "../format/bytes.ts";
-import type { Project } from "../format/project.ts";
 import { claimedScopes, claimsEverything } from "../registry/claims.ts";
-import type { Files } from "../storage/files.ts";
+import type { Deps } from "./deps.ts";
+import type { ProjectFiles } from "./project-files.ts";
 
 const MAX_BYTES = 1024 * 1024;
 const LINE = /^\s*["']?(@[^:\s"']+):registry["']?\s*(?:=|$)/;
 
 /** @throws ImprintError SCOPE_REGISTRY naming file and line */
-export async function requireNoScopeLines(project: Project, options: { readonly files: Files; readonly folder: string; readonly cwd: string; readonly env: NodeJS.ProcessEnv }): Promise<void> {
-  const { files, folder, cwd, env } = options;
+export async function requireNoScopeLines({ project, folder }: Pick<ProjectFiles, "project" | "folder">, { files, cwd, env }: Pick<Deps, "files" | "cwd" | "env">): Promise<void> {
   const scopes = claimedScopes(project);
   const refuses = (scope: string): boolean => scopes.has(scope) || claimsEverything(project);
   for (const name of Object.keys(env)) {

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { ImprintError } from "../errors.ts";
 
-export type Refusal = { readonly number: number; readonly name: string; readonly code: string; readonly message: string; readonly hint: string };
+export type Refusal = { readonly number: number; readonly name: string; readonly code: string; readonly message: string; readonly hint: string; /** Of SPEC.md, where one refused it. */ readonly step: string | null };
 
 export type Refusals = {
   add(name: string, error: ImprintError): void;
@@ -23,7 +23,7 @@ export function createRefusals(): Refusals {
     all,
     add(name, error) {
       if (NOT_LISTED.has(error.code)) return;
-      all.push({ number: ++count, name, code: error.code, message: error.message, hint: error.hint });
+      all.push({ number: ++count, name, code: error.code, message: error.message, hint: error.hint, step: error.step ?? null });
       if (all.length > MAX_KEPT) all.shift();
     },
     after(secret, token, number) {

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Hono } from "hono";
 import { ImprintError, errnoOf } from "../errors.ts";
 import { createApp } from "../http/app.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
@@ -42,11 +43,12 @@ const HOST = "127.0.0.1";
 /** How often a running resolver looks whether imprint.json or imprint.lock changed. */
 const RELOAD_MS = 1000;
 
-export async function startResolver(deps: Deps, settings: ResolverSettings): Promise<RunningResolver> {
+/** @param consumer the opened project, which the resolver closes in the end */
+export async function startResolver(deps: Deps, settings: ResolverSettings, consumer: Consumer): Promise<RunningResolver> {
   const refusals = createRefusals();
   const served = new Map<string, number>();
   const secret = randomBytes(32);
-  let policy = await openPolicy(deps, settings, refusals, served);
+  let policy = await openPolicy(deps, settings, consumer, refusals, served);
   let bases: ReadonlySet<string> = new Set();
   const registry: Registry = {
     packument: (...request) => policy.registry.packument(...request),
@@ -55,10 +57,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings): Pro
     tarball: (...request) => policy.registry.tarball(...request),
   };
   const app = createApp({ registry, allowedHosts: () => bases, prove: (nonce) => proofOf(secret, nonce), refusalsAfter: (token, after) => refusals.after(secret, token, after), version: settings.version });
-  const server = await listen(app.fetch, settings).catch(async (error: unknown) => {
-    await policy.consumer.close();
-    throw error;
-  });
+  const server = await listen(app.fetch, settings);
   const { port } = server.address() as AddressInfo;
   bases = new Set([`${HOST}:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   const { folder } = policy.consumer.files;
@@ -72,7 +71,11 @@ export async function startResolver(deps: Deps, settings: ResolverSettings): Pro
     const digest = await policyDigest(deps.files, folder);
     if (digest === policy.digest || digest === policy.refused) return;
     policy.refused = digest;
-    const next = await openPolicy(deps, settings, refusals, served);
+    const reopened = await openConsumer(deps);
+    const next = await openPolicy(deps, settings, reopened, refusals, served).catch(async (error: unknown) => {
+      await reopened.close();
+      throw error;
+    });
     const before = policy;
     policy = next;
     await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: next.digest });
@@ -98,28 +101,22 @@ export async function startResolver(deps: Deps, settings: ResolverSettings): Pro
 
 type Policy = { readonly consumer: Consumer; readonly registry: Registry; readonly digest: string; /** A digest that could not be opened, so that its error is said once. */ refused: string | null };
 
-async function openPolicy(deps: Deps, settings: ResolverSettings, refusals: Refusals, served: Map<string, number>): Promise<Policy> {
-  const consumer = await openConsumer(deps);
-  try {
-    const { project, folder } = consumer.files;
-    await requireNoScopeLines(project, { files: deps.files, folder, cwd: deps.cwd, env: deps.env });
-    const ourselves = [DEFAULT_REGISTRY, ...(deps.env["IMPRINT_REGISTRY"] === undefined ? [] : [deps.env["IMPRINT_REGISTRY"]])];
-    const client = openUpstreamClient(() => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }), deps.layout.upstream);
-    const monotonicMs = (): number => performance.now();
-    const registry = createResolver({
-      project,
-      indices: consumer.indices,
-      upstream: createUpstream(client, monotonicMs),
-      nowMs: monotonicMs,
-      syncAfterMs: settings.syncAfterMs,
-      syncWaitMs: SYNC_WAIT_MS,
-      events: eventsOf(deps, settings, refusals, served),
-    });
-    return { consumer, registry, digest: await policyDigest(deps.files, folder), refused: null };
-  } catch (error) {
-    await consumer.close();
-    throw error;
-  }
+async function openPolicy(deps: Deps, settings: ResolverSettings, consumer: Consumer, refusals: Refusals, served: Map<string, number>): Promise<Policy> {
+  const { project, folder } = consumer.files;
+  await requireNoScopeLines(consumer.files, deps);
+  const ourselves = [DEFAULT_REGISTRY, ...(deps.env["IMPRINT_REGISTRY"] === undefined ? [] : [deps.env["IMPRINT_REGISTRY"]])];
+  const client = openUpstreamClient(() => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }), deps.layout.upstream);
+  const monotonicMs = (): number => performance.now();
+  const registry = createResolver({
+    project,
+    indices: consumer.indices,
+    upstream: createUpstream(client, monotonicMs),
+    nowMs: monotonicMs,
+    syncAfterMs: settings.syncAfterMs,
+    syncWaitMs: SYNC_WAIT_MS,
+    events: eventsOf(deps, settings, refusals, served),
+  });
+  return { consumer, registry, digest: await policyDigest(deps.files, folder), refused: null };
 }
 
 function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: Refusals, served: Map<string, number>): ResolverEvents {
@@ -138,7 +135,7 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: R
   };
 }
 
-async function listen(fetch: Parameters<typeof import("@hono/node-server")["createAdaptorServer"]>[0]["fetch"], { port, anyPort }: ResolverSettings): Promise<Server> {
+async function listen(fetch: Hono["fetch"], { port, anyPort }: ResolverSettings): Promise<Server> {
   const { createAdaptorServer } = await import("@hono/node-server");
   const attempt = (wanted: number): Promise<Server> =>
     new Promise((resolve, reject) => {

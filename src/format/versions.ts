@@ -1,5 +1,6 @@
 /** Versions and dist-tags. SemVer 2.0.0 without build metadata, in its one spelling. */
-import semver from "semver";
+import compare from "semver/functions/compare.js";
+import validRange from "semver/ranges/valid.js";
 import { ImprintError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -23,7 +24,7 @@ export function isVersion(text: string): text is Version {
 
 /** A tag that is no semver range, or clients would read `npm install foo@<tag>` as a range. */
 export function isDistTag(text: string): text is DistTag {
-  return TAG.test(text) && semver.validRange(text) === null;
+  return TAG.test(text) && validRange(text) === null;
 }
 
 /** @throws ImprintError INVALID_NAME */
@@ -43,7 +44,7 @@ export function parseDistTag(text: string): DistTag {
 }
 
 export function compareVersions(a: Version, b: Version): -1 | 0 | 1 {
-  return semver.compare(a, b);
+  return compare(a, b);
 }
 
 export function isPrerelease(version: Version): boolean {

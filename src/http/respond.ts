@@ -1,6 +1,6 @@
 /** From results to HTTP answers. */
 import type { Context } from "hono";
-import { ImprintError } from "../errors.ts";
+import type { ImprintError } from "../errors.ts";
 import type { ReadyDocument } from "../registry/document.ts";
 import type { TarballBody } from "../registry/port.ts";
 

@@ -8,12 +8,11 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
 import { requireFloor } from "../../index/trust.ts";
-import { openConsumer } from "../consumer.ts";
+import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { requireNoScopeLines } from "../npm-scopes.ts";
-import { requireProject } from "../project-files.ts";
 import type { Refusal } from "../refusals.ts";
-import { type ResolverSettings, startResolver } from "../resolver.ts";
+import { type ResolverSettings, type RunningResolver, startResolver } from "../resolver.ts";
 import { findResolver, type ResolverState } from "../resolver-state.ts";
 import { clean } from "../terminal.ts";
 
@@ -23,12 +22,21 @@ export type RunOptions = ResolverSettings & { readonly frozen: boolean };
 export async function run(command: readonly string[], options: RunOptions, deps: Deps): Promise<number> {
   const [program, ...args] = command;
   if (program === undefined) throw new ImprintError("USAGE", "Cannot run: no command; write imprint run npm install");
-  const { folder, project } = await requireProject(deps.files, deps.cwd);
-  await requireNoScopeLines(project, { files: deps.files, folder, cwd: deps.cwd, env: deps.env });
-  await requireStates(options, deps);
-  const running = options.frozen ? null : await findResolver(deps, folder);
-  if (running !== null) return runWithRunning(running, program, args, deps);
-  const resolver = await startResolver(deps, options);
+  const consumer = await openConsumer(deps);
+  let resolver: RunningResolver;
+  try {
+    await requireNoScopeLines(consumer.files, deps);
+    await requireStates(consumer, options, deps);
+    const running = options.frozen ? null : await findResolver(deps, consumer.files.folder);
+    if (running !== null) {
+      await consumer.close();
+      return await runWithRunning(running, program, args, deps);
+    }
+    resolver = await startResolver(deps, options, consumer);
+  } catch (error) {
+    await consumer.close();
+    throw error;
+  }
   try {
     const code = await runChild(program, args, childEnvironment(deps.env, resolver.base), deps);
     sayServed(resolver.served, deps);
@@ -43,20 +51,15 @@ export async function run(command: readonly string[], options: RunOptions, deps:
  * Every index must have been verified once, and be at its lock: a client would otherwise retry a 503 in silence for
  * more than a minute. Where all are, this makes no request.
  */
-async function requireStates({ frozen }: RunOptions, deps: Deps): Promise<void> {
-  const consumer = await openConsumer(deps);
-  try {
-    for (const [alias, { reader }] of consumer.indices) {
-      const floor = consumer.files.lock.get(alias);
-      if (frozen && floor === undefined) throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${alias}`);
-      const state = await reader.current();
-      const behind = state !== null && floor !== undefined && isBehind(() => requireFloor(state, floor));
-      if (state !== null && !behind) continue;
-      deps.terminal.progress(`verifying ${alias}`);
-      await reader.sync();
-    }
-  } finally {
-    await consumer.close();
+async function requireStates(consumer: Consumer, { frozen }: RunOptions, deps: Deps): Promise<void> {
+  for (const [alias, { reader }] of consumer.indices) {
+    const floor = consumer.files.lock.get(alias);
+    if (frozen && floor === undefined) throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${alias}`);
+    const state = await reader.current();
+    const behind = state !== null && floor !== undefined && isBehind(() => requireFloor(state, floor));
+    if (state !== null && !behind) continue;
+    deps.terminal.progress(`verifying ${alias}`);
+    await reader.sync();
   }
 }
 
@@ -141,8 +144,8 @@ function listRefusals(refusals: readonly Refusal[], { terminal }: Deps): void {
   const byName = new Map(refusals.map((refusal) => [refusal.name, refusal]));
   if (byName.size === 0) return;
   terminal.talk(`imprint refused ${byName.size === 1 ? "one package" : `${byName.size} packages`}:`);
-  for (const { name, code, message, hint } of byName.values()) {
-    terminal.talk(`${terminal.style("red", "✗")} ${clean(`${name}: ${message} (${code})`)}`);
+  for (const { name, code, message, hint, step } of byName.values()) {
+    terminal.talk(`${terminal.style("red", "✗")} ${clean(`${name}: ${message} (${code}${step === null ? "" : `, ${step}`})`)}`);
     terminal.talk(`  ${terminal.style("dim", `next: ${hint.replaceAll("<name>", name)}`)}`);
   }
 }

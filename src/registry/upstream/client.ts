@@ -62,6 +62,6 @@ function upstreamError(error: unknown, what: string, registry: string): ImprintE
   const host = new URL(registry).host;
   if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
   if (status === 401 || status === 403) return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
-  const reason = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : String(status ?? "no answer");
+  const reason = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : typeof status === "number" ? String(status) : "no answer";
   return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${host} failed (${reason})`, { cause: error });
 }

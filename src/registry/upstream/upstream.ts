@@ -5,7 +5,7 @@
 import type { Readable } from "node:stream";
 import { LRUCache } from "lru-cache";
 import { ImprintError, isImprintError } from "../../errors.ts";
-import type { JsonObject } from "../../format/json.ts";
+import { isJsonObject, type JsonObject } from "../../format/json.ts";
 import type { PackageName } from "../../format/names.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "../document.ts";
 import type { TarballBody, Upstream } from "../port.ts";
@@ -72,7 +72,7 @@ export function createUpstream(client: UpstreamClient, nowMs: () => number): Ups
     async version(name, versionOrTag, base) {
       const manifest = resolveVersion(await parsed(name), versionOrTag);
       if (manifest === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: the public registry does not have it`);
-      const version = typeof manifest === "object" && "version" in manifest ? String(manifest["version"]) : versionOrTag;
+      const version = isJsonObject(manifest) && typeof manifest["version"] === "string" ? manifest["version"] : versionOrTag;
       return readyDocument(JSON.stringify(rewriteVersion(manifest, name, version, base)));
     },
     async distTags(name) {

@@ -1,0 +1,211 @@
+/** What yargs knows: every command, its options and its help. */
+import yargs, { type Argv } from "yargs";
+import { CATALOGUE, ImprintError } from "../errors.ts";
+import type { Deps } from "./deps.ts";
+import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./main.ts";
+import { DEFAULT_PORT } from "./project-files.ts";
+
+/** Prints a command's data: as JSON, or as the lines of its view. */
+function print(deps: Deps, data: unknown, lines: readonly string[]): void {
+  if (deps.json) deps.terminal.result(JSON.stringify(data));
+  else for (const line of lines) deps.terminal.result(line);
+}
+
+/** `--packages a,b --packages c` */
+function listOf(value: readonly string[] | undefined): readonly string[] {
+  return (value ?? [])
+    .flatMap((item) => item.split(","))
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}
+
+/** @returns the exit code */
+export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
+  const { version, nowMs, argv } = options;
+  let exitCode = 0;
+  const setExit = (code: number): void => {
+    exitCode = code;
+  };
+  const parser = yargs()
+    .scriptName("imprint")
+    .version(version)
+    .option("json", { type: "boolean", describe: "results as JSON on stdout", global: true })
+    .option("C", { type: "string", describe: "run as if started in this folder", global: true, requiresArg: true })
+    .option("allow-file", { type: "boolean", describe: "let indices be local paths", global: true })
+    .command(
+      "init [dir]",
+      "make keys and an index of your own",
+      (y) =>
+        y
+          .positional("dir", { type: "string", describe: "folder of the index (default: <name>-index)" })
+          .option("name", { type: "string", requiresArg: true, describe: "short name of the index" })
+          .option("packages", { type: "string", array: true, requiresArg: true, describe: "what it may publish: names, '@scope/*' or '*'" })
+          .option("remote", { type: "string", requiresArg: true, describe: "git address to push to" })
+          .option("url", { type: "string", requiresArg: true, describe: "git address that others read" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { init } = await import("./commands/init.ts");
+        const result = await init({ dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url }, deps);
+        print(deps, result, [result.id]);
+      },
+    )
+    .command(
+      "publish [what..]",
+      "release packages: folders or .tgz files",
+      (y) =>
+        y
+          .positional("what", { type: "string", array: true, describe: "folders or .tgz files (default: the folder here)" })
+          .option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" })
+          .option("tag", { type: "string", requiresArg: true, describe: "dist-tag (default: publishConfig.tag, else latest)" })
+          .option("dry-run", { type: "boolean", default: false, describe: "check everything, sign nothing" })
+          .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { publish } = await import("./commands/publish.ts");
+        const releases = await publish({ inputs: args.what ?? [], index: args.index, tag: args.tag, dryRun: args.dryRun, push: args.push }, deps);
+        print(deps, releases, releases.map(({ name, version }) => `${name}@${version}`));
+      },
+    )
+    .command("root", "the index's root document", (y) =>
+      y
+        .command(
+          "grant <pattern>",
+          "let your index publish one more name or scope",
+          (z) => z.positional("pattern", { type: "string", demandOption: true }).option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" }),
+          async (args) => {
+            const deps = depsOf(args);
+            const { grant } = await import("./commands/grant.ts");
+            const result = await grant({ pattern: args.pattern, index: args.index }, deps);
+            print(deps, result, [result.pattern]);
+          },
+        )
+        .demandCommand(1, "Say what to do with the root: grant"),
+    )
+    .command(
+      "add <url>",
+      "trust an index: '<url>#<id>'",
+      (y) =>
+        y
+          .positional("url", { type: "string", demandOption: true })
+          .option("packages", { type: "string", array: true, requiresArg: true, describe: "what it may answer for (default: its scopes)" })
+          .option("as", { type: "string", requiresArg: true, describe: "name in imprint.json" })
+          .option("yes", { type: "boolean", default: false, describe: "do not ask; only with an id" })
+          .option("npmrc", { type: "boolean", default: true, describe: "--no-npmrc: leave .npmrc alone" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { add } = await import("./commands/add.ts");
+        const result = await add({ url: args.url, as: args.as, packages: listOf(args.packages), yes: args.yes, npmrc: args.npmrc }, deps);
+        print(deps, result, result.added ? [`${result.alias} ${result.id}`] : []);
+        if (!result.added) setExit(1);
+      },
+    )
+    .command(
+      "remove <name>",
+      "stop trusting an index",
+      (y) => y.positional("name", { type: "string", demandOption: true }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { remove } = await import("./commands/remove.ts");
+        print(deps, await remove(args.name, deps), []);
+      },
+    )
+    .command("list", "the indices of this project", (y) => y, async (args) => {
+      const deps = depsOf(args);
+      const { list, listLines } = await import("./commands/list.ts");
+      const indices = await list(deps);
+      print(deps, indices, listLines(indices, nowMs()));
+    })
+    .command(
+      "sync [names..]",
+      "ask the hosts for news and raise imprint.lock",
+      (y) => y.positional("names", { type: "string", array: true }).option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { sync } = await import("./commands/sync.ts");
+        print(deps, await sync({ frozen: args.frozen, only: args.names ?? [] }, deps), []);
+      },
+    )
+    .command(
+      "why <package>",
+      "who answers for a name, and what counts",
+      (y) => y.positional("package", { type: "string", demandOption: true }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { why, treeLines } = await import("./commands/why.ts");
+        const result = await why(args.package, deps);
+        print(deps, result, treeLines(result.tree));
+        if (result.answer === "refused") setExit(1);
+      },
+    )
+    .command(
+      "verify [index]",
+      "check every document and signature of an index",
+      (y) =>
+        y
+          .positional("index", { type: "string", describe: "folder or address (default: the folder here)" })
+          .option("id", { type: "string", requiresArg: true, describe: "the id that it must have" })
+          .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { verify, verifyLines } = await import("./commands/verify.ts");
+        const result = await verify({ target: args.index, id: args.id, tarballs: args.tarballs }, deps);
+        if (deps.json) {
+          print(deps, result, []);
+          if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);
+        } else print(deps, result, verifyLines(result));
+      },
+    )
+    .command(
+      "audit",
+      "is what package-lock.json pins what the authors signed?",
+      (y) => y.option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { audit, auditLines } = await import("./commands/audit.ts");
+        const result = await audit({ frozen: args.frozen }, deps);
+        print(deps, result, auditLines(result));
+        if (result.refused > 0) {
+          if (!deps.json) throw new ImprintError("AUDIT_FAILED", `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages are not what was signed`);
+          setExit(CATALOGUE.AUDIT_FAILED.exit);
+        }
+      },
+    )
+    .command(
+      "serve",
+      "this project's registry, until it is stopped",
+      (y) => resolverOptions(y).option("quiet", { type: "boolean", default: false, describe: "no line for every answer" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { serve } = await import("./commands/serve.ts");
+        await serve({ port: portOf(args.port) ?? DEFAULT_PORT, anyPort: false, syncAfterMs: secondsOf(args.syncAfter), verbose: !args.quiet, version }, deps, options.stop());
+      },
+    )
+    .command(
+      "run [command..]",
+      "one command with this project's registry: imprint run npm install",
+      (y) =>
+        resolverOptions(y)
+          .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock" })
+          .option("verbose", { type: "boolean", default: false, describe: "a line for every answer" }),
+      // Only its help comes here: main.ts parses the rest itself.
+      () => {},
+    )
+    .demandCommand(1, "Say what to do")
+    .strict()
+    .recommendCommands()
+    .showHelpOnFail(false)
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new ImprintError("USAGE", message);
+    })
+    .wrap(100);
+  await parser.parseAsync([...argv]);
+  return exitCode;
+}
+
+
+function resolverOptions<T>(y: Argv<T>) {
+  return y
+    .option("port", { type: "string", requiresArg: true, describe: `port on 127.0.0.1 (default: ${DEFAULT_PORT})` })
+    .option("sync-after", { type: "string", requiresArg: true, describe: "seconds after which an index is asked for news again (default: 60)" });
+}
