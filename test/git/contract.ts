@@ -306,7 +306,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
       });
 
       test.runIf(traits.filters)("what a filtered fetch left behind comes in one request, once", async () => {
-        const names = Array.from({ length: 200 }, (_, at) => `dir/file-${String(at)}`);
+        const names = Array.from({ length: 200 }, (_, at) => `packages/aa/folder/file-${String(at)}`);
         const commit = put(Object.fromEntries(names.map((path) => [path, `content of ${path}`])));
         await fetch({ blobs: false });
         expect(new Set(await read(commit, names, { url: null }))).toEqual(new Set(["unavailable"]));
@@ -319,23 +319,33 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
       });
 
       test.runIf(traits.filters)("a file that the host collected or withholds is unavailable, the others are read", async () => {
-        const commit = put({ a: "1", b: "2", c: "3" });
+        const [a, b, c] = ["x/y/a/f", "x/y/b/f", "x/y/c/f"];
+        const commit = put({ [a]: "1", [b]: "2", [c]: "3" });
         await fetch({ blobs: false });
         testGit(bare, ["repack", "-adq"]);
-        const gone = testGit(bare, ["rev-parse", `${commit}:b`]);
-        put({ a: "1", c: "3" });
+        const gone = testGit(bare, ["rev-parse", `${commit}:${b}`]);
+        put({ [a]: "1", [c]: "3" });
         testGit(bare, ["reflog", "expire", "--expire=now", "--all"]);
         testGit(bare, ["gc", "-q", "--prune=now"]);
         expect(() => testGit(bare, ["cat-file", "-e", gone])).toThrow();
-        expect(await read(commit, ["a", "b", "c"])).toEqual(["1", "unavailable", "3"]);
+        expect(await read(commit, [a, b, c])).toEqual(["1", "unavailable", "3"]);
       });
 
       test.runIf(traits.filters)("missing files beyond the limits are TOO_LARGE, an unreachable host UNREACHABLE", async () => {
-        const commit = put({ big: noise(6 << 20), a: "1" });
+        const commit = put({ "x/y/z/big": noise(6 << 20), "x/y/a/f": "1" });
         await fetch({ blobs: false });
-        await expect(read(commit, ["big"], { limits: { maxBytes: 1 << 20 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        await expect(read(commit, ["x/y/z/big"], { limits: { maxBytes: 1 << 20 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
         await host.close();
-        await expect(read(commit, ["a"])).rejects.toMatchObject({ code: "UNREACHABLE" });
+        await expect(read(commit, ["x/y/a/f"])).rejects.toMatchObject({ code: "UNREACHABLE" });
+      });
+
+      test.runIf(traits.filters)("many folders that were left behind come in one request", async () => {
+        const names = Array.from({ length: 50 }, (_, at) => `packages/aa/folder-${String(at)}/file`);
+        const commit = put(Object.fromEntries(names.map((path) => [path, path])));
+        await fetch({ blobs: false });
+        host.requests.length = 0;
+        expect(await read(commit, names)).toEqual(names);
+        expect(host.requests.filter((request) => request.method === "POST").length).toBeLessThanOrEqual(2);
       });
 
       test("a host that cannot filter sends everything", async () => {

@@ -315,23 +315,23 @@ describe("crashes and time", () => {
     const { bare, cache, fetch, repository, url } = await bench();
     const commits: ObjectId[] = [];
     for (let round = 0; round < 6; round++) {
-      commits.push(commitHosted(bare, { "d/a": String(round), "d/fixed": "x", late: `late ${String(round)}` }, { parent: commits.at(-1) ?? null }) as ObjectId);
+      commits.push(commitHosted(bare, { "x/y/d/a": String(round), "x/y/d/fixed": "x", late: `late ${String(round)}` }, { parent: commits.at(-1) ?? null }) as ObjectId);
       await fetch({}, round % 2 === 0);
-      await read(repository, commits.at(-1) as ObjectId, "d/a", url);
+      await read(repository, commits.at(-1) as ObjectId, "x/y/d/a", url);
     }
     const packs = (): string[] => readdirSync(join(cache, "objects", "pack")).filter((name) => name.endsWith(".pack"));
-    expect(packs().length).toBeGreaterThan(6);
+    expect(packs().length).toBeGreaterThan(5);
     const git = createGit({ program: "git", env: testGitEnv(), gitDir: cache });
     const objects = openObjects(git, cache);
     await compact({ git, gitDir: cache, objects, history: false }, 4);
     expect(packs()).toHaveLength(1);
     for (const [round, commit] of commits.entries()) {
-      expect(await read(repository, commit, "d/a")).toBe(String(round));
+      expect(await read(repository, commit, "x/y/d/a")).toBe(String(round));
       expect(await read(repository, commit, "late", url)).toBe(`late ${String(round)}`);
     }
-    commits.push(commitHosted(bare, { "d/a": "new" }, { parent: commits.at(-1) ?? null }) as ObjectId);
+    commits.push(commitHosted(bare, { "x/y/d/a": "new" }, { parent: commits.at(-1) ?? null }) as ObjectId);
     expect(await fetch({}, false)).toBe(commits.at(-1));
-    expect(await read(repository, commits.at(-1) as ObjectId, "d/a", url)).toBe("new");
+    expect(await read(repository, commits.at(-1) as ObjectId, "x/y/d/a", url)).toBe("new");
   });
 
   test("hundreds of syncs: the shallow file stays short, the newest is readable", async () => {

@@ -18,6 +18,14 @@ export type Target = { readonly git: Git; readonly gitDir: string; readonly obje
 const COMMON = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--upload-pack=git-upload-pack"];
 /** Of a repository's other refs the remote is told nothing: what else we read is our business. */
 const NO_ALTERNATE_REFS = ["-c", "core.alternateRefsPrefixes=refs/imprint-none"];
+/**
+ * What a reader's sync leaves behind: of an index's files it takes those up to `trust/<n>.json`, and the trees down to
+ * `packages/<hh>`; a package's tree and files come when the package is read. A million packages then cost 260 objects.
+ */
+const SHALLOW_TREES = "--filter=tree:3";
+/** A tree that was left behind, with the files in it: a package in one request. */
+const ONE_FOLDER = "--filter=tree:2";
+const NO_CONTENTS = "--filter=tree:0";
 const MAX_WALK = 64;
 const REF_LOCK_STALE_MS = 60_000;
 const MIN_ALLOCATION = 128 * 1024 * 1024;
@@ -117,7 +125,7 @@ export async function fetchRef(
   // A filtered fetch also spares us git's walk over every tree of the index afterwards (minutes, for millions of
   // releases), which would prove only that the host sent all it announced; reading finds out what it withheld. So there
   // is always a filter, if only "nothing of 4 GiB or more", unless the host has forbidden that one.
-  let filters = target.history ? [[]] : [[request.blobs ? "--filter=blob:limit=4294967295" : "--filter=blob:none"], []];
+  let filters = target.history ? [[]] : [[request.blobs ? "--filter=blob:limit=4294967295" : SHALLOW_TREES], []];
   for (;;) {
     const outcome = await attempt(target, request, { kept, shallow, filter: filters[0] ?? [], what, startedMs });
     if (outcome !== "filterRefused" || filters.length < 2) return outcome === "filterRefused" ? null : outcome;
@@ -175,11 +183,11 @@ async function attempt(
 const MAX_WITHHELD = 8;
 
 /**
- * Fetches objects by id, in one request: blobs that a filtered fetch left behind, or a tree that a host withheld (by
- * itself, without what is in it). A host that no longer has one of them (it squashed
- * and collected, or it withholds) fails the whole request and names it; then the rest is asked for again.
+ * Fetches objects by id, in one request: blobs that a filtered fetch left behind, or with `folders` trees and the files
+ * right in them. A host that no longer has one of them (it squashed and collected, or it withholds) fails the whole
+ * request and names it; then the rest is asked for again.
  */
-export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly ObjectId[], limits: TransferLimits): Promise<void> {
+export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly ObjectId[], limits: TransferLimits, folders = false): Promise<void> {
   const what = `fetch ${String(wanted.length)} objects from ${redactUrl(url)}`;
   const deadline = performance.now() + limits.deadlineMs;
   let ids = [...wanted];
@@ -194,7 +202,7 @@ export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly
           `--git-dir=${quarantine.gitDir}`,
           "fetch",
           ...COMMON,
-          "--filter=tree:0",
+          folders ? ONE_FOLDER : NO_CONTENTS,
           "--stdin",
           "--",
           url,

@@ -24,25 +24,35 @@ const MISSING: FileRead = { state: "missing" };
 const UNAVAILABLE: FileRead = { state: "unavailable" };
 const TOO_LARGE: FileRead = { state: "tooLarge", bytes: null };
 
-/** The blob at a path, `missing` where there is none, `unavailable` where a tree on the way isn't to be had. */
-async function blobAt(target: Target, root: ObjectId, path: string, request: ReadRequest): Promise<ObjectId | FileRead> {
-  const parts = path.split("/");
-  let folder = root;
-  for (const [depth, part] of parts.entries()) {
-    let tree = await target.objects.tree(folder);
-    if (tree === null && request.url !== null && (await target.objects.info(folder)) === null) {
-      // one host left a hole; git would never ask for it again, believing that what it has is whole
-      await fetchObjects(target, request.url, [folder], request.limits);
-      tree = await target.objects.tree(folder);
-    }
-    if (tree === null) return UNAVAILABLE;
-    const entry = entryOf(tree, part);
-    if (entry === null) return MISSING;
-    if (depth === parts.length - 1) return REGULAR.has(entry.mode) ? entry.id : MISSING;
-    if (entry.mode !== FOLDER) return MISSING;
-    folder = entry.id;
+/** A path on its way down: the folder that it has reached, or where it ended. */
+type Walk = { readonly parts: readonly string[]; depth: number; at: ObjectId; end: ObjectId | FileRead | null };
+
+/** One step down for every path; folders that aren't here are asked for together. */
+async function descend(target: Target, walks: readonly Walk[], request: ReadRequest): Promise<void> {
+  const folders = [...new Set(walks.map(({ at }) => at))];
+  if (request.url !== null) {
+    const infos = await Promise.all(folders.map((folder) => target.objects.info(folder)));
+    const absent = folders.filter((_, i) => infos[i] === null);
+    // left behind by the filter, or a hole that a host left: git itself would never ask for it again
+    if (absent.length > 0) await fetchObjects(target, request.url, absent, request.limits, true);
   }
-  return MISSING;
+  for (const walk of walks) {
+    const tree = await target.objects.tree(walk.at);
+    const entry = tree === null ? null : entryOf(tree, walk.parts[walk.depth] ?? "");
+    const isLast = walk.depth === walk.parts.length - 1;
+    if (tree === null) walk.end = UNAVAILABLE;
+    else if (entry === null) walk.end = MISSING;
+    else if (isLast) walk.end = REGULAR.has(entry.mode) ? entry.id : MISSING;
+    else if (entry.mode !== FOLDER) walk.end = MISSING;
+    else [walk.at, walk.depth] = [entry.id, walk.depth + 1];
+  }
+}
+
+/** For each path its blob; `missing` where there is none, `unavailable` where a tree on the way isn't to be had. */
+async function blobsAt(target: Target, root: ObjectId, request: ReadRequest): Promise<readonly (ObjectId | FileRead)[]> {
+  const walks = request.files.map(({ path }): Walk => ({ parts: path.split("/"), depth: 0, at: root, end: null }));
+  for (let open: readonly Walk[] = walks; open.length > 0; open = open.filter(({ end }) => end === null)) await descend(target, open, request);
+  return walks.map(({ end }) => end ?? MISSING);
 }
 
 async function sizesOf(target: Target, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
@@ -62,8 +72,7 @@ async function sizesOf(target: Target, ids: Iterable<ObjectId>): Promise<{ sizes
 /** The port's `readFiles`. */
 export async function readFiles(target: Target, request: ReadRequest): Promise<readonly FileRead[]> {
   const root = await target.objects.treeOf(request.commit);
-  const places: (ObjectId | FileRead)[] = [];
-  for (const file of request.files) places.push(await blobAt(target, root, file.path, request));
+  const places = await blobsAt(target, root, request);
   const wanted = new Set(places.filter((place): place is ObjectId => typeof place === "string"));
   const { sizes, absent } = await sizesOf(target, wanted);
   if (absent.length > 0 && request.url !== null) {

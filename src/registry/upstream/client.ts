@@ -4,7 +4,7 @@
  *
  * It sees only names that no index claims: the resolver has decided that before it comes here.
  */
-import type { Readable } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { ImprintError } from "../../errors.ts";
 
 export type UpstreamSettings = {
@@ -49,7 +49,7 @@ export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, ca
           headers: { accept },
           ...(integrity === undefined ? {} : { integrity }),
         } as Parameters<typeof npmFetch>[1]);
-        return { status: response.status, headers: response.headers, body: response.body as unknown as Readable };
+        return { status: response.status, headers: response.headers, body: nodeStream(response.body) };
       } catch (error) {
         throw upstreamError(error, what, registry);
       }
@@ -64,4 +64,13 @@ function upstreamError(error: unknown, what: string, registry: string): ImprintE
   if (status === 401 || status === 403) return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
   const reason = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : typeof status === "number" ? String(status) : "no answer";
   return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${host} failed (${reason})`, { cause: error });
+}
+
+/** npm's fetcher hands out its own kind of stream, whose iterator leaks listeners; a Node stream has its errors too. */
+function nodeStream(body: NodeJS.ReadableStream | null): Readable {
+  const through = new PassThrough();
+  if (body === null) return through.end();
+  body.once("error", (error: Error) => through.destroy(error));
+  body.pipe(through);
+  return through;
 }
