@@ -3,105 +3,75 @@
  * from the public registry, and then a git host that lies. Every step is asserted; nothing is left behind.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { styleText } from "node:util";
 import { createHostedRepository, startGitHost, testGit } from "../test/support/git-host.ts";
+import { people, type Person } from "../test/support/people.ts";
 
-const BIN = fileURLToPath(new URL("../dist/bin.js", import.meta.url));
 const started = performance.now();
-const world = mkdtempSync(path.join(tmpdir(), "imprint-demo-"));
-
-type Outcome = { readonly code: number; readonly stdout: string; readonly stderr: string };
-type Person = { readonly name: string; readonly home: string };
-
 const say = (text: string): void => console.log(`\n${styleText(["bold", "cyan"], `▌ ${text}`)}`);
 const proven = (text: string): void => console.log(`  ${styleText("green", "✓")} ${text}`);
 
-function person(name: string): Person {
-  const home = path.join(world, "homes", name);
-  mkdirSync(home, { recursive: true });
-  return { name, home };
-}
+const world = await people({
+  onTyped: ({ who, words }) => {
+    const line = words.map((word) => (/[@#*\s]/.test(word) ? `'${word}'` : word)).join(" ");
+    console.log(`  ${styleText("dim", `${who.name} $`)} ${line.length > 150 ? `${line.slice(0, 150)}…` : line}`);
+  },
+  onOutcome: (_typed, { stdout, stderr }) => {
+    for (const line of `${stderr}${stdout}`.split("\n")) if (line.trim() !== "" && !line.includes("npm notice")) console.log(`    ${styleText("dim", line)}`);
+  },
+});
+const { sh, imprint, person, folderOf } = world;
 
-/** A command as that person would type it, with what it prints shown and kept. */
-function shell(who: Person, cwd: string, command: string, args: readonly string[]): Promise<Outcome> {
-  const typed = [command === process.execPath ? "imprint" : command, ...args.slice(command === process.execPath ? 1 : 0)].map((word) => (/[@#*\s]/.test(word) ? `'${word}'` : word)).join(" ");
-  console.log(`  ${styleText("dim", `${who.name} $`)} ${typed.length > 150 ? `${typed.slice(0, 150)}…` : typed}`);
-  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|NPM_|IMPRINT_|XDG_)/.test(name)));
-  const env = { ...inherited, HOME: who.home, IMPRINT_PASSPHRASE: `${who.name}'s passphrase`, npm_config_cache: path.join(who.home, "npm-cache"), npm_config_update_notifier: "false", npm_config_audit: "false", npm_config_fund: "false" };
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
-    const out = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const) child[stream].setEncoding("utf8").on("data", (text: string) => (out[stream] += text));
-    child.once("error", reject);
-    child.once("close", (code) => {
-      for (const line of `${out.stderr}${out.stdout}`.split("\n").filter((text) => text.trim() !== "" && !text.includes("npm notice"))) console.log(`    ${styleText("dim", line)}`);
-      resolve({ code: code ?? 1, ...out });
-    });
-  });
-}
-
-const imprint = (who: Person, cwd: string, ...args: string[]): Promise<Outcome> => shell(who, cwd, process.execPath, [BIN, ...args]);
-
-function packageFolder(name: string, version: string, extra: Record<string, unknown>, source: string): string {
-  const folder = path.join(world, "packages", name.replace("/", "+"));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ name, version, main: "index.js", license: "MIT", ...extra }, null, 2));
-  writeFileSync(path.join(folder, "index.js"), source);
-  return folder;
-}
-
-const [aliceHost, bobHost] = [path.join(world, "host-a"), path.join(world, "host-b")];
-for (const folder of [aliceHost, bobHost]) mkdirSync(folder);
-createHostedRepository(aliceHost, "alice/index.git");
+const bobHost = path.join(world.folder, "host-b");
+mkdirSync(bobHost);
 createHostedRepository(bobHost, "bob/index.git");
-const hosts = [await startGitHost({ root: aliceHost }), await startGitHost({ root: bobHost })] as const;
+const secondHost = await startGitHost({ root: bobHost });
 
 try {
   say("Two authors make an index each, on two git servers");
-  const [alice, bob, carol, dave] = [person("alice"), person("bob"), person("carol"), person("dave")];
-  const urls = { alice: hosts[0].url("alice/index.git"), bob: hosts[1].url("bob/index.git") };
-  const ids: Record<string, string> = {};
-  for (const who of [alice, bob]) {
-    const url = urls[who.name as "alice" | "bob"];
-    const made = await imprint(who, world, "init", `${who.name}-index`, "--name", who.name, "--packages", `@${who.name}/*`, "--remote", url, "--url", url);
-    assert.equal(made.code, 0, made.stderr);
-    ids[who.name] = made.stdout.trim();
-    assert.match(ids[who.name] ?? "", /^[0-9a-f]{64}$/);
-  }
+  const [alice, bob, carol, dave]: [Person, Person, Person, Person] = [person("alice"), person("bob"), person("carol"), person("dave")];
+  const alices = await world.init(alice, "@alice/*");
+  const bobsUrl = secondHost.url("bob/index.git");
+  const made = await imprint(bob, world.folder, "init", "bob-index", "--name", "bob", "--packages", "@bob/*", "--remote", bobsUrl, "--url", bobsUrl);
+  assert.equal(made.code, 0, made.stderr);
+  for (const id of [alices.id, made.stdout.trim()]) assert.match(id, /^[0-9a-f]{64}$/);
+  const addresses = [alices.address, `${bobsUrl}#${made.stdout.trim()}`];
   proven("two signed indices, pushed");
 
+  const hosted = world.hosted("alice/index.git");
   say("They publish: pack, sign, push, read back as a stranger would");
-  const greet = packageFolder("@alice/greet", "1.0.0", { description: "says hello" }, "module.exports = (name) => `hello ${name}`;\n");
+  const greet = folderOf("greet", {
+    "package.json": { name: "@alice/greet", version: "1.0.0", description: "says hello", main: "index.js", license: "MIT" },
+    "index.js": "module.exports = (name) => `hello ${name}`;\n",
+  });
   for (const version of ["1.0.0", "1.1.0"]) {
     writeFileSync(path.join(greet, "package.json"), readFileSync(path.join(greet, "package.json"), "utf8").replace(/"version": ".*"/, `"version": "${version}"`));
     const published = await imprint(alice, greet, "publish");
     assert.equal(published.code, 0, published.stderr);
     assert.equal(published.stdout.trim(), `@alice/greet@${version}`);
-    if (version === "1.0.0") testGit(path.join(aliceHost, "alice/index.git"), ["update-ref", "refs/kept/old", "refs/heads/main"]);
+    if (version === "1.0.0") testGit(hosted, ["update-ref", "refs/kept/old", "refs/heads/main"]);
   }
-  const shout = packageFolder("@bob/shout", "2.0.0", { dependencies: { "@alice/greet": "^1.0.0", "is-number": "^7.0.0" } }, "const greet = require('@alice/greet'); const isNumber = require('is-number'); module.exports = (x) => isNumber(x) ? String(x) : greet(x).toUpperCase() + '!';\n");
+  const shout = folderOf("shout", {
+    "package.json": { name: "@bob/shout", version: "2.0.0", main: "index.js", license: "MIT", dependencies: { "@alice/greet": "^1.0.0", "is-number": "^7.0.0" } },
+    "index.js": "const greet = require(\"@alice/greet\");\nconst isNumber = require(\"is-number\");\nmodule.exports = (x) => (isNumber(x) ? String(x) : `${greet(x).toUpperCase()}!`);\n",
+  });
   assert.equal((await imprint(bob, shout, "publish")).code, 0);
   proven("three releases by two authors");
 
   say("Carol trusts both, and installs with unmodified npm");
-  const shop = path.join(world, "carol-shop");
-  mkdirSync(shop);
-  writeFileSync(path.join(shop, "package.json"), JSON.stringify({ name: "shop", version: "1.0.0", private: true }));
-  for (const name of ["alice", "bob"] as const) assert.equal((await imprint(carol, shop, "add", `${urls[name]}#${ids[name]}`, "--yes")).code, 0);
+  const shop = folderOf("carol-shop", { "package.json": { name: "shop", version: "1.0.0", private: true } });
+  for (const address of addresses) assert.equal((await imprint(carol, shop, "add", address, "--yes")).code, 0);
   const installed = await imprint(carol, shop, "run", "--verbose", "npm", "install", "@bob/shout");
   assert.equal(installed.code, 0, installed.stderr);
   for (const [source, name] of [["alice", "@alice/greet"], ["bob", "@bob/shout"], ["public registry", "is-number"]]) assert.match(installed.stderr, new RegExp(`${source} +${name} tarball`));
-  const ran = await shell(carol, shop, "node", ["-p", "require('@bob/shout')('carol')"]);
+  const ran = await sh(carol, shop, "node", ["-p", "require('@bob/shout')('carol')"]);
   assert.equal(ran.stdout.trim(), "HELLO CAROL!");
   proven("one project, three sources, each name from its own");
 
   say("Both indices verify, the lockfile is what was signed");
-  for (const name of ["alice", "bob"] as const) assert.equal((await imprint(carol, shop, "verify", `${urls[name]}#${ids[name]}`, "--tarballs")).code, 0);
+  for (const address of addresses) assert.equal((await imprint(carol, shop, "verify", address, "--tarballs")).code, 0);
   const audited = await imprint(carol, shop, "audit");
   assert.equal(audited.code, 0);
   assert.match(audited.stdout, /alice 1 signed/);
@@ -109,18 +79,17 @@ try {
   proven("verify and audit are green");
 
   say("Now alice's host flips one byte of a release");
-  const hosted = path.join(aliceHost, "alice/index.git");
   const honest = testGit(hosted, ["rev-parse", "refs/heads/main"]);
   flipByte(hosted, "1.1.0.json");
-  const colleagueShop = path.join(world, "dave-shop");
+  const colleagueShop = path.join(world.folder, "dave-shop");
   cpSync(shop, colleagueShop, { recursive: true, filter: (file) => !file.includes("node_modules") });
   const stopped = await imprint(dave, colleagueShop, "run", "npm", "ci");
   assert.notEqual(stopped.code, 0);
-  assert.match(stopped.stderr, /@alice\/greet: .*1\.1\.0\.json.*HASH_MISMATCH/);
-  proven("a colleague with an empty HOME stops, with package, file and reason");
+  assert.match(stopped.stderr, /@alice\/greet: .*1\.1\.0\.json.*HASH_MISMATCH, reading 6/);
+  proven("a colleague with an empty HOME stops, with package, file, step and reason");
   rmSync(path.join(shop, "node_modules"), { recursive: true });
   rmSync(path.join(carol.home, "npm-cache"), { recursive: true });
-  const still = await imprint(carol, shop, "run", "npm", "ci");
+  const still = await imprint(carol, shop, "run", "--sync-after", "0", "npm", "ci");
   assert.equal(still.code, 0, still.stderr);
   assert.match(still.stderr, /alice: .*1\.1\.0\.json.*HASH_MISMATCH/);
   proven("carol's machine, which had verified it, still installs, and says that the host lies");
@@ -139,8 +108,7 @@ try {
   proven("everything goes on");
   console.log(`\n${styleText(["bold", "green"], "The demo holds")} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 } finally {
-  await Promise.all(hosts.map((host) => host.close()));
-  rmSync(world, { recursive: true, force: true, maxRetries: 5 });
+  await Promise.all([world.close(), secondHost.close()]);
 }
 
 /** What a hostile git host does: other bytes under the same path, in a new commit. */

@@ -22,7 +22,7 @@ export const CATALOGUE = {
   AUDIT_FAILED: { exit: 1, http: 403, hint: "imprint why <name> explains each package; do not install until it is clear" },
   COMMAND_NOT_FOUND: { exit: 1, http: 500, hint: "install the command, or check the words after imprint run" },
   // 2: usage
-  USAGE: { exit: 2, http: 400, hint: "imprint --help lists the commands, imprint <command> --help their options" },
+  USAGE: { exit: 2, http: 400, hint: "imprint --help lists the commands; imprint add --help, for one, its options" },
   BAD_REQUEST: { exit: 2, http: 400, hint: "imprint why <name> shows what a request for that name may look like" },
   METHOD_NOT_ALLOWED: { exit: 2, http: 405, hint: "publish with imprint publish: this server only reads" },
   INVALID_NAME: { exit: 2, http: 400, hint: "check the spelling; imprint why <name> shows what a name resolves to" },
@@ -59,7 +59,6 @@ export const CATALOGUE = {
   RECORD_REGRESSED: { exit: 4, http: 403, hint: "a package lost what this machine has seen: tell the author; imprint why <name>" },
   RELEASE_REFUSED: { exit: 4, http: 403, hint: "imprint why <name> shows what is wrong with the release; tell the author" },
   TARBALL_MISMATCH: { exit: 4, http: 403, hint: "the download is not what was signed: imprint sync, try again, or tell the author" },
-  STALE: { exit: 4, http: 403, hint: "the author has not renewed the index: imprint sync later, or ask them to publish" },
   VERIFY_FAILED: { exit: 4, http: 403, hint: "each line names file and step; restore those files, then imprint verify again" },
   // 5: network
   UNREACHABLE: { exit: 5, http: 503, hint: "check the network and the address, then imprint sync" },

@@ -1,6 +1,7 @@
 /** A project opened for reading: its files and all of its indices. */
-import type { ImprintError } from "../errors.ts";
+import { ImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
+import { staleness } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
 import { type OpenIndex, openIndex } from "./open.ts";
 import { type ProjectFiles, requireProject } from "./project-files.ts";
@@ -19,6 +20,10 @@ export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error:
     await Promise.all([...indices.values()].map((index) => index.close()));
   };
   try {
+    for (const [alias, { minAgeHours }] of files.project.indices) {
+      // A policy that would silently not hold is worse than none.
+      if (minAgeHours !== undefined) throw new ImprintError("UNSUPPORTED_FORMAT", `Cannot use ${files.folder}: imprint.json asks for minAgeHours (${alias}), which needs a newer imprint`);
+    }
     for (const [alias, entry] of files.project.indices) indices.set(alias, await openIndex(deps, alias, entry, files.lock.get(alias) ?? null, warn));
   } catch (error) {
     await close();
@@ -36,4 +41,13 @@ export function warnOn({ terminal }: Deps): (alias: DisplayName, error: ImprintE
     said.add(line);
     terminal.warn(line);
   };
+}
+
+/** Says which of the indices are stale; decides nothing. */
+export async function warnStale({ indices }: Consumer, { terminal, nowMs }: Deps): Promise<void> {
+  for (const [alias, { reader, entry }] of indices) {
+    const state = await reader.current();
+    const why = state === null ? null : staleness(state, nowMs(), entry.maxAgeDays);
+    if (why !== null) terminal.warn(`${alias} is stale: ${why}`);
+  }
 }

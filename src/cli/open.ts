@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
+import { textOf, utf8 } from "../format/bytes.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { IndexId } from "../format/digest.ts";
 import { packageFolder, shardOf } from "../format/paths.ts";
@@ -11,7 +12,7 @@ import type { GitRepository, GitUrl, TransferLimits } from "../git/port.ts";
 import { createBareRepository, openSystemGit } from "../git/system/repository.ts";
 import { parseGitUrl, parseRefName } from "../git/url.ts";
 import { MEMORY_MAX_BYTES } from "../index/memory.ts";
-import { type IndexReader, openIndexReader } from "../index/reader.ts";
+import { type IndexReader, openIndexReader, type SyncClock } from "../index/reader.ts";
 import { gitSource, type IndexSource } from "../index/source.ts";
 import { openStateStore, STATE_MAX_BYTES, type StateStore } from "../index/state.ts";
 import { openTarballStore, type TarballStore } from "../index/tarballs.ts";
@@ -61,6 +62,20 @@ export function evidenceKeeper({ layout, files }: Deps, id: IndexId): (checkpoin
   };
 }
 
+/** In the cache: losing it costs one question to the host. */
+function syncClockOf({ files, layout, nowMs }: Deps, id: IndexId): SyncClock {
+  const file = `${layout.repository(id)}.synced`;
+  return {
+    async sinceMs() {
+      const at = Number(textOf((await files.read(file, 64)) ?? new Uint8Array()) || Number.NaN);
+      const since = nowMs() - at;
+      // From the future, after the clock was set back: not to be believed, or nothing would be asked for years.
+      return since >= 0 ? since : null;
+    },
+    mark: () => files.writeAtomic(file, utf8(String(nowMs()))),
+  };
+}
+
 /** An index of a project, with its cache repository made if need be. */
 export async function openIndex(deps: Deps, alias: DisplayName, entry: ProjectIndex, lock: LockEntry | null, warn: (alias: DisplayName, error: ImprintError, source: string) => void): Promise<OpenIndex> {
   const { layout, files } = deps;
@@ -79,6 +94,7 @@ export async function openIndex(deps: Deps, alias: DisplayName, entry: ProjectIn
     memoryOf: (name) => openCell(files, layout.recordMemory(entry.id, `${shardOf(name)}/${packageFolder(name)}`), { maxBytes: MEMORY_MAX_BYTES }),
     lock,
     keepEvidence: evidenceKeeper(deps, entry.id),
+    syncClock: syncClockOf(deps, entry.id),
     warn: (error, source) => warn(alias, error, source),
   });
   const tarballs = openTarballs(deps, urls, async () => {

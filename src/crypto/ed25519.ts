@@ -9,7 +9,7 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign as nodeSign, verify as nodeVerify, type KeyObject } from "node:crypto";
 import { hashes, Point, verify as nobleVerify } from "@noble/ed25519";
 import { LRUCache } from "lru-cache";
-import { equalBytes, toHex } from "../format/bytes.ts";
+import { toHex } from "../format/bytes.ts";
 
 // noble leaves the choice of SHA-512 to its user; without it, only its asynchronous calls work.
 hashes.sha512 = (message) => new Uint8Array(createHash("sha512").update(message).digest());
@@ -79,11 +79,11 @@ function publicKeyObject(publicKey: Uint8Array): KeyObject {
 
 function decodePoint(bytes: Uint8Array): Point | null {
   try {
-    const point = Point.fromBytes(bytes, false);
-    // A second encoding of the same point (y ≥ p, or a sign bit on x = 0) would be a second name for one key.
-    return equalBytes(point.toBytes(), bytes) ? point : null;
+    // Strict (zip215 false): it throws on a second encoding of a point (y ≥ p, or a sign bit on x = 0), which would be a
+    // second name for one key. Vectors hold it to that.
+    return Point.fromBytes(bytes, false);
   } catch {
-    return null; // not on the curve
+    return null; // not canonical, or not on the curve
   }
 }
 

@@ -147,7 +147,7 @@ function asKeyError<T>(read: () => T): T {
     return read();
   } catch (error) {
     if (isImprintError(error, "KEY_INVALID")) throw error;
-    throw new ImprintError("KEY_INVALID", `Cannot read key file: ${error instanceof Error ? error.message : "damaged"}`, { cause: error });
+    throw new ImprintError("KEY_INVALID", `Cannot read key file: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -81,7 +81,7 @@ export function parseLock(bytes: Uint8Array, file = "imprint.lock"): Lock {
         onlyMembers(from, at, ["id", "root", "seq", "checkpoint"]);
         return {
           id: member(from, "id", at, indexId),
-          root: member(from, "root", at, rootPointer),
+          root: member(from, "root", at, closedRootPointer),
           seq: member(from, "seq", at, integer(0)),
           checkpoint: member(from, "checkpoint", at, digest),
         };
@@ -97,6 +97,11 @@ export function formatLock(lock: Lock): Uint8Array {
   ]);
   return formatPretty(jsonObject([["format", 1], ["indices", jsonObject(entries)]]));
 }
+
+const closedRootPointer: Decoder<RootPointer> = (value, at) => {
+  onlyMembers(object(value, at), at, ["version", "digest"]);
+  return rootPointer(value, at);
+};
 
 const decodeIndex: Decoder<ProjectIndex> = (value, at) => {
   const from = object(value, at);
@@ -145,7 +150,7 @@ function parseFile<T>(bytes: Uint8Array, file: string, maxBytes: number, decode:
   try {
     parsed = parseJsonText(source);
   } catch (error) {
-    return refuse(error instanceof Error ? error.message : "it is not JSON", error);
+    return refuse((error as ImprintError).message, error);
   }
   const { value, placeOf } = parsed;
   if (!isJsonObject(value)) return refuse("it is not a JSON object");
@@ -157,6 +162,6 @@ function parseFile<T>(bytes: Uint8Array, file: string, maxBytes: number, decode:
   } catch (error) {
     if (!isImprintError(error, "INVALID_DOCUMENT")) throw error;
     const what = error.message.replace("Cannot read document: ", "");
-    return refuse(`${what} at ${placeOf(what.split(" ")[0] ?? "")}`, error);
+    return refuse(`${what} at ${placeOf(what.slice(0, what.indexOf(" ")))}`, error);
   }
 }

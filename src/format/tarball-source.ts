@@ -28,14 +28,14 @@ export function packFileName(name: PackageName, version: Version): string {
 
 /** The address of one tarball, every value percent-encoded: object stores read `+` as a space. */
 export function fillTemplate(template: string, key: TarballKey): string {
-  const values: Readonly<Record<string, string>> = {
+  const values = {
     scope: scopeOf(key.name) ?? "",
     name: baseNameOf(key.name),
     version: key.version,
     file: packFileName(key.name, key.version),
     sha512: key.sha512,
   };
-  return template.replace(new RegExp(PLACEHOLDER, "g"), (placeholder) => percentEncode(values[placeholder.slice(1, -1)] ?? ""));
+  return template.replace(new RegExp(PLACEHOLDER, "g"), (placeholder) => percentEncode(values[placeholder.slice(1, -1) as keyof typeof values]));
 }
 
 /** Percent-encodes all but `A-Za-z0-9._-`. */

@@ -24,14 +24,18 @@ export type IndexReader = {
   current(): Promise<TrustedState | null>;
   /** Asks the sources in order until one gives a state that may be believed. One flight at a time. */
   sync(): Promise<SyncResult>;
+  /** Milliseconds since any process of this user last synced it; null: unknown. */
+  sinceSyncMs(): Promise<number | null>;
   /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package */
   readPackage(name: PackageName): Promise<PackageRead>;
 };
 
+export type SyncClock = { sinceMs(): Promise<number | null>; mark(): Promise<void> };
+
 export type PackageRead = {
   /** Null: verified absent. */
   readonly view: PackageView | null;
-  /** Set where the host broke the package and what this machine had verified before is served instead. */
+  /** Set where the host broke the package, or could not be asked for it, and what this machine had verified before is served instead. */
   readonly fault: ImprintError | null;
 };
 
@@ -44,16 +48,20 @@ export type ReaderOptions = {
   readonly memoryOf: (name: PackageName) => Cell;
   readonly lock: LockEntry | null;
   readonly keepEvidence: (checkpoints: readonly Uint8Array[]) => Promise<void>;
+  /** When this index was last synced, by any process. Saves a question to the host, decides nothing else. */
+  readonly syncClock: SyncClock;
   /** A source that failed where another one answered, or a fault that did not stop the answer. */
   readonly warn: (error: ImprintError, source: string) => void;
 };
 
 /** Codes after which the same bytes may be had from a newer state of the source (step 9). */
 const MAY_HAVE_MOVED = ["MISSING_FILE", "HASH_MISMATCH", "TOO_LARGE"] as const;
+/** Codes after which what this machine verified before is served: the host broke the package, or is not there. */
+const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT"] as const;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {
-  const { alias, id, sources, store, memoryOf, lock, keepEvidence, warn } = options;
+  const { alias, id, sources, store, memoryOf, lock, keepEvidence, syncClock, warn } = options;
   const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES });
   const flights = new Map<string, Promise<PackageRead>>();
   let syncing: Promise<SyncResult> | null = null;
@@ -70,6 +78,7 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       try {
         const result = await syncIndex({ id, source, store, lock, keepEvidence });
         loaded = result.stored;
+        await syncClock.mark();
         return result;
       } catch (error) {
         first ??= error;
@@ -112,7 +121,7 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
         view = await readAt(again.stored, name);
       }
     } catch (error) {
-      if (!isImprintError(error, ...MAY_HAVE_MOVED)) throw error;
+      if (!isImprintError(error, ...HOST_FAILED)) throw error;
       const remembered = await readRemembered(memory, state, name);
       if (remembered === null) throw error;
       warn(error, sources[0].url);
@@ -126,6 +135,7 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
     alias,
     id,
     sync,
+    sinceSyncMs: () => syncClock.sinceMs(),
     current: async () => (await load())?.state ?? null,
     async readPackage(name) {
       const stored = await require();

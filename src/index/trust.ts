@@ -15,6 +15,7 @@ import { publicKeyBytes } from "../format/keys.ts";
 import { CHECKPOINT_PATH, rootPath } from "../format/paths.ts";
 import type { LockEntry } from "../format/project.ts";
 import { parseRoot, type Root } from "../format/root.ts";
+import { timestampMs } from "../format/time.ts";
 
 /** From root 1 on, each signed by the one before it and by itself. */
 export type RootChain = readonly [Signed<Root>, ...Signed<Root>[]];
@@ -138,6 +139,20 @@ export function requireFloor(state: TrustedState, lock: LockEntry): void {
   if (order === 0 && state.checkpoint.digest !== lock.checkpoint) {
     throw refuse("EQUIVOCATION", `${floor} is another checkpoint than the one in imprint.lock`, CHECKPOINT_PATH, step);
   }
+}
+
+const DAY_MS = 86_400_000;
+
+/**
+ * Why a state is stale, or null: older than the consumer's `maxAgeDays` (else the owner's promise), or signed more than a
+ * day in the future. Nothing expires by itself: this is for a warning.
+ */
+export function staleness(state: TrustedState, nowMs: number, maxAgeDays: number | undefined): string | null {
+  const signedMs = timestampMs(state.checkpoint.doc.time);
+  const days = maxAgeDays ?? newestRoot(state.roots).doc.refreshDays;
+  if (signedMs - nowMs > DAY_MS) return `signed ${state.checkpoint.doc.time}, which is more than a day ahead of this machine's clock`;
+  if (days > 0 && nowMs - signedMs > days * DAY_MS) return `signed ${state.checkpoint.doc.time}, more than ${days} days ago: its author may be gone, or its host may be holding news back`;
+  return null;
 }
 
 export function lockEntryOf(state: TrustedState): LockEntry {

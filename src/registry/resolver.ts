@@ -13,7 +13,7 @@ import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { PackageView } from "../index/package-reader.ts";
-import type { IndexReader, PackageRead } from "../index/reader.ts";
+import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { newestRoot } from "../index/trust.ts";
 import { sourceOf } from "./claims.ts";
@@ -40,6 +40,8 @@ export type ResolverEvents = {
   warned(alias: string, message: string): void;
 };
 
+/** Milliseconds after which an index that was never verified is asked again. */
+const FIRST_RETRY_MS = 5000;
 const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
 
 export function createResolver(options: ResolverOptions): Registry {
@@ -47,15 +49,17 @@ export function createResolver(options: ResolverOptions): Registry {
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const lazySync = lazySyncer(options);
 
-  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ read: PackageRead; source: PackumentSource; view: PackageView }> => {
+  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ view: PackageView; key: string; source: PackumentSource }> => {
     const entry = indices.get(alias);
     if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
     await lazySync(alias, entry.reader);
+    const state = await entry.reader.current();
     const read = await entry.reader.readPackage(name);
     if (read.view === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
-    const state = await entry.reader.current();
-    const maintainer = state === null ? alias : newestRoot(state.roots).doc.name;
-    return { read, view: read.view, source: packumentSource(read.view, maintainer) };
+    const root = state === null ? null : newestRoot(state.roots);
+    // A new root may let releases count that did not before, without a byte of the record changing.
+    const key = `${root?.digest ?? ""} ${read.view.record.digest}`;
+    return { view: read.view, key, source: packumentSource(read.view, root?.doc.name ?? alias) };
   };
 
   const ready = async (key: string, make: () => { json: unknown; type: string }): Promise<ReadyDocument> => {
@@ -86,8 +90,8 @@ export function createResolver(options: ResolverOptions): Registry {
     packument: (name, abbreviated, base) =>
       answer(name, "packument", "", {
         index: async (alias) => {
-          const { source, view } = await readIndex(alias, name);
-          return ready(`${view.record.digest} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
+          const { source, key } = await readIndex(alias, name);
+          return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
             abbreviated ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE } : { json: fullPackument(source, base), type: "application/json" },
           );
         },
@@ -159,16 +163,33 @@ function refuseFile(view: PackageView, file: string): ImprintError {
 function lazySyncer({ nowMs, syncAfterMs, syncWaitMs, events }: ResolverOptions): (alias: DisplayName, reader: IndexReader) => Promise<void> {
   const last = new Map<DisplayName, number>();
   const flights = new Map<DisplayName, Promise<void>>();
+  const firstFailures = new Map<DisplayName, { readonly at: number; readonly error: unknown }>();
+  const lastSyncOf = async (reader: IndexReader): Promise<number | null> => {
+    const since = await reader.sinceSyncMs();
+    return since === null ? null : nowMs() - since;
+  };
   return async (alias, reader) => {
-    const at = last.get(alias);
-    if (at !== undefined && nowMs() - at < syncAfterMs) return;
+    const at = last.get(alias) ?? (await lastSyncOf(reader));
+    if (at !== null && nowMs() - at < syncAfterMs) {
+      last.set(alias, at);
+      return;
+    }
     const believed = await reader.current();
+    // Nothing was ever verified: the answer stays what it was (403 stops clients, 503 lets them come back), and the host
+    // is asked again soon, because clients do come back.
+    const failed = firstFailures.get(alias);
+    if (believed === null && failed !== undefined && nowMs() - failed.at < Math.min(syncAfterMs, FIRST_RETRY_MS)) throw failed.error;
     let flight = flights.get(alias);
     if (flight === undefined) {
-      flight = syncOnce(alias, reader, believed === null, events).finally(() => {
-        last.set(alias, nowMs());
-        flights.delete(alias);
-      });
+      flight = syncOnce(alias, reader, believed === null, events)
+        .then(
+          () => void last.set(alias, nowMs()),
+          (error: unknown) => {
+            firstFailures.set(alias, { at: nowMs(), error });
+            throw error;
+          },
+        )
+        .finally(() => flights.delete(alias));
       flights.set(alias, flight);
     }
     if (believed === null) return flight; // nothing to fall back to

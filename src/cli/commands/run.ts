@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
 import { requireFloor } from "../../index/trust.ts";
-import { type Consumer, openConsumer } from "../consumer.ts";
+import { type Consumer, openConsumer, warnStale } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { requireNoScopeLines } from "../npm-scopes.ts";
 import type { Refusal } from "../refusals.ts";
@@ -27,6 +27,7 @@ export async function run(command: readonly string[], options: RunOptions, deps:
   try {
     await requireNoScopeLines(consumer.files, deps);
     await requireStates(consumer, options, deps);
+    await warnStale(consumer, deps);
     const running = options.frozen ? null : await findResolver(deps, consumer.files.folder);
     if (running !== null) {
       await consumer.close();

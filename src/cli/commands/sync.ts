@@ -2,7 +2,7 @@
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { Lock } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
-import { openConsumer } from "../consumer.ts";
+import { openConsumer, warnStale } from "../consumer.ts";
 import type { OpenIndex } from "../open.ts";
 import { raiseLock, readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
@@ -34,6 +34,7 @@ export async function sync(options: { readonly frozen: boolean; readonly only: r
         terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
       }
     }
+    await warnStale(consumer, deps);
     if (!options.frozen) {
       // Another sync may have raised it meanwhile: raise what stands there now, never put back what was read before.
       const { lock: now } = await readProjectFiles(files, consumer.files.folder);

@@ -1,0 +1,14 @@
+/** Benchmarks: `npm run bench [run|open]`. Each compares with a baseline in the same run and reports ratios. */
+import { benchOpen } from "./bench/open.ts";
+import { benchRun } from "./bench/run.ts";
+
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = { run: benchRun, open: benchOpen };
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.find((name) => BENCHES[name] === undefined);
+if (unknown !== undefined) {
+  console.error(`✗ no such benchmark: ${unknown}; one of ${Object.keys(BENCHES).join(", ")}`);
+  process.exitCode = 2;
+} else {
+  for (const [name, bench] of Object.entries(BENCHES)) if (wanted.length === 0 || wanted.includes(name)) await bench();
+}
