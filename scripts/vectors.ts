@@ -22,7 +22,16 @@ export const VECTORS_FOLDER = join(dirname(fileURLToPath(import.meta.url)), ".."
 
 /** Every vector, by its path under the folder. */
 export function allVectors(): ReadonlyMap<string, Uint8Array> {
-  const makers: readonly (() => readonly Vector[])[] = [jsonVectors, envelopeVectors, documentVectors, scalarVectors, signatureVectors, consumerVectors, chainVectors, indexVectors];
+  const makers: readonly (() => readonly Vector[])[] = [
+    jsonVectors,
+    envelopeVectors,
+    documentVectors,
+    scalarVectors,
+    signatureVectors,
+    consumerVectors,
+    chainVectors,
+    indexVectors,
+  ];
   const files = new Map<string, Uint8Array>();
   for (const { area, name, body } of makers.flatMap((make) => make())) {
     const path = `${area}/${name}.json`;
@@ -34,7 +43,9 @@ export function allVectors(): ReadonlyMap<string, Uint8Array> {
 
 /** Paths of vectors on disk that no case makes, and of cases that are missing or differ on disk. */
 export function differingVectors(folder: string, files: ReadonlyMap<string, Uint8Array>): readonly string[] {
-  const changed = [...files].filter(([path, bytes]) => !existsSync(join(folder, path)) || !readFileSync(join(folder, path)).equals(bytes)).map(([path]) => path);
+  const changed = [...files]
+    .filter(([path, bytes]) => !existsSync(join(folder, path)) || !readFileSync(join(folder, path)).equals(bytes))
+    .map(([path]) => path);
   return [...changed, ...strayVectors(folder, files)].sort();
 }
 

@@ -10,7 +10,14 @@ const UNSUPPORTED: Outcome = { error: "UNSUPPORTED_FORMAT", schemaValid: false }
 
 const PROJECT: JsonObject = data({
   format: 1,
-  indices: data({ alice: data({ id: INDEX_ID, urls: ["https://git.example.org/alice/index.git"], ref: "refs/heads/main", packages: ["@alice/*", "left-padder"] }) }),
+  indices: data({
+    alice: data({
+      id: INDEX_ID,
+      urls: ["https://git.example.org/alice/index.git"],
+      ref: "refs/heads/main",
+      packages: ["@alice/*", "left-padder"],
+    }),
+  }),
   upstream: data({ allow: ["*"], deny: ["@mycorp/*"] }),
 });
 
@@ -26,20 +33,36 @@ export function consumerVectors(): readonly Vector[] {
 }
 
 function projectVectors(): readonly Vector[] {
-  const make = (name: string, description: string, outcome: Outcome, input: string): Vector => vector("project", name, description, outcome, { input: { text: input } });
-  const good = (name: string, description: string, ...edits: readonly Edit[]): Vector => make(name, description, {}, pretty(edit(PROJECT, ...edits)));
-  const bad = (name: string, description: string, outcome: Outcome, ...edits: readonly Edit[]): Vector => make(name, description, outcome, pretty(edit(PROJECT, ...edits)));
-  const bob = (...packages: readonly string[]): JsonObject => data({ id: INDEX_ID_OTHER, urls: ["sparse+https://bob.example.org/index"], packages });
+  const make = (name: string, description: string, outcome: Outcome, input: string): Vector =>
+    vector("project", name, description, outcome, { input: { text: input } });
+  const good = (name: string, description: string, ...edits: readonly Edit[]): Vector =>
+    make(name, description, {}, pretty(edit(PROJECT, ...edits)));
+  const bad = (name: string, description: string, outcome: Outcome, ...edits: readonly Edit[]): Vector =>
+    make(name, description, outcome, pretty(edit(PROJECT, ...edits)));
+  const bob = (...packages: readonly string[]): JsonObject =>
+    data({ id: INDEX_ID_OTHER, urls: ["sparse+https://bob.example.org/index"], packages });
   const source = pretty(PROJECT);
   return [
     good("ok", "One index"),
     good("ok-empty", "No index and no rule: everything from upstream", ["indices", data({})], ["upstream", undefined]),
     good("ok-without-ref", "ref may be left out", ["indices/alice/ref", undefined]),
-    good("ok-full", "Every member", ["indices/alice/maxAgeDays", 30], ["indices/alice/minAgeHours", 0], ["upstream/registry", "https://packages.example.org/npm/"], ["indices/bob", bob("*")]),
+    good(
+      "ok-full",
+      "Every member",
+      ["indices/alice/maxAgeDays", 30],
+      ["indices/alice/minAgeHours", 0],
+      ["upstream/registry", "https://packages.example.org/npm/"],
+      ["indices/bob", bob("*")],
+    ),
     good("ok-upstream-empty", "allow and deny may be left out", ["upstream", data({})]),
     good("ok-no-claim", "An index that nothing is taken from", ["indices/alice/packages", []]),
     good("ok-constructor", "An index called constructor", ["indices/constructor", bob("@bob/*")]),
-    make("ok-other-layout", "People may lay it out as they like, with a byte order mark and CRLF", {}, `\ufeff${JSON.stringify(JSON.parse(source), null, 4).replaceAll("\n", "\r\n")}`),
+    make(
+      "ok-other-layout",
+      "People may lay it out as they like, with a byte order mark and CRLF",
+      {},
+      `\ufeff${JSON.stringify(JSON.parse(source), null, 4).replaceAll("\n", "\r\n")}`,
+    ),
     bad("unknown-member", "A member that no version knows", INVALID, ["comment", "hello"]),
     bad("agree", "A member of a later version", INVALID, ["agree", data({})]),
     bad("misspelt-member", "maxAgeDay: a misspelt member would silently widen what is trusted", INVALID, ["indices/alice/maxAgeDay", 30]),
@@ -55,7 +78,10 @@ function projectVectors(): readonly Vector[] {
     bad("id-short", "An id of 63 digits", INVALID, ["indices/alice/id", INDEX_ID.slice(1)]),
     bad("urls-missing", "urls is missing", INVALID, ["indices/alice/urls", undefined]),
     bad("urls-empty", "No address", INVALID, ["indices/alice/urls", []]),
-    bad("urls-17", "Seventeen addresses", INVALID, ["indices/alice/urls", Array.from({ length: 17 }, (_, i) => `https://h${i}.example.org/index.git`)]),
+    bad("urls-17", "Seventeen addresses", INVALID, [
+      "indices/alice/urls",
+      Array.from({ length: 17 }, (_, i) => `https://h${i}.example.org/index.git`),
+    ]),
     bad("urls-twice", "One address twice", INVALID, ["indices/alice/urls", ["https://a.example.org/", "https://a.example.org/"]]),
     bad("url-with-newline", "An address with a newline", INVALID, ["indices/alice/urls", ["https://a.example.org/\n"]]),
     bad("ref-short", "A ref that is no full name", INVALID, ["indices/alice/ref", "main"]),
@@ -66,7 +92,10 @@ function projectVectors(): readonly Vector[] {
     bad("packages-missing", "packages is missing", INVALID, ["indices/alice/packages", undefined]),
     bad("pattern-invalid", "A claim that is no pattern", INVALID, ["indices/alice/packages", ["@alice/**"]]),
     bad("pattern-twice", "One claim twice", INVALID, ["indices/alice/packages", ["a", "a"]]),
-    bad("two-claims-of-one-name", "Two indices with equal claims to a name", { error: "CLAIMS_CONFLICT", schemaValid: true }, ["indices/bob", bob("left-padder")]),
+    bad("two-claims-of-one-name", "Two indices with equal claims to a name", { error: "CLAIMS_CONFLICT", schemaValid: true }, [
+      "indices/bob",
+      bob("left-padder"),
+    ]),
     bad("max-age-0", "maxAgeDays of 0", INVALID, ["indices/alice/maxAgeDays", 0]),
     bad("max-age-36501", "maxAgeDays above 36,500", INVALID, ["indices/alice/maxAgeDays", 36_501]),
     bad("max-age-null", "maxAgeDays is null", INVALID, ["indices/alice/maxAgeDays", null]),
@@ -75,9 +104,22 @@ function projectVectors(): readonly Vector[] {
     bad("upstream-null", "upstream is null", INVALID, ["upstream", null]),
     bad("deny-is-text", "deny is a string", INVALID, ["upstream/deny", "*"]),
     bad("registry-ftp", "An upstream that is no web address", INVALID, ["upstream/registry", "ftp://packages.example.org/"]),
-    bad("registry-credentials", "An upstream address with credentials", INVALID, ["upstream/registry", "https://me:secret@packages.example.org/"]),
-    make("duplicate-member", "One member twice: two readers could each see another one", BEYOND_SCHEMA, source.replace('"deny": [', '"deny": [],\n    "deny": [')),
-    make("duplicate-member-escaped", "One member twice, once with an escape", BEYOND_SCHEMA, source.replace('"format"', '"\\u0066ormat": 2,\n  "format"')),
+    bad("registry-credentials", "An upstream address with credentials", INVALID, [
+      "upstream/registry",
+      "https://me:secret@packages.example.org/",
+    ]),
+    make(
+      "duplicate-member",
+      "One member twice: two readers could each see another one",
+      BEYOND_SCHEMA,
+      source.replace('"deny": [', '"deny": [],\n    "deny": ['),
+    ),
+    make(
+      "duplicate-member-escaped",
+      "One member twice, once with an escape",
+      BEYOND_SCHEMA,
+      source.replace('"format"', '"\\u0066ormat": 2,\n  "format"'),
+    ),
     make("lone-surrogate", "A lone surrogate", INVALID, source.replace("@mycorp/*", "\\ud800")),
     make("conflict-marker", "A merge that was left unfinished", NO_JSON, source.replace('  "indices"', '<<<<<<< HEAD\n  "indices"')),
     make("trailing-comma", "A trailing comma", NO_JSON, source.replace('"@mycorp/*"\n', '"@mycorp/*",\n')),
@@ -86,9 +128,25 @@ function projectVectors(): readonly Vector[] {
     make("cut", "A file cut off", NO_JSON, source.slice(0, 60)),
     make("is-list", "A list", INVALID, "[]\n"),
     make("empty", "An empty file", NO_JSON, ""),
-    vector("project", "not-utf8", "Bytes that are not UTF-8", NO_JSON, { input: { base64: Buffer.from([0x7b, 0xff, 0x7d]).toString("base64") } }),
-    vector("project", "depth-33", "33 levels", NO_JSON, { input: { parts: [{ text: "[", times: 33 }, { text: "]", times: 33 }] } }),
-    vector("project", "too-large", "1 MiB and one byte", NO_JSON, { input: { parts: [{ text: "{}", times: 1 }, { text: " ", times: 1_048_575 }] } }),
+    vector("project", "not-utf8", "Bytes that are not UTF-8", NO_JSON, {
+      input: { base64: Buffer.from([0x7b, 0xff, 0x7d]).toString("base64") },
+    }),
+    vector("project", "depth-33", "33 levels", NO_JSON, {
+      input: {
+        parts: [
+          { text: "[", times: 33 },
+          { text: "]", times: 33 },
+        ],
+      },
+    }),
+    vector("project", "too-large", "1 MiB and one byte", NO_JSON, {
+      input: {
+        parts: [
+          { text: "{}", times: 1 },
+          { text: " ", times: 1_048_575 },
+        ],
+      },
+    }),
   ];
 }
 
@@ -99,7 +157,8 @@ function claimVectors(): readonly Vector[] {
     ["indices/bob", data({ id: INDEX_ID_OTHER, urls: ["https://git.example.org/bob/index.git"], packages: ["@alice/bobs", "@bob/*"] })],
     ["upstream", data({ allow: ["*", "@mycorp/open"], deny: ["@mycorp/*", "evil", "@half/*"] })],
   );
-  const make = (label: string, description: string, name: string, source: string, from: JsonObject = project): Vector => vector("claims", label, description, { schemaValid: null }, { project: pretty(from), name, source });
+  const make = (label: string, description: string, name: string, source: string, from: JsonObject = project): Vector =>
+    vector("claims", label, description, { schemaValid: null }, { project: pretty(from), name, source });
   return [
     make("exact", "An exact claim", "left-padder", "index:alice"),
     make("scope", "A claimed scope", "@alice/hello", "index:alice"),
@@ -111,17 +170,35 @@ function claimVectors(): readonly Vector[] {
     make("denied-scope", "A denied scope beats *", "@mycorp/secret", "denied"),
     make("allowed-name-in-denied-scope", "An allowed name beats a denied scope", "@mycorp/open", "upstream"),
     make("deny-wins-tie", "Of two equal rules deny wins", "react", "denied", edit(project, ["upstream/deny", ["*"]])),
-    make("star-before-upstream", "A claim of * takes all that no closer claim takes", "react", "index:bob", edit(project, ["indices/bob/packages", ["*"]])),
-    make("claim-beats-deny", "A claim comes before every rule of upstream", "left-padder", "index:alice", edit(project, ["upstream/deny", ["left-padder"]])),
+    make(
+      "star-before-upstream",
+      "A claim of * takes all that no closer claim takes",
+      "react",
+      "index:bob",
+      edit(project, ["indices/bob/packages", ["*"]]),
+    ),
+    make(
+      "claim-beats-deny",
+      "A claim comes before every rule of upstream",
+      "left-padder",
+      "index:alice",
+      edit(project, ["upstream/deny", ["left-padder"]]),
+    ),
     make("nothing-allowed", "Where nothing is allowed", "react", "denied", edit(project, ["upstream/allow", []])),
   ];
 }
 
 function lockVectors(): readonly Vector[] {
-  const make = (name: string, description: string, outcome: Outcome, input: string): Vector => vector("lock", name, description, outcome, { input: { text: input } });
-  const good = (name: string, description: string, ...edits: readonly Edit[]): Vector => make(name, description, {}, pretty(edit(LOCK, ...edits)));
-  const bad = (name: string, description: string, outcome: Outcome, ...edits: readonly Edit[]): Vector => make(name, description, outcome, pretty(edit(LOCK, ...edits)));
-  const missing = (...members: readonly string[]): readonly Vector[] => members.map((member) => bad(`missing-${member.replaceAll("/", "-")}`, `${member} is missing`, INVALID, [`indices/alice/${member}`, undefined]));
+  const make = (name: string, description: string, outcome: Outcome, input: string): Vector =>
+    vector("lock", name, description, outcome, { input: { text: input } });
+  const good = (name: string, description: string, ...edits: readonly Edit[]): Vector =>
+    make(name, description, {}, pretty(edit(LOCK, ...edits)));
+  const bad = (name: string, description: string, outcome: Outcome, ...edits: readonly Edit[]): Vector =>
+    make(name, description, outcome, pretty(edit(LOCK, ...edits)));
+  const missing = (...members: readonly string[]): readonly Vector[] =>
+    members.map((member) =>
+      bad(`missing-${member.replaceAll("/", "-")}`, `${member} is missing`, INVALID, [`indices/alice/${member}`, undefined]),
+    );
   const source = pretty(LOCK);
   return [
     good("ok", "One index"),
@@ -140,7 +217,12 @@ function lockVectors(): readonly Vector[] {
     bad("checkpoint-upper-case", "A digest in upper-case hex", INVALID, ["indices/alice/checkpoint", HASH.toUpperCase()]),
     make("seq-negative", "A negative seq", INVALID, source.replace('"seq": 42', '"seq": -1')),
     make("seq-2-53", "A seq above 2^53-1", INVALID, source.replace('"seq": 42', '"seq": 9007199254740992')),
-    make("duplicate-member", "One member twice: the lower floor would win somewhere", BEYOND_SCHEMA, source.replace('"seq": 42', '"seq": 1,\n      "seq": 42')),
+    make(
+      "duplicate-member",
+      "One member twice: the lower floor would win somewhere",
+      BEYOND_SCHEMA,
+      source.replace('"seq": 42', '"seq": 1,\n      "seq": 42'),
+    ),
     make("conflict-marker", "A merge that was left unfinished", NO_JSON, source.replace('      "seq"', '=======\n      "seq"')),
   ];
 }

@@ -1,7 +1,30 @@
 /** Areas `root`, `checkpoint`, `shard`, `record`, `release`: every member, and every rule between members. */
 import type { Kind } from "../../src/format/envelope.ts";
 import { formatPretty, type JsonObject, type JsonValue } from "../../src/format/json.ts";
-import { CHECKPOINT, data, digest, DIST, edit, type Edit, file, HASH, INDEX_ID, INDEX_ID_OTHER, type Outcome, publicKeys, publishers, RECORD, RELEASE, role, ROOT_1, ROOT_2, sha256, text, type Vector, vector } from "./kit.ts";
+import {
+  CHECKPOINT,
+  data,
+  digest,
+  DIST,
+  edit,
+  type Edit,
+  file,
+  HASH,
+  INDEX_ID,
+  INDEX_ID_OTHER,
+  type Outcome,
+  publicKeys,
+  publishers,
+  RECORD,
+  RELEASE,
+  role,
+  ROOT_1,
+  ROOT_2,
+  sha256,
+  text,
+  type Vector,
+  vector,
+} from "./kit.ts";
 
 const INVALID: Outcome = { error: "INVALID_DOCUMENT" };
 const BEYOND_SCHEMA: Outcome = { error: "INVALID_DOCUMENT", schemaValid: true };
@@ -18,13 +41,16 @@ function makers(area: string, kind: Kind, base: JsonObject, signer: string): Mak
       const source = file(kind, signed, signer);
       return vector(area, name, description, {}, { input: { text: source }, digest: digest(signed), fileHash: sha256(source) });
     },
-    bad: (name, description, outcome, ...edits) => vector(area, name, description, outcome, { input: { text: file(kind, edit(base, ...edits), signer) } }),
+    bad: (name, description, outcome, ...edits) =>
+      vector(area, name, description, outcome, { input: { text: file(kind, edit(base, ...edits), signer) } }),
   };
 }
 
 /** One vector a member that is left out. */
 function missing({ bad }: Makers, ...members: readonly string[]): readonly Vector[] {
-  return members.map((member) => bad(`missing-${member.replaceAll("/", "-")}`, `${member.replaceAll("/", ".")} is missing`, INVALID, [member, undefined]));
+  return members.map((member) =>
+    bad(`missing-${member.replaceAll("/", "-")}`, `${member.replaceAll("/", ".")} is missing`, INVALID, [member, undefined]),
+  );
 }
 
 export function documentVectors(): readonly Vector[] {
@@ -40,24 +66,79 @@ function rootVectors(): readonly Vector[] {
   return [
     good("ok", "The first root of an index with one key a role"),
     second.good("ok-version-2", "A later root names the index and the root before it"),
-    good("ok-full", "Every list filled", ["publishers", [publishers(["@alice/*", "left-padder"], 2, "publisher", "publisher 2", "publisher 3"), publishers(["*"], 1, "publisher 4")]], ["tarballs", ["git", "git+https://git.example.org/alice/tarballs.git", "https://cdn.example.org/alice/{name}/{file}"]], ["mirrors", ["https://mirror.example.org/alice/index.git"]], ["introductions", [introduction]], ["refreshDays", 36_500]),
-    good("ok-key-of-two-entries", "One key in two entries of publishers: it is one role", ["publishers", [publishers(["@alice/*"], 1, "publisher"), publishers(["left-padder"], 1, "publisher")]]),
+    good(
+      "ok-full",
+      "Every list filled",
+      [
+        "publishers",
+        [publishers(["@alice/*", "left-padder"], 2, "publisher", "publisher 2", "publisher 3"), publishers(["*"], 1, "publisher 4")],
+      ],
+      ["tarballs", ["git", "git+https://git.example.org/alice/tarballs.git", "https://cdn.example.org/alice/{name}/{file}"]],
+      ["mirrors", ["https://mirror.example.org/alice/index.git"]],
+      ["introductions", [introduction]],
+      ["refreshDays", 36_500],
+    ),
+    good("ok-key-of-two-entries", "One key in two entries of publishers: it is one role", [
+      "publishers",
+      [publishers(["@alice/*"], 1, "publisher"), publishers(["left-padder"], 1, "publisher")],
+    ]),
     good("ok-eight-keys", "Eight keys of one role, all of which must sign", ["roles/root", role(8, ...labels(8))]),
     good("ok-no-publishers", "Nobody may publish anything yet", ["publishers", []]),
-    good("ok-unknown-members", "Unknown members at every level are ignored", ["comment", "hello"], ["roles/mirror", role(1, "checkpoint")], ["publishers/0/note", "x"], ["roles/root/note", "x"]),
-    ...missing(make, "index", "version", "previous", "name", "roles", "roles/root", "roles/checkpoint", "roles/root/keys", "roles/root/threshold", "publishers", "publishers/0/packages", "publishers/0/keys", "publishers/0/threshold", "tarballs", "mirrors", "introductions", "refreshDays"),
+    good(
+      "ok-unknown-members",
+      "Unknown members at every level are ignored",
+      ["comment", "hello"],
+      ["roles/mirror", role(1, "checkpoint")],
+      ["publishers/0/note", "x"],
+      ["roles/root/note", "x"],
+    ),
+    ...missing(
+      make,
+      "index",
+      "version",
+      "previous",
+      "name",
+      "roles",
+      "roles/root",
+      "roles/checkpoint",
+      "roles/root/keys",
+      "roles/root/threshold",
+      "publishers",
+      "publishers/0/packages",
+      "publishers/0/keys",
+      "publishers/0/threshold",
+      "tarballs",
+      "mirrors",
+      "introductions",
+      "refreshDays",
+    ),
     bad("threshold-0", "A threshold of 0 would need no signature", INVALID, ["roles/root/threshold", 0]),
     bad("threshold-above-keys", "A threshold that its keys cannot meet", BEYOND_SCHEMA, ["roles/checkpoint/threshold", 2]),
-    bad("threshold-above-publishers", "A threshold of publishers that their keys cannot meet", BEYOND_SCHEMA, ["publishers/0/threshold", 2]),
+    bad("threshold-above-publishers", "A threshold of publishers that their keys cannot meet", BEYOND_SCHEMA, [
+      "publishers/0/threshold",
+      2,
+    ]),
     bad("threshold-9", "A threshold above the most keys of a role", INVALID, ["roles/root/threshold", 9]),
     bad("no-keys", "A role without keys", INVALID, ["roles/root/keys", []]),
     bad("nine-keys", "Nine keys in one role", INVALID, ["roles/root/keys", publicKeys(...labels(9))]),
     bad("key-twice", "One key twice in a role", INVALID, ["roles/root/keys", publicKeys("root", "root")]),
     bad("key-malformed", "A key that is no key", INVALID, ["roles/root/keys", ["ed25519:AAAA"]]),
-    bad("key-in-root-and-checkpoint", "One key in the roles root and checkpoint", BEYOND_SCHEMA, ["roles/checkpoint/keys", publicKeys("root")]),
-    bad("key-in-root-and-publishers", "One key in the role root and among publishers", BEYOND_SCHEMA, ["publishers/0/keys", publicKeys("root")]),
-    bad("key-in-checkpoint-and-publishers", "One key in the role checkpoint and among publishers", BEYOND_SCHEMA, ["publishers/0/keys", publicKeys("checkpoint")]),
-    bad("pattern-in-two-entries", "One pattern in two entries of publishers", BEYOND_SCHEMA, ["publishers", [publishers(["@alice/*"], 1, "publisher"), publishers(["a", "@alice/*"], 1, "publisher 2")]]),
+    bad("key-in-root-and-checkpoint", "One key in the roles root and checkpoint", BEYOND_SCHEMA, [
+      "roles/checkpoint/keys",
+      publicKeys("root"),
+    ]),
+    bad("key-in-root-and-publishers", "One key in the role root and among publishers", BEYOND_SCHEMA, [
+      "publishers/0/keys",
+      publicKeys("root"),
+    ]),
+    bad("key-in-checkpoint-and-publishers", "One key in the role checkpoint and among publishers", BEYOND_SCHEMA, [
+      "publishers/0/keys",
+      publicKeys("checkpoint"),
+    ]),
+    bad("pattern-in-two-entries", "One pattern in two entries of publishers", BEYOND_SCHEMA, [
+      "publishers",
+      [publishers(["@alice/*"], 1, "publisher"), publishers(["a", "@alice/*"], 1, "publisher 2")],
+    ]),
     bad("pattern-twice", "One pattern twice in one entry", INVALID, ["publishers/0/packages", ["@alice/*", "@alice/*"]]),
     bad("no-patterns", "An entry for no package", INVALID, ["publishers/0/packages", []]),
     bad("pattern-malformed", "A pattern that is none", INVALID, ["publishers/0/packages", ["@alice/a*"]]),
@@ -78,11 +159,34 @@ function rootVectors(): readonly Vector[] {
     bad("tarballs-http", "A template without TLS", INVALID, ["tarballs", ["http://cdn.example.org/{file}"]]),
     bad("mirror-with-space", "A mirror's address with a space", INVALID, ["mirrors", ["https://mirror.example.org/a b"]]),
     bad("mirror-2049", "A mirror's address of 2,049 characters", INVALID, ["mirrors", [`https://${"a".repeat(2041)}`]]),
-    bad("introduction-without-id", "An introduction without the id of the index", INVALID, ["introductions", [edit(introduction, ["id", undefined])]]),
-    bad("introduction-without-packages", "An introduction for no package", INVALID, ["introductions", [edit(introduction, ["packages", []])]]),
-    bad("introduction-without-url", "An introduction without an address", INVALID, ["introductions", [edit(introduction, ["url", undefined])]]),
+    bad("introduction-without-id", "An introduction without the id of the index", INVALID, [
+      "introductions",
+      [edit(introduction, ["id", undefined])],
+    ]),
+    bad("introduction-without-packages", "An introduction for no package", INVALID, [
+      "introductions",
+      [edit(introduction, ["packages", []])],
+    ]),
+    bad("introduction-without-url", "An introduction without an address", INVALID, [
+      "introductions",
+      [edit(introduction, ["url", undefined])],
+    ]),
     bad("publishers-is-map", "publishers is an object", INVALID, ["publishers", data({})]),
-    vector("root", "too-large", "A root of 256 KiB and one byte", { error: "TOO_LARGE", schemaValid: null }, { input: { parts: [{ text: '"', times: 1 }, { text: "a", times: 262_142 }, { text: '"\n', times: 1 }] } }),
+    vector(
+      "root",
+      "too-large",
+      "A root of 256 KiB and one byte",
+      { error: "TOO_LARGE", schemaValid: null },
+      {
+        input: {
+          parts: [
+            { text: '"', times: 1 },
+            { text: "a", times: 262_142 },
+            { text: '"\n', times: 1 },
+          ],
+        },
+      },
+    ),
   ];
 }
 
@@ -122,7 +226,11 @@ function shardVectors(): readonly Vector[] {
   const shardOf = (name: string): string => sha256(name).slice(0, 2);
   const make = (name: string, description: string, outcome: Outcome, shard: string, value: JsonValue): Vector => {
     const source = text(formatPretty(value));
-    return vector("shard", name, description, outcome, { shard, input: { text: source }, ...(outcome.error === undefined ? { fileHash: sha256(source) } : {}) });
+    return vector("shard", name, description, outcome, {
+      shard,
+      input: { text: source },
+      ...(outcome.error === undefined ? { fileHash: sha256(source) } : {}),
+    });
   };
   const hello = "@alice/hello";
   const sibling = Array.from({ length: 10_000 }, (_, i) => `@alice/p${i}`).find((name) => shardOf(name) === shardOf(hello)) as string;
@@ -131,14 +239,40 @@ function shardVectors(): readonly Vector[] {
     make("ok-two", "Two packages whose names hash to the same first byte", {}, shardOf(hello), data({ [sibling]: HASH, [hello]: HASH })),
     make("ok-constructor", "A package called constructor", {}, shardOf("constructor"), data({ constructor: HASH })),
     make("empty", "A shard is never empty: the checkpoint leaves it out instead", INVALID, shardOf(hello), data({})),
-    make("wrong-shard", "A name that belongs to another shard", BEYOND_SCHEMA, shardOf(hello) === "00" ? "01" : "00", data({ [hello]: HASH })),
+    make(
+      "wrong-shard",
+      "A name that belongs to another shard",
+      BEYOND_SCHEMA,
+      shardOf(hello) === "00" ? "01" : "00",
+      data({ [hello]: HASH }),
+    ),
     make("proto", "__proto__ is no package name", INVALID, shardOf("__proto__"), edit(data({}), ["__proto__", HASH])),
     make("name-invalid", "A name with a leading dot", INVALID, shardOf(".hidden"), data({ ".hidden": HASH })),
     make("hash-upper-case", "A file hash in upper-case hex", INVALID, shardOf(hello), data({ [hello]: HASH.toUpperCase() })),
     make("hash-is-object", "An object instead of a file hash", INVALID, shardOf(hello), data({ [hello]: data({ sha256: HASH }) })),
     make("is-list", "A list instead of an object", INVALID, shardOf(hello), [HASH]),
-    vector("shard", "minified", "A shard without white space", { error: "INVALID_DOCUMENT", schemaValid: true }, { shard: shardOf(hello), input: { text: `{"${hello}":"${HASH}"}\n` } }),
-    vector("shard", "too-large", "A shard of 8 MiB and one byte", { error: "TOO_LARGE", schemaValid: null }, { shard: "00", input: { parts: [{ text: "{}\n", times: 1 }, { text: "\n", times: 8_388_606 }] } }),
+    vector(
+      "shard",
+      "minified",
+      "A shard without white space",
+      { error: "INVALID_DOCUMENT", schemaValid: true },
+      { shard: shardOf(hello), input: { text: `{"${hello}":"${HASH}"}\n` } },
+    ),
+    vector(
+      "shard",
+      "too-large",
+      "A shard of 8 MiB and one byte",
+      { error: "TOO_LARGE", schemaValid: null },
+      {
+        shard: "00",
+        input: {
+          parts: [
+            { text: "{}\n", times: 1 },
+            { text: "\n", times: 8_388_606 },
+          ],
+        },
+      },
+    ),
   ];
 }
 
@@ -146,26 +280,66 @@ function recordVectors(): readonly Vector[] {
   const make = makers("record", "package", RECORD, "publisher");
   const { good, bad } = make;
   const at = (member: string, name: string): readonly string[] => [member, name];
-  const key = (name: string): readonly Edit[] => [[at("releases", name), HASH], [at("releases", "1.0.0"), HASH]];
-  const empty: readonly Edit[] = [["releases", data({})], ["tags", data({})]];
+  const key = (name: string): readonly Edit[] => [
+    [at("releases", name), HASH],
+    [at("releases", "1.0.0"), HASH],
+  ];
+  const empty: readonly Edit[] = [
+    ["releases", data({})],
+    ["tags", data({})],
+  ];
   return [
     good("ok", "One release"),
     good("ok-empty", "A package without releases needs no latest", ...empty),
     good("ok-withdrawn-only", "A package whose only release was withdrawn", ...empty, [at("withdrawn", "1.0.0"), "secrets in the tarball"]),
-    good("ok-full", "Every map filled; a version may be yanked, deprecated and tagged at once", [at("releases", "1.1.0-rc.1"), HASH], [at("withdrawn", "0.9.0"), ""], [at("yanked", "1.0.0"), "broken on Windows"], [at("deprecated", "1.0.0"), "use 2"], [at("tags", "next"), "1.1.0-rc.1"], [at("tags", "beta_1.x-"), "1.0.0"]),
-    good("ok-unknown-members", "Unknown members are ignored, __proto__ among them", ["comment", "hello"], ["__proto__", data({ polluted: true })]),
-    good("ok-constructor-tag", "constructor and __proto__ are tags like any other", [at("tags", "constructor"), "1.0.0"], [at("tags", "__proto__"), "1.0.0"]),
+    good(
+      "ok-full",
+      "Every map filled; a version may be yanked, deprecated and tagged at once",
+      [at("releases", "1.1.0-rc.1"), HASH],
+      [at("withdrawn", "0.9.0"), ""],
+      [at("yanked", "1.0.0"), "broken on Windows"],
+      [at("deprecated", "1.0.0"), "use 2"],
+      [at("tags", "next"), "1.1.0-rc.1"],
+      [at("tags", "beta_1.x-"), "1.0.0"],
+    ),
+    good(
+      "ok-unknown-members",
+      "Unknown members are ignored, __proto__ among them",
+      ["comment", "hello"],
+      ["__proto__", data({ polluted: true })],
+    ),
+    good(
+      "ok-constructor-tag",
+      "constructor and __proto__ are tags like any other",
+      [at("tags", "constructor"), "1.0.0"],
+      [at("tags", "__proto__"), "1.0.0"],
+    ),
     good("ok-revision-0", "The smallest revision", ["revision", 0]),
     ...missing(make, "index", "name", "revision", "releases", "withdrawn", "yanked", "deprecated", "tags"),
     bad("latest-missing", "Releases, but no tag latest", INVALID, ["tags", data({ next: "1.0.0" })]),
     bad("withdrawn-and-released", "A version in withdrawn and in releases", BEYOND_SCHEMA, [at("withdrawn", "1.0.0"), "gone"]),
     bad("yanked-not-released", "A yanked version that is not in releases", BEYOND_SCHEMA, [at("yanked", "1.0.1"), "broken"]),
-    bad("yanked-withdrawn", "A version yanked and withdrawn", BEYOND_SCHEMA, [at("yanked", "1.0.1"), "broken"], [at("withdrawn", "1.0.1"), "gone"]),
+    bad(
+      "yanked-withdrawn",
+      "A version yanked and withdrawn",
+      BEYOND_SCHEMA,
+      [at("yanked", "1.0.1"), "broken"],
+      [at("withdrawn", "1.0.1"), "gone"],
+    ),
     bad("deprecated-not-released", "A deprecated version that is not in releases", BEYOND_SCHEMA, [at("deprecated", "1.0.1"), "old"]),
     bad("tagged-not-released", "A tag on a version that is not in releases", BEYOND_SCHEMA, [at("tags", "next"), "2.0.0"]),
-    bad("latest-withdrawn", "latest on a withdrawn version", BEYOND_SCHEMA, [at("withdrawn", "2.0.0"), "gone"], [at("tags", "latest"), "2.0.0"]),
+    bad(
+      "latest-withdrawn",
+      "latest on a withdrawn version",
+      BEYOND_SCHEMA,
+      [at("withdrawn", "2.0.0"), "gone"],
+      [at("tags", "latest"), "2.0.0"],
+    ),
     bad("versions-differ-by-case", "Two releases whose versions differ only by case", BEYOND_SCHEMA, ...key("1.0.0-a"), ...key("1.0.0-A")),
-    bad("withdrawn-differs-by-case", "A release and a withdrawn version that differ only by case", BEYOND_SCHEMA, ...key("1.0.0-a"), [at("withdrawn", "1.0.0-A"), "gone"]),
+    bad("withdrawn-differs-by-case", "A release and a withdrawn version that differ only by case", BEYOND_SCHEMA, ...key("1.0.0-a"), [
+      at("withdrawn", "1.0.0-A"),
+      "gone",
+    ]),
     bad("version-build-metadata", "A version with build metadata", INVALID, ...key("1.0.0+build")),
     bad("version-proto", "__proto__ is no version", INVALID, [at("releases", "__proto__"), HASH]),
     bad("tag-is-range", "A tag that is a range", INVALID, [at("tags", "1.x"), "1.0.0"]),
@@ -182,21 +356,56 @@ function recordVectors(): readonly Vector[] {
 function releaseVectors(): readonly Vector[] {
   const make = makers("release", "release", RELEASE, "publisher");
   const { good, bad } = make;
-  const source = data({ url: "https://packages.example.org/hello/-/hello-1.0.0.tgz", integrity: "sha1-AAAAAAAAAAAAAAAAAAAAAAAAAAA=", signatures: [data({ keyid: "SHA256:abc", sig: "MEUCIQ==" })] });
+  const source = data({
+    url: "https://packages.example.org/hello/-/hello-1.0.0.tgz",
+    integrity: "sha1-AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    signatures: [data({ keyid: "SHA256:abc", sig: "MEUCIQ==" })],
+  });
   const nested = (levels: number): JsonValue => (levels === 0 ? "x" : [nested(levels - 1)]);
   const integrity = DIST["integrity"] as string;
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const lax = `${integrity.slice(0, -3)}${alphabet[alphabet.indexOf(integrity.at(-3) as string) + 1] ?? ""}==`;
   return [
     good("ok", "A release with few fields"),
-    good("ok-full", "Every field of manifest, and both optional members", ["manifest", fullManifest()], ["source", source], ["provenance", data({ builder: "ci", attestations: [] })]),
+    good(
+      "ok-full",
+      "Every field of manifest, and both optional members",
+      ["manifest", fullManifest()],
+      ["source", source],
+      ["provenance", data({ builder: "ci", attestations: [] })],
+    ),
     good("ok-empty-manifest", "Members of manifest may all be absent", ["manifest", data({})]),
-    good("ok-proto", "__proto__ and constructor as dependencies are data", [["manifest", "dependencies"], edit(data({ constructor: "1.0.0" }), ["__proto__", "1.0.0"])]),
-    good("ok-unknown-members", "Unknown members are ignored", ["comment", "hello"], ["dist/blake3", "x"], ["source", edit(source, ["note", "x"])]),
-    good("ok-odd-manifest", "Fields of manifest are carried as they stand, whatever their type", ["manifest", data({ bin: 7, dependencies: ["a"], license: null, engines: "node" })]),
+    good("ok-proto", "__proto__ and constructor as dependencies are data", [
+      ["manifest", "dependencies"],
+      edit(data({ constructor: "1.0.0" }), ["__proto__", "1.0.0"]),
+    ]),
+    good(
+      "ok-unknown-members",
+      "Unknown members are ignored",
+      ["comment", "hello"],
+      ["dist/blake3", "x"],
+      ["source", edit(source, ["note", "x"])],
+    ),
+    good("ok-odd-manifest", "Fields of manifest are carried as they stand, whatever their type", [
+      "manifest",
+      data({ bin: 7, dependencies: ["a"], license: null, engines: "node" }),
+    ]),
     good("ok-unpacked-0", "One empty file", ["dist/unpackedSize", 0], ["dist/fileCount", 1]),
     good("ok-depth-32", "The deepest manifest: a field of 29 levels", ["manifest/description", nested(29)]),
-    ...missing(make, "index", "name", "version", "published", "dist", "manifest", "dist/integrity", "dist/shasum", "dist/size", "dist/unpackedSize", "dist/fileCount"),
+    ...missing(
+      make,
+      "index",
+      "name",
+      "version",
+      "published",
+      "dist",
+      "manifest",
+      "dist/integrity",
+      "dist/shasum",
+      "dist/size",
+      "dist/unpackedSize",
+      "dist/fileCount",
+    ),
     bad("depth-33", "A manifest one level too deep", BEYOND_SCHEMA, ["manifest/description", nested(30)]),
     bad("integrity-sha1", "An integrity by sha1", INVALID, ["dist/integrity", "sha1-AAAAAAAAAAAAAAAAAAAAAAAAAAA="]),
     bad("integrity-two", "Two integrities", INVALID, ["dist/integrity", `${integrity} ${integrity}`]),
@@ -216,12 +425,48 @@ function releaseVectors(): readonly Vector[] {
     bad("source-without-signatures", "source without signatures", INVALID, ["source", edit(source, ["signatures", undefined])]),
     bad("source-without-url", "source without url", INVALID, ["source", edit(source, ["url", undefined])]),
     bad("source-without-integrity", "source without integrity", INVALID, ["source", edit(source, ["integrity", undefined])]),
-    bad("source-signature-without-sig", "An upstream signature without sig", INVALID, ["source", edit(source, ["signatures/0/sig", undefined])]),
-    bad("source-signature-without-keyid", "An upstream signature without keyid", INVALID, ["source", edit(source, ["signatures/0/keyid", undefined])]),
+    bad("source-signature-without-sig", "An upstream signature without sig", INVALID, [
+      "source",
+      edit(source, ["signatures/0/sig", undefined]),
+    ]),
+    bad("source-signature-without-keyid", "An upstream signature without keyid", INVALID, [
+      "source",
+      edit(source, ["signatures/0/keyid", undefined]),
+    ]),
     bad("provenance-is-text", "provenance is a string", INVALID, ["provenance", "trust me"]),
-    vector("release", "fraction-in-manifest", "A number in manifest that is no integer", { error: "INVALID_DOCUMENT", schemaValid: true }, { input: { text: file("release", edit(RELEASE, ["manifest/description", 7]), "publisher").replace('"description": 7', '"description": 0.1') } }),
-    vector("release", "lone-surrogate-in-manifest", "A lone surrogate in manifest", { error: "INVALID_DOCUMENT", schemaValid: true }, { input: { text: file("release", RELEASE, "publisher").replace("Says hello", "\\ud800") } }),
-    vector("release", "too-large", "A release of 1 MiB and one byte", { error: "TOO_LARGE", schemaValid: null }, { input: { parts: [{ text: '"', times: 1 }, { text: "a", times: 1_048_574 }, { text: '"\n', times: 1 }] } }),
+    vector(
+      "release",
+      "fraction-in-manifest",
+      "A number in manifest that is no integer",
+      { error: "INVALID_DOCUMENT", schemaValid: true },
+      {
+        input: {
+          text: file("release", edit(RELEASE, ["manifest/description", 7]), "publisher").replace('"description": 7', '"description": 0.1'),
+        },
+      },
+    ),
+    vector(
+      "release",
+      "lone-surrogate-in-manifest",
+      "A lone surrogate in manifest",
+      { error: "INVALID_DOCUMENT", schemaValid: true },
+      { input: { text: file("release", RELEASE, "publisher").replace("Says hello", "\\ud800") } },
+    ),
+    vector(
+      "release",
+      "too-large",
+      "A release of 1 MiB and one byte",
+      { error: "TOO_LARGE", schemaValid: null },
+      {
+        input: {
+          parts: [
+            { text: '"', times: 1 },
+            { text: "a", times: 1_048_574 },
+            { text: '"\n', times: 1 },
+          ],
+        },
+      },
+    ),
   ];
 }
 
@@ -254,4 +499,3 @@ function fullManifest(): JsonObject {
     hasInstallScript: true,
   });
 }
-

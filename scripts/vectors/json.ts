@@ -6,10 +6,19 @@ const VALID: Outcome = { schemaValid: null };
 
 /** @param otherSpelling JSON of the same value, which is no file but has the same canonical bytes */
 function good(name: string, description: string, input: string, canonical: string, otherSpelling?: string): Vector {
-  return vector("canonical", name, description, VALID, { input: { text: input }, canonical, ...(otherSpelling === undefined ? {} : { otherSpelling }) });
+  return vector("canonical", name, description, VALID, {
+    input: { text: input },
+    canonical,
+    ...(otherSpelling === undefined ? {} : { otherSpelling }),
+  });
 }
 
-function bad(name: string, description: string, input: string | { readonly base64: string } | { readonly parts: readonly object[] }, error = "INVALID_DOCUMENT"): Vector {
+function bad(
+  name: string,
+  description: string,
+  input: string | { readonly base64: string } | { readonly parts: readonly object[] },
+  error = "INVALID_DOCUMENT",
+): Vector {
   return vector("canonical", name, description, { ...INVALID, error }, { input: typeof input === "string" ? { text: input } : input });
 }
 
@@ -26,17 +35,68 @@ export function jsonVectors(): readonly Vector[] {
     good("empty-object", "No members: {} on one line", "{}\n", "{}", " { } "),
     good("empty-list", "No items: [] on one line", "[]\n", "[]", "[ ]"),
     good("empty-inside", "Empty objects and lists inside others", '{\n  "a": {},\n  "b": []\n}\n', '{"a":{},"b":[]}'),
-    good("nested", "Two spaces a level, one item a line", '{\n  "a": [\n    1,\n    {\n      "b": true\n    }\n  ],\n  "c": null\n}\n', '{"a":[1,{"b":true}],"c":null}', '{"c":null,"a":[1,{"b":true}]}'),
-    good("order-of-digits", 'Names are sorted as text: "0a" stands before "10", though some languages list "10" first', '{\n  "0a": 2,\n  "10": 1\n}\n', '{"0a":2,"10":1}', '{"10":1,"0a":2}'),
-    good("order-by-utf16", "Names are sorted by UTF-16 code units: U+20AC, U+1F600 (first unit D83D), U+FB33", '{\n  "\u20ac": 1,\n  "\u{1f600}": 2,\n  "\ufb33": 3\n}\n', '{"\u20ac":1,"\u{1f600}":2,"\ufb33":3}', '{"\\ufb33":3,"\\ud83d\\ude00":2,"\\u20ac":1}'),
-    good("order-of-prefixes", "A name stands before the longer ones that start with it; upper case before lower", '{\n  "": 0,\n  "A": 1,\n  "a": 2,\n  "a ": 3,\n  "aa": 4\n}\n', '{"":0,"A":1,"a":2,"a ":3,"aa":4}'),
-    good("escapes", "The short escapes, \\u00xx in lower case for other control characters, and no others", '{\n  "s": "\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f/\u007f\u2028é"\n}\n', '{"s":"\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f/\u007f\u2028é"}', '{"s":"\\u0022\\u005c\\u0008\\u000C\\u000a\\u000d\\u0009\\u0000\\u001F\\/\\u007f\\u2028\\u00e9"}'),
-    good("numbers", "The smallest and the largest number", '[\n  0,\n  9007199254740991\n]\n', "[0,9007199254740991]", "[0, 9007199254740991.0]"),
-    good("proto-keys", "__proto__, constructor and prototype are names like any other", '{\n  "__proto__": {\n    "polluted": true\n  },\n  "constructor": {\n    "prototype": 1\n  },\n  "prototype": 2\n}\n', '{"__proto__":{"polluted":true},"constructor":{"prototype":1},"prototype":2}'),
+    good(
+      "nested",
+      "Two spaces a level, one item a line",
+      '{\n  "a": [\n    1,\n    {\n      "b": true\n    }\n  ],\n  "c": null\n}\n',
+      '{"a":[1,{"b":true}],"c":null}',
+      '{"c":null,"a":[1,{"b":true}]}',
+    ),
+    good(
+      "order-of-digits",
+      'Names are sorted as text: "0a" stands before "10", though some languages list "10" first',
+      '{\n  "0a": 2,\n  "10": 1\n}\n',
+      '{"0a":2,"10":1}',
+      '{"10":1,"0a":2}',
+    ),
+    good(
+      "order-by-utf16",
+      "Names are sorted by UTF-16 code units: U+20AC, U+1F600 (first unit D83D), U+FB33",
+      '{\n  "\u20ac": 1,\n  "\u{1f600}": 2,\n  "\ufb33": 3\n}\n',
+      '{"\u20ac":1,"\u{1f600}":2,"\ufb33":3}',
+      '{"\\ufb33":3,"\\ud83d\\ude00":2,"\\u20ac":1}',
+    ),
+    good(
+      "order-of-prefixes",
+      "A name stands before the longer ones that start with it; upper case before lower",
+      '{\n  "": 0,\n  "A": 1,\n  "a": 2,\n  "a ": 3,\n  "aa": 4\n}\n',
+      '{"":0,"A":1,"a":2,"a ":3,"aa":4}',
+    ),
+    good(
+      "escapes",
+      "The short escapes, \\u00xx in lower case for other control characters, and no others",
+      '{\n  "s": "\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f/\u007f\u2028é"\n}\n',
+      '{"s":"\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f/\u007f\u2028é"}',
+      '{"s":"\\u0022\\u005c\\u0008\\u000C\\u000a\\u000d\\u0009\\u0000\\u001F\\/\\u007f\\u2028\\u00e9"}',
+    ),
+    good(
+      "numbers",
+      "The smallest and the largest number",
+      "[\n  0,\n  9007199254740991\n]\n",
+      "[0,9007199254740991]",
+      "[0, 9007199254740991.0]",
+    ),
+    good(
+      "proto-keys",
+      "__proto__, constructor and prototype are names like any other",
+      '{\n  "__proto__": {\n    "polluted": true\n  },\n  "constructor": {\n    "prototype": 1\n  },\n  "prototype": 2\n}\n',
+      '{"__proto__":{"polluted":true},"constructor":{"prototype":1},"prototype":2}',
+    ),
     good("depth-32", "32 levels are the most", deep(32), "[".repeat(32) + "]".repeat(32)),
-    good("brackets-in-strings", "Brackets inside strings are no levels", `{\n  "s": "${"[".repeat(40)}\\"${"{".repeat(40)}"\n}\n`, `{"s":"${"[".repeat(40)}\\"${"{".repeat(40)}"}`),
+    good(
+      "brackets-in-strings",
+      "Brackets inside strings are no levels",
+      `{\n  "s": "${"[".repeat(40)}\\"${"{".repeat(40)}"\n}\n`,
+      `{"s":"${"[".repeat(40)}\\"${"{".repeat(40)}"}`,
+    ),
     bad("depth-33", "33 levels", deep(33)),
-    bad("depth-100000", "100,000 levels: found before any parser recurses", { parts: [{ text: "[", times: 100_000 }, { text: "]", times: 100_000 }, { text: "\n", times: 1 }] }),
+    bad("depth-100000", "100,000 levels: found before any parser recurses", {
+      parts: [
+        { text: "[", times: 100_000 },
+        { text: "]", times: 100_000 },
+        { text: "\n", times: 1 },
+      ],
+    }),
     bad("duplicate-key", "One name twice in an object", '{\n  "a": 1,\n  "a": 1\n}\n'),
     bad("duplicate-key-escaped", "One name twice, the second time with an escape", '{\n  "a": 1,\n  "\\u0061": 2\n}\n'),
     bad("duplicate-proto", "__proto__ twice", '{\n  "__proto__": 1,\n  "__proto__": 2\n}\n'),
@@ -82,6 +142,17 @@ export function jsonVectors(): readonly Vector[] {
     bad("two-values", "Two values in one file", "{}\n{}\n"),
     bad("empty", "An empty file", ""),
     bad("cut", "A file cut off", '{\n  "a": 1'),
-    bad("too-large", "One byte more than the 1 MiB that these vectors are read under", { parts: [{ text: '"', times: 1 }, { text: "a", times: 1_048_574 }, { text: '"\n', times: 1 }] }, "TOO_LARGE"),
+    bad(
+      "too-large",
+      "One byte more than the 1 MiB that these vectors are read under",
+      {
+        parts: [
+          { text: '"', times: 1 },
+          { text: "a", times: 1_048_574 },
+          { text: '"\n', times: 1 },
+        ],
+      },
+      "TOO_LARGE",
+    ),
   ];
 }

@@ -5,7 +5,13 @@ import { publicKey, type Vector, vector } from "./kit.ts";
 type Case = readonly [name: string, value: string, description: string];
 
 /** @param beyondSchema values that a schema lets through and a reader does not */
-function area(name: string, error: string, good: readonly Case[], bad: readonly Case[], beyondSchema: readonly Case[] = []): readonly Vector[] {
+function area(
+  name: string,
+  error: string,
+  good: readonly Case[],
+  bad: readonly Case[],
+  beyondSchema: readonly Case[] = [],
+): readonly Vector[] {
   return [
     ...good.map(([label, value, description]) => vector(name, `ok-${label}`, description, {}, { value })),
     ...bad.map(([label, value, description]) => vector(name, label, description, { error }, { value })),
@@ -215,13 +221,45 @@ function templateVectors(): readonly Vector[] {
   );
   const fill = (name: string, description: string, template: string, pkg: string, version: string, url: string): Vector => {
     const sha512 = createHash("sha512").update("imprint test vector: a tarball").digest("hex");
-    return vector("templates", name, description, {}, { value: template, tarball: { name: pkg, version, sha512 }, url: url.replace("<sha512>", sha512), ref: `refs/tarballs/${sha512.slice(0, 64)}` });
+    return vector(
+      "templates",
+      name,
+      description,
+      {},
+      {
+        value: template,
+        tarball: { name: pkg, version, sha512 },
+        url: url.replace("<sha512>", sha512),
+        ref: `refs/tarballs/${sha512.slice(0, 64)}`,
+      },
+    );
   };
   return [
     ...bad,
-    fill("ok-filled", "Every placeholder, each value percent-encoded", "https://cdn.example.org/{scope}/{name}/{version}/{file}?{sha512}", "@alice/hello", "1.0.0-rc.1", "https://cdn.example.org/%40alice/hello/1.0.0-rc.1/alice-hello-1.0.0-rc.1.tgz?<sha512>"),
-    fill("ok-filled-unscoped", "No scope: an empty value", "https://cdn.example.org/x{scope}/{file}", "left-pad", "1.3.0", "https://cdn.example.org/x/left-pad-1.3.0.tgz"),
-    fill("ok-filled-twice", "A placeholder twice", "https://cdn.example.org/{name}/{name}", "JSONStream", "1.3.5", "https://cdn.example.org/JSONStream/JSONStream"),
+    fill(
+      "ok-filled",
+      "Every placeholder, each value percent-encoded",
+      "https://cdn.example.org/{scope}/{name}/{version}/{file}?{sha512}",
+      "@alice/hello",
+      "1.0.0-rc.1",
+      "https://cdn.example.org/%40alice/hello/1.0.0-rc.1/alice-hello-1.0.0-rc.1.tgz?<sha512>",
+    ),
+    fill(
+      "ok-filled-unscoped",
+      "No scope: an empty value",
+      "https://cdn.example.org/x{scope}/{file}",
+      "left-pad",
+      "1.3.0",
+      "https://cdn.example.org/x/left-pad-1.3.0.tgz",
+    ),
+    fill(
+      "ok-filled-twice",
+      "A placeholder twice",
+      "https://cdn.example.org/{name}/{name}",
+      "JSONStream",
+      "1.3.5",
+      "https://cdn.example.org/JSONStream/JSONStream",
+    ),
   ];
 }
 
@@ -229,7 +267,20 @@ function pathVectors(): readonly Vector[] {
   const make = (label: string, description: string, name: string, folder: string, version: string, release: string): Vector => {
     const shard = createHash("sha256").update(name).digest("hex").slice(0, 2);
     const base = `packages/${shard}/${folder}`;
-    return vector("paths", label, description, { schemaValid: null }, { name, version, shard, shardPath: `packages/${shard}/shard.json`, recordPath: `${base}/record.json`, releasePath: `${base}/${release}` });
+    return vector(
+      "paths",
+      label,
+      description,
+      { schemaValid: null },
+      {
+        name,
+        version,
+        shard,
+        shardPath: `packages/${shard}/shard.json`,
+        recordPath: `${base}/record.json`,
+        releasePath: `${base}/${release}`,
+      },
+    );
   };
   return [
     make("scoped", "A scoped name", "@alice/hello", "@alice+hello", "1.0.0", "1.0.0.json"),

@@ -108,5 +108,6 @@ function environmentOf({ name, home }: Person): NodeJS.ProcessEnv {
 
 /** How to start one of the npm versions that the tests bring along. */
 export function npmOf(major: 10 | 11): readonly [string, string] {
-  return [process.execPath, createRequire(import.meta.url).resolve(`npm-${major}/bin/npm-cli.js`)];
+  const manifest = createRequire(import.meta.url).resolve(`npm-${major}/package.json`);
+  return [process.execPath, path.join(path.dirname(manifest), "bin", "npm-cli.js")];
 }
