@@ -5,6 +5,7 @@
  * repaint what the user has just been shown to be trusted.
  */
 import { styleText } from "node:util";
+import { ImprintError } from "../errors.ts";
 
 export type Terminal = {
   /** One line of result. */
@@ -57,7 +58,9 @@ export function openTerminal({ stdin, stdout, stderr }: TerminalStreams, env: No
     askSecret: async (question) => {
       const { password, isCancel } = await import("@clack/prompts");
       const answer = await password({ message: question, output: stderr, input: stdin });
-      return isCancel(answer) || answer === undefined ? "" : answer;
+      // Given up is not the same as empty: an empty passphrase would leave keys open.
+      if (isCancel(answer)) throw new ImprintError("PASSPHRASE_NEEDED", "Cannot go on: no passphrase was given");
+      return answer ?? "";
     },
   };
 }
