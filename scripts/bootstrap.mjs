@@ -47,7 +47,9 @@ function requireVersions() {
 /** `npm ci` once for each package-lock.json: a stamp in node_modules tells what is installed. */
 function install() {
   const stamp = path.join(root, "node_modules", ".imprint-stamp");
-  const wanted = createHash("sha256").update(readFileSync(path.join(root, "package-lock.json"))).digest("hex");
+  const wanted = createHash("sha256")
+    .update(readFileSync(path.join(root, "package-lock.json")))
+    .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   run("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"], "installing dependencies");
   writeFileSync(stamp, wanted);

@@ -19,7 +19,8 @@ const world = await people({
     console.log(`  ${styleText("dim", `${who.name} $`)} ${line.length > 150 ? `${line.slice(0, 150)}…` : line}`);
   },
   onOutcome: (_typed, { stdout, stderr }) => {
-    for (const line of `${stderr}${stdout}`.split("\n")) if (line.trim() !== "" && !line.includes("npm notice")) console.log(`    ${styleText("dim", line)}`);
+    for (const line of `${stderr}${stdout}`.split("\n"))
+      if (line.trim() !== "" && !line.includes("npm notice")) console.log(`    ${styleText("dim", line)}`);
   },
 });
 const { sh, imprint, person, folderOf } = world;
@@ -34,7 +35,20 @@ try {
   const [alice, bob, carol, dave]: [Person, Person, Person, Person] = [person("alice"), person("bob"), person("carol"), person("dave")];
   const alices = await world.init(alice, "@alice/*");
   const bobsUrl = secondHost.url("bob/index.git");
-  const made = await imprint(bob, world.folder, "init", "bob-index", "--name", "bob", "--packages", "@bob/*", "--remote", bobsUrl, "--url", bobsUrl);
+  const made = await imprint(
+    bob,
+    world.folder,
+    "init",
+    "bob-index",
+    "--name",
+    "bob",
+    "--packages",
+    "@bob/*",
+    "--remote",
+    bobsUrl,
+    "--url",
+    bobsUrl,
+  );
   assert.equal(made.code, 0, made.stderr);
   for (const id of [alices.id, made.stdout.trim()]) assert.match(id, /^[0-9a-f]{64}$/);
   const addresses = [alices.address, `${bobsUrl}#${made.stdout.trim()}`];
@@ -47,15 +61,25 @@ try {
     "index.js": "module.exports = (name) => `hello ${name}`;\n",
   });
   for (const version of ["1.0.0", "1.1.0"]) {
-    writeFileSync(path.join(greet, "package.json"), readFileSync(path.join(greet, "package.json"), "utf8").replace(/"version": ".*"/, `"version": "${version}"`));
+    writeFileSync(
+      path.join(greet, "package.json"),
+      readFileSync(path.join(greet, "package.json"), "utf8").replace(/"version": ".*"/, `"version": "${version}"`),
+    );
     const published = await imprint(alice, greet, "publish");
     assert.equal(published.code, 0, published.stderr);
     assert.equal(published.stdout.trim(), `@alice/greet@${version}`);
     if (version === "1.0.0") testGit(hosted, ["update-ref", "refs/kept/old", "refs/heads/main"]);
   }
   const shout = folderOf("shout", {
-    "package.json": { name: "@bob/shout", version: "2.0.0", main: "index.js", license: "MIT", dependencies: { "@alice/greet": "^1.0.0", "is-number": "^7.0.0" } },
-    "index.js": "const greet = require(\"@alice/greet\");\nconst isNumber = require(\"is-number\");\nmodule.exports = (x) => (isNumber(x) ? String(x) : `${greet(x).toUpperCase()}!`);\n",
+    "package.json": {
+      name: "@bob/shout",
+      version: "2.0.0",
+      main: "index.js",
+      license: "MIT",
+      dependencies: { "@alice/greet": "^1.0.0", "is-number": "^7.0.0" },
+    },
+    "index.js":
+      'const greet = require("@alice/greet");\nconst isNumber = require("is-number");\nmodule.exports = (x) => (isNumber(x) ? String(x) : `${greet(x).toUpperCase()}!`);\n',
   });
   assert.equal((await imprint(bob, shout, "publish")).code, 0);
   proven("three releases by two authors");
@@ -65,7 +89,12 @@ try {
   for (const address of addresses) assert.equal((await imprint(carol, shop, "add", address, "--yes")).code, 0);
   const installed = await imprint(carol, shop, "run", "--verbose", "npm", "install", "@bob/shout");
   assert.equal(installed.code, 0, installed.stderr);
-  for (const [source, name] of [["alice", "@alice/greet"], ["bob", "@bob/shout"], ["public registry", "is-number"]]) assert.match(installed.stderr, new RegExp(`${source} +${name} tarball`));
+  for (const [source, name] of [
+    ["alice", "@alice/greet"],
+    ["bob", "@bob/shout"],
+    ["public registry", "is-number"],
+  ])
+    assert.match(installed.stderr, new RegExp(`${source} +${name} tarball`));
   const ran = await sh(carol, shop, "node", ["-p", "require('@bob/shout')('carol')"]);
   assert.equal(ran.stdout.trim(), "HELLO CAROL!");
   proven("one project, three sources, each name from its own");
@@ -113,13 +142,22 @@ try {
 
 /** What a hostile git host does: other bytes under the same path, in a new commit. */
 function flipByte(gitDir: string, fileName: string): void {
-  const file = testGit(gitDir, ["ls-tree", "-r", "--name-only", "refs/heads/main"]).split("\n").find((name) => name.endsWith(`/${fileName}`));
+  const file = testGit(gitDir, ["ls-tree", "-r", "--name-only", "refs/heads/main"])
+    .split("\n")
+    .find((name) => name.endsWith(`/${fileName}`));
   assert.ok(file);
   const content = testGit(gitDir, ["show", `refs/heads/main:${file}`]);
   const blob = testGit(gitDir, ["hash-object", "-w", "--stdin"], { input: `${content.replace("says hello", "says jello")}\n` });
   const env = { GIT_INDEX_FILE: path.join(gitDir, "flip-index") };
   testGit(gitDir, ["read-tree", "refs/heads/main"], { env });
   testGit(gitDir, ["update-index", "--cacheinfo", `100644,${blob},${file}`], { env });
-  const commit = testGit(gitDir, ["commit-tree", testGit(gitDir, ["write-tree"], { env }), "-p", "refs/heads/main", "-m", "nothing to see"]);
+  const commit = testGit(gitDir, [
+    "commit-tree",
+    testGit(gitDir, ["write-tree"], { env }),
+    "-p",
+    "refs/heads/main",
+    "-m",
+    "nothing to see",
+  ]);
   testGit(gitDir, ["update-ref", "refs/heads/main", commit]);
 }

@@ -32,7 +32,12 @@ for (const file of readdirSync(SRC, { recursive: true, encoding: "utf8" }).filte
     imports++;
     const target = path.relative(SRC, path.resolve(SRC, path.dirname(file), specifier)).split(path.sep);
     const isFile = target.length === 1;
-    if (isFile ? target[0] === "errors.ts" || allowed === undefined : allowed === undefined || target[0] === room || allowed.includes(target[0] ?? "")) continue;
+    if (
+      isFile
+        ? target[0] === "errors.ts" || allowed === undefined
+        : allowed === undefined || target[0] === room || allowed.includes(target[0] ?? "")
+    )
+      continue;
     climbs.push(`${file} imports ${target.join("/")}`);
   }
 }

@@ -21,7 +21,11 @@ import { createHostedRepository } from "../../test/support/git-host.ts";
 const NOW_MS = Date.UTC(2026, 0, 1);
 
 /** @returns the id of the index in `<root>/<repo>` */
-export async function generateIndex(root: string, repo: string, size: { readonly packages: number; readonly releasesEach: number }): Promise<{ readonly id: string; readonly gitDir: string; readonly sample: PackageName }> {
+export async function generateIndex(
+  root: string,
+  repo: string,
+  size: { readonly packages: number; readonly releasesEach: number },
+): Promise<{ readonly id: string; readonly gitDir: string; readonly sample: PackageName }> {
   const keys = { root: generatePrivateKey(), publisher: generatePrivateKey(), checkpoint: generatePrivateKey() };
   const { id, files } = createIndex({ name: "bench" as DisplayName, packages: [parsePackagePattern("@bench/*")], keys, nowMs: NOW_MS });
   const gitDir = createHostedRepository(root, repo);
@@ -41,14 +45,43 @@ export async function generateIndex(root: string, repo: string, size: { readonly
     for (let j = 0; j < size.releasesEach; j++) {
       const version = parseVersion(`1.${j}.0`);
       const seed = createHash("sha512").update(`${name}@${version}`).digest();
-      const dist: Dist = { integrity: `sha512-${seed.toString("base64")}` as Integrity, shasum: seed.toString("hex").slice(0, 40) as Shasum, size: 1000 + i, unpackedSize: 4000, fileCount: 5 };
-      const manifest = { dependencies: { lodash: "^4.17.0", "@bench/package-0": "^1.0.0" }, description: `package ${i} of a benchmark`, hasInstallScript: false, hasShrinkwrap: false, license: "MIT" };
-      const content = signDocument("release", encodeRelease({ index: id, name, version, published: formatTimestamp(NOW_MS), dist, manifest }), [keys.publisher]);
+      const dist: Dist = {
+        integrity: `sha512-${seed.toString("base64")}` as Integrity,
+        shasum: seed.toString("hex").slice(0, 40) as Shasum,
+        size: 1000 + i,
+        unpackedSize: 4000,
+        fileCount: 5,
+      };
+      const manifest = {
+        dependencies: { lodash: "^4.17.0", "@bench/package-0": "^1.0.0" },
+        description: `package ${i} of a benchmark`,
+        hasInstallScript: false,
+        hasShrinkwrap: false,
+        license: "MIT",
+      };
+      const content = signDocument(
+        "release",
+        encodeRelease({ index: id, name, version, published: formatTimestamp(NOW_MS), dist, manifest }),
+        [keys.publisher],
+      );
       releases.set(version, fileHashOf(content));
       await put(releasePath(name, version), content);
     }
     const latest = [...releases.keys()].at(-1) as Version;
-    const record = signDocument("package", encodeRecord({ index: id, name, revision: NOW_MS, releases, withdrawn: new Map(), yanked: new Map(), deprecated: new Map(), tags: new Map([["latest" as DistTag, latest]]) }), [keys.publisher]);
+    const record = signDocument(
+      "package",
+      encodeRecord({
+        index: id,
+        name,
+        revision: NOW_MS,
+        releases,
+        withdrawn: new Map(),
+        yanked: new Map(),
+        deprecated: new Map(),
+        tags: new Map([["latest" as DistTag, latest]]),
+      }),
+      [keys.publisher],
+    );
     await put(recordPath(name), record);
     const shard = shards.get(shardOf(name)) ?? new Map<PackageName, FileHash>();
     shards.set(shardOf(name), shard.set(name, fileHashOf(record)));
@@ -59,7 +92,13 @@ export async function generateIndex(root: string, repo: string, size: { readonly
     hashes.set(shard, fileHashOf(content));
     await put(shardPath(shard), content);
   }
-  const checkpoint = encodeCheckpoint({ index: id, root: { version: 1, digest: parseRoot(rootFile).digest }, seq: NOW_MS, time: formatTimestamp(NOW_MS), shards: hashes });
+  const checkpoint = encodeCheckpoint({
+    index: id,
+    root: { version: 1, digest: parseRoot(rootFile).digest },
+    seq: NOW_MS,
+    time: formatTimestamp(NOW_MS),
+    shards: hashes,
+  });
   await put(CHECKPOINT_PATH, signDocument("checkpoint", checkpoint, [keys.checkpoint]));
   git.stdin.end("\n");
   const [code] = (await once(git, "close")) as [number];

@@ -4,19 +4,28 @@ import { spawn } from "node:child_process";
 export type Sample = { readonly label: string; readonly ms: readonly number[] };
 
 /** Wall milliseconds of one command. @throws where it fails */
-export function timeCommand(command: string, args: readonly string[], options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {}): Promise<number> {
+export function timeCommand(
+  command: string,
+  args: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
+): Promise<number> {
   const started = performance.now();
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { ...options, stdio: ["ignore", "ignore", "pipe"] });
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.once("error", reject);
-    child.once("close", (code) => (code === 0 ? resolve(performance.now() - started) : reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`))));
+    child.once("close", (code) =>
+      code === 0 ? resolve(performance.now() - started) : reject(new Error(`${command} ${args.join(" ")} ended with ${code}\n${stderr}`)),
+    );
   });
 }
 
 /** A B C A B C …: what slows the machine for a while slows all of them. One uncounted round first. */
-export async function alternate(rounds: number, runs: Readonly<Record<string, () => Promise<number>>>): Promise<ReadonlyMap<string, readonly number[]>> {
+export async function alternate(
+  rounds: number,
+  runs: Readonly<Record<string, () => Promise<number>>>,
+): Promise<ReadonlyMap<string, readonly number[]>> {
   const samples = new Map<string, number[]>(Object.keys(runs).map((label) => [label, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const [label, run] of Object.entries(runs)) {
@@ -33,7 +42,9 @@ export function median(values: readonly number[]): number {
 }
 
 export function line(label: string, values: readonly number[], unit = "ms"): void {
-  console.log(`  ${label.padEnd(44)} ${Math.min(...values).toFixed(0)} / ${median(values).toFixed(0)} / ${Math.max(...values).toFixed(0)} ${unit} (min / median / max)`);
+  console.log(
+    `  ${label.padEnd(44)} ${Math.min(...values).toFixed(0)} / ${median(values).toFixed(0)} / ${Math.max(...values).toFixed(0)} ${unit} (min / median / max)`,
+  );
 }
 
 /** One budget, as `✓` or `✗`. Sets the exit code where it is missed. */

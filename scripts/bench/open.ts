@@ -33,7 +33,10 @@ export async function benchOpen(): Promise<void> {
 function project(world: string, name: string, url: string, id: string): string {
   const folder = path.join(world, name);
   mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, "imprint.json"), JSON.stringify({ format: 1, indices: { bench: { id, urls: [url], packages: ["@bench/*"] } } }));
+  writeFileSync(
+    path.join(folder, "imprint.json"),
+    JSON.stringify({ format: 1, indices: { bench: { id, urls: [url], packages: ["@bench/*"] } } }),
+  );
   return folder;
 }
 
@@ -52,13 +55,22 @@ async function benchSync(world: string, id: string, filtering: string, plain: st
     },
     "imprint sync, host does not filter": () => fresh("plain", plain),
     "imprint sync, host filters": () => fresh("filtering", filtering),
-    "imprint list (start-up alone)": () => timeCommand(process.execPath, [BIN, "list"], { cwd: path.join(world, "plain"), env: { ...process.env, IMPRINT_HOME: path.join(world, "home-none") } }),
+    "imprint list (start-up alone)": () =>
+      timeCommand(process.execPath, [BIN, "list"], {
+        cwd: path.join(world, "plain"),
+        env: { ...process.env, IMPRINT_HOME: path.join(world, "home-none") },
+      }),
   });
   for (const [label, values] of samples) line(label, values);
   const of = (label: string): number => median(samples.get(label) ?? []);
   budget("cold sync against the clone", of("imprint sync, host does not filter") / of("git clone --depth 1 --bare"), 1.2, "×");
   const startUp = of("imprint list (start-up alone)");
-  budget("the same, filtering, start-up of the command taken off", (of("imprint sync, host filters") - startUp) / of("git clone --depth 1 --bare"), 0.2, "×");
+  budget(
+    "the same, filtering, start-up of the command taken off",
+    (of("imprint sync, host filters") - startUp) / of("git clone --depth 1 --bare"),
+    0.2,
+    "×",
+  );
 }
 
 async function benchFirst(world: string, sample: string): Promise<void> {
@@ -67,7 +79,11 @@ async function benchFirst(world: string, sample: string): Promise<void> {
     const times: number[] = [];
     const memory: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const server = spawn(process.execPath, [BIN, "serve", "--port", "0", "--quiet"], { cwd: path.join(world, label), env, stdio: ["ignore", "pipe", "ignore"] });
+      const server = spawn(process.execPath, [BIN, "serve", "--port", "0", "--quiet"], {
+        cwd: path.join(world, label),
+        env,
+        stdio: ["ignore", "pipe", "ignore"],
+      });
       const closed = once(server, "close");
       try {
         const [first] = (await once(server.stdout.setEncoding("utf8"), "data")) as [string];

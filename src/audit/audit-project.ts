@@ -5,6 +5,7 @@
 import { isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PublicKey } from "../format/keys.ts";
+import { isPackageName } from "../format/names.ts";
 import type { Project } from "../format/project.ts";
 import type { Version } from "../format/versions.ts";
 import type { IndexReader } from "../index/reader.ts";
@@ -47,6 +48,10 @@ async function auditOne(locked: LockedPackage, project: Project, readers: Readon
   const label = source.kind === "index" ? source.alias : source.kind === "upstream" ? "upstream" : "none";
   const base = { path, name, version, source: label, signers: [], yanked: false, deprecated: null };
   const refused = (reason: string): AuditedPackage => ({ ...base, status: "refused", reason });
+  // An alias in a claimed name's place: whoever requires that name gets what its index never signed.
+  const place = isPackageName(locked.installedAs) ? sourceOf(project, locked.installedAs) : null;
+  if (locked.installedAs !== name && place?.kind === "index" && label !== place.alias)
+    return refused(`it stands in the place of ${locked.installedAs}, which ${place.alias} answers for`);
   if (source.kind === "denied") return refused("imprint.json lets no source answer for it");
   if (source.kind === "upstream") return { ...base, status: "public", reason: null };
   if (!locked.fromRegistry) return refused(`${source.alias} answers for it, but the lockfile takes it from elsewhere`);
@@ -63,7 +68,14 @@ async function auditOne(locked: LockedPackage, project: Project, readers: Readon
     if (!("release" in verdict)) return refused(verdict.reason);
     // Exactly the signed hash: an SRI list with a weaker one beside it would let npm take other bytes.
     if (verdict.release.doc.dist.integrity !== integrity) return refused("the locked integrity is not the signed one");
-    return { ...base, status: "signed", reason: null, signers: verdict.signers, yanked: verdict.verdict === "yanked", deprecated: view.record.doc.deprecated.get(version as Version) ?? null };
+    return {
+      ...base,
+      status: "signed",
+      reason: null,
+      signers: verdict.signers,
+      yanked: verdict.verdict === "yanked",
+      deprecated: view.record.doc.deprecated.get(version as Version) ?? null,
+    };
   } catch (error) {
     if (!isImprintError(error)) throw error;
     return refused(`${error.message} (${error.code})`);

@@ -8,6 +8,8 @@ export type LockedPackage = {
   /** Where it is installed, as `node_modules/@alice/foo`. */
   readonly path: string;
   readonly name: PackageName;
+  /** Last folder of `path`: another name than `name` where package.json has an npm: alias. */
+  readonly installedAs: string;
   readonly version: string;
   /** SRI as npm wrote it; null where there is none. */
   readonly integrity: string | null;
@@ -32,7 +34,8 @@ export function parsePackageLock(bytes: Uint8Array, file: string): readonly Lock
   }
   if (!isJsonObject(value)) return refuse("it is not a JSON object");
   const version = value["lockfileVersion"];
-  if (version !== 3 && version !== 2) return refuse(`lockfileVersion ${JSON.stringify(version ?? null)} is not known; npm 7 or newer writes 2 or 3`);
+  if (version !== 3 && version !== 2)
+    return refuse(`lockfileVersion ${JSON.stringify(version ?? null)} is not known; npm 7 or newer writes 2 or 3`);
   const packages = value["packages"];
   if (!isJsonObject(packages)) return refuse("it has no packages");
   return Object.entries(packages).flatMap(([path, entry]) => {
@@ -45,13 +48,14 @@ function lockedPackage(path: string, entry: JsonObject, refuse: (what: string) =
   // The project itself, its workspaces and their links are nobody's releases; what is bundled came inside another tarball.
   const at = path.lastIndexOf("node_modules/");
   if (at < 0 || entry["link"] === true || entry["inBundle"] === true) return [];
-  const name = typeof entry["name"] === "string" ? entry["name"] : path.slice(at + "node_modules/".length);
+  const installedAs = path.slice(at + "node_modules/".length);
+  const name = typeof entry["name"] === "string" ? entry["name"] : installedAs;
   if (!isPackageName(name)) return refuse(`${path} is no package name`);
   const version = entry["version"];
   if (typeof version !== "string") return refuse(`${path} has no version`);
   const integrity = typeof entry["integrity"] === "string" ? entry["integrity"] : null;
   const resolved = entry["resolved"];
-  return [{ path, name, version, integrity, fromRegistry: resolved === undefined || isRegistryTarball(resolved, name) }];
+  return [{ path, name, installedAs, version, integrity, fromRegistry: resolved === undefined || isRegistryTarball(resolved, name) }];
 }
 
 /** `…/<name>/-/<file>.tgz`: how every npm registry names its tarballs; anything else came past the resolver. */

@@ -52,7 +52,8 @@ export async function verifyIndex(index: WholeIndex, pinned: IndexId | null, onP
   const good: Release[] = [];
   const noteSignatures = (document: Signed<unknown>, file: string, step: string): void => {
     count.signatures += document.signatures.length;
-    for (const { key } of badSignatures(document)) faults.push({ file, step, code: "BAD_SIGNATURE", message: `${file} has a signature that is not good for ${key}` });
+    for (const { key } of badSignatures(document))
+      faults.push({ file, step, code: "BAD_SIGNATURE", message: `${file} has a signature that is not good for ${key}` });
   };
   const note = (error: unknown, file: string, step: string): void => {
     if (!isImprintError(error)) throw error;
@@ -74,7 +75,12 @@ export async function verifyIndex(index: WholeIndex, pinned: IndexId | null, onP
         const [bytes] = await readListed(index.snapshot, [{ path, maxBytes: LIMITS.recordBytes, hash }]);
         const record = verifyRecord(state, name, bytes as Uint8Array);
         noteSignatures(record, path, "reading 6");
-        const files = [...record.doc.releases].map(([version, releaseHash]) => ({ version, path: releasePath(name, version), maxBytes: LIMITS.releaseBytes, hash: releaseHash }));
+        const files = [...record.doc.releases].map(([version, releaseHash]) => ({
+          version,
+          path: releasePath(name, version),
+          maxBytes: LIMITS.releaseBytes,
+          hash: releaseHash,
+        }));
         for (const file of files) listed.add(file.path);
         // A withdrawn release's file may stay or go.
         for (const version of record.doc.withdrawn.keys()) listed.add(releasePath(name, version));
@@ -86,7 +92,13 @@ export async function verifyIndex(index: WholeIndex, pinned: IndexId | null, onP
             if ("release" in verdict) {
               noteSignatures(verdict.release, file.path, "reading 7");
               good.push(verdict.release.doc);
-            } else faults.push({ file: file.path, step: "reading 7", code: "RELEASE_REFUSED", message: `${file.path} is ${verdict.verdict}: ${verdict.reason}` });
+            } else
+              faults.push({
+                file: file.path,
+                step: "reading 7",
+                code: "RELEASE_REFUSED",
+                message: `${file.path} is ${verdict.verdict}: ${verdict.reason}`,
+              });
             count.releases++;
           } catch (error) {
             note(error, file.path, "reading 6");
@@ -109,7 +121,10 @@ async function verifyTrust(snapshot: Snapshot, pinned: IndexId | null, note: Not
   const read = async (path: string, maxBytes: number): Promise<Uint8Array> => {
     const [file] = await snapshot.readFiles([{ path, maxBytes }]);
     if (file?.state === "found") return file.bytes;
-    const [code, what] = file?.state === "tooLarge" ? (["TOO_LARGE", `larger than ${maxBytes} bytes`] as const) : ([path === CHECKPOINT_PATH ? "NOT_AN_INDEX" : "MISSING_FILE", "it is not there"] as const);
+    const [code, what] =
+      file?.state === "tooLarge"
+        ? (["TOO_LARGE", `larger than ${maxBytes} bytes`] as const)
+        : ([path === CHECKPOINT_PATH ? "NOT_AN_INDEX" : "MISSING_FILE", "it is not there"] as const);
     throw new ImprintError(code, `Cannot read ${path}: ${what}`, { file: path, step: "reading 2" });
   };
   try {
@@ -125,14 +140,20 @@ async function verifyTrust(snapshot: Snapshot, pinned: IndexId | null, note: Not
   }
 }
 
-async function verifyShards(snapshot: Snapshot, state: TrustedState, listed: Set<string>, note: Note): Promise<readonly { readonly name: PackageName; readonly hash: FileRequestHash }[]> {
+async function verifyShards(
+  snapshot: Snapshot,
+  state: TrustedState,
+  listed: Set<string>,
+  note: Note,
+): Promise<readonly { readonly name: PackageName; readonly hash: FileRequestHash }[]> {
   const records: { name: PackageName; hash: FileRequestHash }[] = [];
   for (const [shard, hash] of state.checkpoint.doc.shards) {
     const path = shardPath(shard);
     listed.add(path);
     try {
       const [bytes] = await readListed(snapshot, [{ path, maxBytes: LIMITS.shardBytes, hash }]);
-      for (const [name, record] of inFile(path, "reading 6", () => parseShard(bytes as Uint8Array, shard))) records.push({ name, hash: record });
+      for (const [name, record] of inFile(path, "reading 6", () => parseShard(bytes as Uint8Array, shard)))
+        records.push({ name, hash: record });
     } catch (error) {
       note(error, path, "reading 6");
     }
@@ -148,8 +169,8 @@ async function unlistedFiles(index: WholeIndex, listed: ReadonlySet<string>, tre
   for (const { path, mode } of await index.listFiles()) {
     if (!/^(trust|packages)(\/|$)/.test(path) && path !== CHECKPOINT_PATH) continue;
     if (!REGULAR.has(mode)) faults.push({ file: path, step: "reading 6", code: "INVALID_DOCUMENT", message: `${path} is no regular file` });
-    else if (treeKnown && !listed.has(path)) faults.push({ file: path, step: "writing 4", code: "INVALID_DOCUMENT", message: `${path} is listed by no document of the index` });
+    else if (treeKnown && !listed.has(path))
+      faults.push({ file: path, step: "writing 4", code: "INVALID_DOCUMENT", message: `${path} is listed by no document of the index` });
   }
   return faults;
 }
-

@@ -9,7 +9,11 @@ import type { Fault } from "./verify-index.ts";
 
 const STEP = "tarballs";
 
-export async function verifyTarballs(releases: readonly Release[], tarballs: TarballStore, onProgress: (done: number, total: number) => void): Promise<readonly Fault[]> {
+export async function verifyTarballs(
+  releases: readonly Release[],
+  tarballs: TarballStore,
+  onProgress: (done: number, total: number) => void,
+): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
   for (const [i, release] of releases.entries()) {
     faults.push(...(await verifyOne(release, tarballs)));
@@ -26,9 +30,16 @@ async function verifyOne(release: Release, tarballs: TarballStore): Promise<read
     const { stream } = await tarballs.open(release);
     const facts = await inspectTarball(new Uint8Array(await new Response(stream).arrayBuffer()), { anyTopFolder: true });
     const faults: Fault[] = [];
-    if (facts.packageJson["name"] !== name || facts.packageJson["version"] !== version) faults.push(fault("TARBALL_MISMATCH", `the tarball says it is ${JSON.stringify(facts.packageJson["name"] ?? null)} ${JSON.stringify(facts.packageJson["version"] ?? null)}`));
+    if (facts.packageJson["name"] !== name || facts.packageJson["version"] !== version)
+      faults.push(
+        fault(
+          "TARBALL_MISMATCH",
+          `the tarball says it is ${JSON.stringify(facts.packageJson["name"] ?? null)} ${JSON.stringify(facts.packageJson["version"] ?? null)}`,
+        ),
+      );
     const fields = differingFields(manifest, facts.manifest);
-    if (fields.length > 0) faults.push(fault("TARBALL_MISMATCH", `the tarball's package.json differs from the signed manifest in ${fields.join(", ")}`));
+    if (fields.length > 0)
+      faults.push(fault("TARBALL_MISMATCH", `the tarball's package.json differs from the signed manifest in ${fields.join(", ")}`));
     const wrong = (["shasum", "size", "unpackedSize", "fileCount"] as const).filter((field) => facts[field] !== dist[field]);
     if (wrong.length > 0) faults.push(fault("TARBALL_MISMATCH", `the tarball differs from the signed ${wrong.join(", ")}`));
     return faults;

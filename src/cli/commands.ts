@@ -192,17 +192,35 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     )
     .demandCommand(1, "Say what to do")
     .strict()
+    .check(requireOnce)
     .recommendCommands()
     .showHelpOnFail(false)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new ImprintError("USAGE", message);
+      throw error ?? notUnderstood(message);
     })
     .wrap(100);
-  await parser.parseAsync([...argv]);
+  try {
+    await parser.parseAsync([...argv]);
+  } catch (error) {
+    // A missing value is thrown past `fail`, as an error of yargs' own.
+    throw error instanceof Error && error.name === "YError" ? notUnderstood(error.message, error) : error;
+  }
   return exitCode;
 }
 
+function notUnderstood(message: string, cause?: unknown): ImprintError {
+  return new ImprintError("USAGE", `Cannot understand the command line: ${message}`, { cause });
+}
+
+/** What may be given more than once: yargs would make a list of any other option, which no command expects. */
+const LISTS = new Set(["_", "what", "names", "command", "packages"]);
+
+function requireOnce(args: Readonly<Record<string, unknown>>): true {
+  const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));
+  if (twice !== undefined) throw notUnderstood(`${twice.length === 1 ? "-" : "--"}${twice} is given twice`);
+  return true;
+}
 
 function resolverOptions<T>(y: Argv<T>) {
   return y

@@ -3,6 +3,7 @@
  * cost every `imprint run` a quarter of a second; for the same reason `run` is parsed by Node's own parser, and yargs is
  * loaded for everything else.
  */
+import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import envPaths from "env-paths";
@@ -44,6 +45,8 @@ export async function main(options: MainOptions): Promise<number> {
 }
 
 function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, C, allowFile }: GlobalFlags): Deps {
+  // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
+  if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true) throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
   return {
     terminal,
     env,

@@ -165,8 +165,13 @@ function streamOf(file: OpenFile): ReadableStream<Uint8Array> {
   const chunks = file.stream()[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await chunks.next();
-      if (done !== true) return controller.enqueue(value);
+      try {
+        const { done, value } = await chunks.next();
+        if (done !== true) return controller.enqueue(value);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
       await file.close();
       controller.close();
     },

@@ -31,7 +31,7 @@ export async function readBack(deps: Deps, options: { readonly own: OwnIndex; re
     for (const release of releases) await readOne(index, release);
   } catch (error) {
     if (!(error instanceof ImprintError)) throw error;
-    throw new ImprintError(error.code, `Pushed, but it cannot be read back from ${url}: ${error.message}`, { cause: error });
+    throw new ImprintError(error.code, `Cannot read back from ${url} what was pushed there just now: ${error.message}`, { cause: error });
   } finally {
     await index.close();
     await rm(home, { recursive: true, force: true });

@@ -146,8 +146,10 @@ async function listen(fetch: Hono["fetch"], { port, anyPort }: ResolverSettings)
   try {
     return await attempt(port);
   } catch (error) {
-    if (errnoOf(error) !== "EADDRINUSE") throw error;
+    const errno = errnoOf(error);
+    if (errno !== "EADDRINUSE" && errno !== "EACCES") throw error;
     if (anyPort) return attempt(0);
-    throw new ImprintError("PORT_IN_USE", `Cannot listen on ${HOST}:${port}: another program has the port`, { cause: error });
+    const state = errno === "EACCES" ? "this user may not have that port" : "another program has the port";
+    throw new ImprintError("PORT_IN_USE", `Cannot listen on ${HOST}:${port}: ${state}`, { cause: error });
   }
 }

@@ -1,7 +1,7 @@
 /** An own index opened for writing: its clone, its host, its trusted state. Shared by every command that signs. */
 import { ImprintError } from "../errors.ts";
 import type { GitRepository } from "../git/port.ts";
-import { advanceBranch, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
+import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
 import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
 import { type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
 import type { Deps } from "./deps.ts";
@@ -25,7 +25,7 @@ export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload>
       : { fetchUrl: parseGitUrl(fetchUrl, { allowFile: true }), pushUrl: parseGitUrl(pushUrl ?? fetchUrl, { allowFile: true }), trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`) };
   // A colleague's fresh clone has no push refspec for tarballs yet.
   if (remote !== null && remoteName !== null) await configureRemote(own.path, { name: remoteName, url: remote.fetchUrl, ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }), branch });
-  const upload: Upload = { repository, id: own.id, branch: parseRefName(`refs/heads/${branch}`), remote, store: stateStoreOf(deps, own.id), keepEvidence: evidenceKeeper(deps, own.id), limits: TRANSFER_LIMITS };
+  const upload: Upload = { repository, id: own.id, branch: parseRefName(`refs/heads/${branch}`), remote, buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor), store: stateStoreOf(deps, own.id), keepEvidence: evidenceKeeper(deps, own.id), limits: TRANSFER_LIMITS };
   return { own, clone, repository, upload };
 }
 
@@ -35,7 +35,7 @@ export async function runUpload(deps: Deps, open: OpenUpload, build: Parameters<
   const result = await uploadChange(upload, build, push);
   if (push && upload.remote !== null) await confirmUpload(upload);
   try {
-    await advanceBranch(own.path, { to: result.commit, from: result.localHead, force: true });
+    await advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown });
   } catch (error) {
     // Published is published: only the author's work tree lags behind.
     if (!(error instanceof ImprintError) || !push) throw error;

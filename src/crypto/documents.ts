@@ -22,11 +22,19 @@ export function signDocument(kind: Kind, signed: JsonObject, signers: readonly S
 export function signersAmong(document: Signed<unknown>, keys: Iterable<PublicKey>): ReadonlySet<PublicKey> {
   const wanted = new Set(keys);
   const message = signingInput(document.kind, document.body);
-  return new Set(document.signatures.filter(({ key }) => wanted.has(key)).filter((entry) => isGoodSignature(entry, message)).map(({ key }) => key));
+  return new Set(
+    document.signatures
+      .filter(({ key }) => wanted.has(key))
+      .filter((entry) => isGoodSignature(entry, message))
+      .map(({ key }) => key),
+  );
 }
 
 /** Whether at least `threshold` of `keys` signed. Stops at the threshold: a flood of signatures costs no more. */
-export function meetsThreshold(document: Signed<unknown>, role: { readonly keys: readonly PublicKey[]; readonly threshold: number }): boolean {
+export function meetsThreshold(
+  document: Signed<unknown>,
+  role: { readonly keys: readonly PublicKey[]; readonly threshold: number },
+): boolean {
   const message = signingInput(document.kind, document.body);
   const wanted = new Set(role.keys);
   let good = 0;

@@ -6,7 +6,15 @@
  * `node:crypto`, computes just that once the key is acceptable. noble's check multiplies by the cofactor, so R's torsion
  * is tested beside it; its default mode (ZIP 215) accepts more and is never used.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign as nodeSign, verify as nodeVerify, type KeyObject } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign as nodeSign,
+  verify as nodeVerify,
+  type KeyObject,
+} from "node:crypto";
 import { hashes, Point, verify as nobleVerify } from "@noble/ed25519";
 import { LRUCache } from "lru-cache";
 import { toHex } from "../format/bytes.ts";
@@ -38,7 +46,12 @@ export function isAcceptableKey(publicKey: Uint8Array): boolean {
  * @param publicKey raw, 32 bytes
  * @param signature R and S, 64 bytes
  */
-export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array, implementation: "node" | "noble" = "node"): boolean {
+export function verifySignature(
+  publicKey: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+  implementation: "node" | "noble" = "node",
+): boolean {
   if (signature.byteLength !== 64 || !isAcceptableKey(publicKey)) return false;
   if (implementation === "node") return nodeVerify(null, message, publicKeyObject(publicKey), signature);
   return isTorsionFreePoint(signature.subarray(0, 32)) && nobleVerify(signature, message, publicKey, { zip215: false });

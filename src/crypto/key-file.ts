@@ -9,7 +9,19 @@ import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "no
 import { promisify } from "node:util";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { equalBytes, fromBase64Url, textOf, toBase64Url } from "../format/bytes.ts";
-import { type Decoder, displayName, type DisplayName, fail, indexId, integer, list, member, object, publicKey, text } from "../format/decode.ts";
+import {
+  type Decoder,
+  displayName,
+  type DisplayName,
+  fail,
+  indexId,
+  integer,
+  list,
+  member,
+  object,
+  publicKey,
+  text,
+} from "../format/decode.ts";
 import type { IndexId } from "../format/digest.ts";
 import { canonicalize, formatPretty, isJsonObject, type JsonObject, jsonObject, type JsonValue } from "../format/json.ts";
 import { formatPublicKey, type PublicKey } from "../format/keys.ts";
@@ -18,7 +30,12 @@ import { type PrivateKey, privateKeyFromSeed } from "./ed25519.ts";
 export type KeyPurpose = "root" | "publisher" | "checkpoint";
 export type KeyFileKind = "root" | "daily";
 export type StoredKey = { readonly purpose: KeyPurpose; readonly key: PrivateKey };
-export type KeyFile = { readonly kind: KeyFileKind; readonly name: DisplayName; readonly index: IndexId; readonly keys: readonly StoredKey[] };
+export type KeyFile = {
+  readonly kind: KeyFileKind;
+  readonly name: DisplayName;
+  readonly index: IndexId;
+  readonly keys: readonly StoredKey[];
+};
 /** What can be read without a passphrase. */
 export type KeyFileHeader = {
   readonly kind: KeyFileKind;
@@ -47,8 +64,24 @@ export async function sealKeyFile(file: KeyFile, passphrase: string, random: (by
     ["name", file.name],
     ["index", file.index],
     ["protected", passphrase !== ""],
-    ["keys", file.keys.map(({ purpose, key }) => jsonObject([["purpose", purpose], ["publicKey", formatPublicKey(key.publicKey)]]))],
-    ["scrypt", jsonObject([["logN", COST.logN], ["p", COST.p], ["r", COST.r], ["salt", toBase64Url(salt)]])],
+    [
+      "keys",
+      file.keys.map(({ purpose, key }) =>
+        jsonObject([
+          ["purpose", purpose],
+          ["publicKey", formatPublicKey(key.publicKey)],
+        ]),
+      ),
+    ],
+    [
+      "scrypt",
+      jsonObject([
+        ["logN", COST.logN],
+        ["p", COST.p],
+        ["r", COST.r],
+        ["salt", toBase64Url(salt)],
+      ]),
+    ],
     ["cipher", CIPHER],
     ["nonce", toBase64Url(nonce)],
   ]);
@@ -90,7 +123,11 @@ export async function openKeyFile(bytes: Uint8Array, passphrase: string): Promis
   try {
     secret = Buffer.concat([decipher.update(sealed.subarray(0, length)), decipher.final()]);
   } catch (error) {
-    throw new ImprintError("PASSPHRASE_WRONG", `Cannot open ${header.name}.${header.kind}.json: wrong passphrase, or the file was changed`, { cause: error });
+    throw new ImprintError(
+      "PASSPHRASE_WRONG",
+      `Cannot open ${header.name}.${header.kind}.json: wrong passphrase, or the file was changed`,
+      { cause: error },
+    );
   }
   const keys = header.keys.map(({ purpose, publicKey: expected }, i): StoredKey => {
     const key = privateKeyFromSeed(new Uint8Array(secret.subarray(i * 32, i * 32 + 32)));
@@ -123,10 +160,16 @@ function decodeHeader(file: JsonObject): KeyFileHeader {
       file,
       "keys",
       "",
-      list((value, at) => {
-        const entry = object(value, at);
-        return { purpose: member(entry, "purpose", at, oneOf("root", "publisher", "checkpoint")), publicKey: member(entry, "publicKey", at, publicKey) };
-      }, { min: 1, max: 16 }),
+      list(
+        (value, at) => {
+          const entry = object(value, at);
+          return {
+            purpose: member(entry, "purpose", at, oneOf("root", "publisher", "checkpoint")),
+            publicKey: member(entry, "publicKey", at, publicKey),
+          };
+        },
+        { min: 1, max: 16 },
+      ),
     ),
   };
 }

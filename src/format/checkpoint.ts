@@ -38,7 +38,13 @@ export function encodeCheckpoint(checkpoint: Checkpoint, kept: JsonObject = {}):
     ["format", FORMAT_VERSION],
     ["type", "imprint.checkpoint"],
     ["index", checkpoint.index],
-    ["root", jsonObject([["version", checkpoint.root.version], ["digest", checkpoint.root.digest]])],
+    [
+      "root",
+      jsonObject([
+        ["version", checkpoint.root.version],
+        ["digest", checkpoint.root.digest],
+      ]),
+    ],
     ["seq", checkpoint.seq],
     ["time", checkpoint.time],
     ["shards", jsonObject(checkpoint.shards)],

@@ -34,7 +34,9 @@ export const object: Decoder<JsonObject> = (value, at) => (isJsonObject(value) ?
 /** An integer from `min` to `max` (2^53−1 unless told). */
 export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Decoder<number> {
   return (value, at) =>
-    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max ? value : fail(at, `an integer from ${min} to ${max}`);
+    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max
+      ? value
+      : fail(at, `an integer from ${min} to ${max}`);
 }
 
 function guarded<T extends string>(guard: (value: string) => value is T, what: string): Decoder<T> {
@@ -79,7 +81,11 @@ export function isDisplayName(value: string): value is DisplayName {
 }
 
 function isFullRefName(value: string): value is string {
-  return value.length <= 255 && /^refs\/[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(value) && !/\.\.|\.lock(\/|$)|\.(\/|$)/.test(value);
+  return (
+    value.length <= 255 &&
+    /^refs\/[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(value) &&
+    !/\.\.|\.lock(\/|$)|\.(\/|$)/.test(value)
+  );
 }
 
 function isAddress(value: string): value is string {

@@ -65,11 +65,14 @@ export function parseEnvelope<T>(kind: Kind, bytes: Uint8Array, decode: (signed:
     file,
     "signatures",
     "",
-    list((value, at): Signature => {
-      const entry = object(value, at);
-      if (Object.keys(entry).length !== 2) fail(at, "an object of exactly key and signature");
-      return { key: member(entry, "key", at, publicKey), signature: member(entry, "signature", at, signatureText) };
-    }, { max: LIMITS.signatures }),
+    list(
+      (value, at): Signature => {
+        const entry = object(value, at);
+        if (Object.keys(entry).length !== 2) fail(at, "an object of exactly key and signature");
+        return { key: member(entry, "key", at, publicKey), signature: member(entry, "signature", at, signatureText) };
+      },
+      { max: LIMITS.signatures },
+    ),
   );
   for (const [i, { key }] of signatures.entries()) {
     const before = signatures[i - 1];
@@ -83,13 +86,22 @@ function requireKind(kind: Kind, signed: JsonObject): void {
   const type = member(signed, "type", "signed", text);
   const known = Object.keys(MAX_BYTES).map((name) => `imprint.${name}`);
   if (format > FORMAT_VERSION || !known.includes(type)) {
-    throw new ImprintError("UNSUPPORTED_FORMAT", `Cannot read document: ${type === "" ? "its type" : JSON.stringify(type.slice(0, 40))} in format ${format} needs a newer imprint`);
+    throw new ImprintError(
+      "UNSUPPORTED_FORMAT",
+      `Cannot read document: ${type === "" ? "its type" : JSON.stringify(type.slice(0, 40))} in format ${format} needs a newer imprint`,
+    );
   }
   if (format < FORMAT_VERSION) fail("signed.format", String(FORMAT_VERSION));
   if (type !== `imprint.${kind}`) fail("signed.type", `imprint.${kind}, as its path says`);
 }
 
-function assemble<T>(kind: Kind, signed: JsonObject, signatures: readonly Signature[], bytes: Uint8Array, decode: (signed: JsonObject) => T): Signed<T> {
+function assemble<T>(
+  kind: Kind,
+  signed: JsonObject,
+  signatures: readonly Signature[],
+  bytes: Uint8Array,
+  decode: (signed: JsonObject) => T,
+): Signed<T> {
   const body = canonicalize(signed);
   return { kind, doc: decode(signed), signed, signatures, body, digest: digestOf(body), bytes, fileHash: fileHashOf(bytes) };
 }
@@ -99,7 +111,15 @@ export function formatEnvelope(signed: JsonObject, signatures: readonly Signatur
   const sorted = signatures.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   return formatPretty(
     jsonObject([
-      ["signatures", sorted.map(({ key, signature }) => jsonObject([["key", key], ["signature", signature]]))],
+      [
+        "signatures",
+        sorted.map(({ key, signature }) =>
+          jsonObject([
+            ["key", key],
+            ["signature", signature],
+          ]),
+        ),
+      ],
       ["signed", signed],
     ]),
   );

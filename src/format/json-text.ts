@@ -29,7 +29,8 @@ export function parseJsonText(source: string): ParsedText {
   };
   const expect = (char: string): void => {
     skip();
-    if (input[at] !== char) stop(at < input.length ? `expected ${char} but found ${JSON.stringify(input.charAt(at))}` : `expected ${char} but the file ends`);
+    if (input[at] !== char)
+      stop(at < input.length ? `expected ${char} but found ${JSON.stringify(input.charAt(at))}` : `expected ${char} but the file ends`);
     at++;
   };
   const string = (): string => {
@@ -94,7 +95,8 @@ export function parseJsonText(source: string): ParsedText {
     if (char === '"') return string();
     const match = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
     match.lastIndex = at;
-    const found = match.exec(input)?.[0] ?? stop(at < input.length ? `unexpected ${JSON.stringify(input.charAt(at))}` : "the file ends too early");
+    const found =
+      match.exec(input)?.[0] ?? stop(at < input.length ? `unexpected ${JSON.stringify(input.charAt(at))}` : "the file ends too early");
     at += found.length;
     return JSON.parse(found) as JsonValue;
   };

@@ -28,7 +28,23 @@ export type PackumentSource = {
 };
 
 /** Fields of the abbreviated packument, as npm's registry API names them, beside `name`, `version` and `dist`. */
-const ABBREVIATED = ["dependencies", "optionalDependencies", "devDependencies", "bundleDependencies", "bundledDependencies", "peerDependencies", "peerDependenciesMeta", "acceptDependencies", "bin", "directories", "engines", "os", "cpu", "libc", "funding"] as const;
+const ABBREVIATED = [
+  "dependencies",
+  "optionalDependencies",
+  "devDependencies",
+  "bundleDependencies",
+  "bundledDependencies",
+  "peerDependencies",
+  "peerDependenciesMeta",
+  "acceptDependencies",
+  "bin",
+  "directories",
+  "engines",
+  "os",
+  "cpu",
+  "libc",
+  "funding",
+] as const;
 const TOP_LEVEL = ["description", "keywords", "license", "author", "homepage", "repository", "bugs"] as const;
 const STRING_MAPS: ReadonlySet<string> = new Set(["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"]);
 

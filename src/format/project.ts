@@ -8,7 +8,23 @@
 import { ImprintError, isImprintError } from "../errors.ts";
 import { textOf } from "./bytes.ts";
 import { rootPointer, type RootPointer } from "./checkpoint.ts";
-import { address, type Decoder, digest, displayName, type DisplayName, fail, indexId, integer, list, map, member, object, optional, packagePattern, refName } from "./decode.ts";
+import {
+  address,
+  type Decoder,
+  digest,
+  displayName,
+  type DisplayName,
+  fail,
+  indexId,
+  integer,
+  list,
+  map,
+  member,
+  object,
+  optional,
+  packagePattern,
+  refName,
+} from "./decode.ts";
 import type { Digest, IndexId } from "./digest.ts";
 import { formatPretty, isJsonObject, type JsonObject, jsonObject, type JsonValue } from "./json.ts";
 import { parseJsonText } from "./json-text.ts";
@@ -52,7 +68,10 @@ export function parseProject(bytes: Uint8Array, file = "imprint.json"): Project 
 
 export function formatProject(project: Project): Uint8Array {
   const { allow, deny, registry } = project.upstream;
-  const upstream: [string, JsonValue][] = [["allow", [...allow]], ["deny", [...deny]]];
+  const upstream: [string, JsonValue][] = [
+    ["allow", [...allow]],
+    ["deny", [...deny]],
+  ];
   if (registry !== undefined) upstream.push(["registry", registry]);
   const indices = [...project.indices].map(([name, { maxAgeDays, minAgeHours, ...entry }]): [string, JsonValue] => [
     name,
@@ -65,7 +84,13 @@ export function formatProject(project: Project): Uint8Array {
       ...(minAgeHours === undefined ? [] : [["minAgeHours", minAgeHours] as const]),
     ]),
   ]);
-  return formatPretty(jsonObject([["format", 1], ["indices", jsonObject(indices)], ["upstream", jsonObject(upstream)]]));
+  return formatPretty(
+    jsonObject([
+      ["format", 1],
+      ["indices", jsonObject(indices)],
+      ["upstream", jsonObject(upstream)],
+    ]),
+  );
 }
 
 /** @throws ImprintError CONFIG_INVALID, UNSUPPORTED_FORMAT */
@@ -93,9 +118,25 @@ export function parseLock(bytes: Uint8Array, file = "imprint.lock"): Lock {
 export function formatLock(lock: Lock): Uint8Array {
   const entries = [...lock].map(([name, { id, root, seq, checkpoint }]): [string, JsonValue] => [
     name,
-    jsonObject([["id", id], ["root", jsonObject([["version", root.version], ["digest", root.digest]])], ["seq", seq], ["checkpoint", checkpoint]]),
+    jsonObject([
+      ["id", id],
+      [
+        "root",
+        jsonObject([
+          ["version", root.version],
+          ["digest", root.digest],
+        ]),
+      ],
+      ["seq", seq],
+      ["checkpoint", checkpoint],
+    ]),
   ]);
-  return formatPretty(jsonObject([["format", 1], ["indices", jsonObject(entries)]]));
+  return formatPretty(
+    jsonObject([
+      ["format", 1],
+      ["indices", jsonObject(entries)],
+    ]),
+  );
 }
 
 const closedRootPointer: Decoder<RootPointer> = (value, at) => {

@@ -1,5 +1,22 @@
 /** Releases: `packages/<hh>/<scope>+<name>/<version>.json`. One signed, immutable file a version. */
-import { address, type Decoder, indexId, type Integrity, integer, integrity, list, member, object, optional, packageName, shasum, type Shasum, text, timestamp, version } from "./decode.ts";
+import {
+  address,
+  type Decoder,
+  indexId,
+  type Integrity,
+  integer,
+  integrity,
+  list,
+  member,
+  object,
+  optional,
+  packageName,
+  shasum,
+  type Shasum,
+  text,
+  timestamp,
+  version,
+} from "./decode.ts";
 import type { IndexId } from "./digest.ts";
 import { FORMAT_VERSION, parseEnvelope, type Signed } from "./envelope.ts";
 import { type JsonObject, jsonObject, type JsonValue } from "./json.ts";
@@ -55,7 +72,14 @@ export function encodeRelease(release: Release): JsonObject {
   ];
   if (source !== undefined) {
     const signatures = source.signatures.map((entry) => jsonObject(Object.entries(entry)));
-    members.push(["source", jsonObject([["url", source.url], ["integrity", source.integrity], ["signatures", signatures]])]);
+    members.push([
+      "source",
+      jsonObject([
+        ["url", source.url],
+        ["integrity", source.integrity],
+        ["signatures", signatures],
+      ]),
+    ]);
   }
   if (provenance !== undefined) members.push(["provenance", provenance]);
   return jsonObject(members);

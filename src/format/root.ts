@@ -1,6 +1,22 @@
 /** Root documents: `trust/<version>.json`. Who may sign what in this index. */
 import { ImprintError } from "../errors.ts";
-import { address, digest, type Decoder, displayName, type DisplayName, fail, indexId, integer, list, member, nullable, object, packagePattern, publicKey, text } from "./decode.ts";
+import {
+  address,
+  digest,
+  type Decoder,
+  displayName,
+  type DisplayName,
+  fail,
+  indexId,
+  integer,
+  list,
+  member,
+  nullable,
+  object,
+  packagePattern,
+  publicKey,
+  text,
+} from "./decode.ts";
 import type { Digest, IndexId } from "./digest.ts";
 import { FORMAT_VERSION, parseEnvelope, type Signed } from "./envelope.ts";
 import { type JsonObject, jsonObject } from "./json.ts";
@@ -34,7 +50,11 @@ export function parseRoot(bytes: Uint8Array): Signed<Root> {
 }
 
 export function encodeRoot(root: Root, kept: JsonObject = {}): JsonObject {
-  const role = ({ keys, threshold }: Role): JsonObject => jsonObject([["keys", [...keys]], ["threshold", threshold]]);
+  const role = ({ keys, threshold }: Role): JsonObject =>
+    jsonObject([
+      ["keys", [...keys]],
+      ["threshold", threshold],
+    ]);
   return jsonObject([
     ...Object.entries(kept),
     ["format", FORMAT_VERSION],
@@ -43,11 +63,26 @@ export function encodeRoot(root: Root, kept: JsonObject = {}): JsonObject {
     ["version", root.version],
     ["previous", root.previous],
     ["name", root.name],
-    ["roles", jsonObject([["root", role(root.roles.root)], ["checkpoint", role(root.roles.checkpoint)]])],
+    [
+      "roles",
+      jsonObject([
+        ["root", role(root.roles.root)],
+        ["checkpoint", role(root.roles.checkpoint)],
+      ]),
+    ],
     ["publishers", root.publishers.map((entry) => jsonObject([["packages", [...entry.packages]], ...Object.entries(role(entry))]))],
     ["tarballs", [...root.tarballs]],
     ["mirrors", [...root.mirrors]],
-    ["introductions", root.introductions.map(({ id, url, packages }) => jsonObject([["id", id], ["url", url], ["packages", [...packages]]]))],
+    [
+      "introductions",
+      root.introductions.map(({ id, url, packages }) =>
+        jsonObject([
+          ["id", id],
+          ["url", url],
+          ["packages", [...packages]],
+        ]),
+      ),
+    ],
     ["refreshDays", root.refreshDays],
   ]);
 }
@@ -123,4 +158,3 @@ function requireSeparateRoles(root: Root): void {
   const patterns = root.publishers.flatMap(({ packages }) => packages);
   if (new Set(patterns).size !== patterns.length) fail("publishers", "free of a pattern that stands in two entries");
 }
-

@@ -35,7 +35,9 @@ export function fillTemplate(template: string, key: TarballKey): string {
     file: packFileName(key.name, key.version),
     sha512: key.sha512,
   };
-  return template.replace(new RegExp(PLACEHOLDER, "g"), (placeholder) => percentEncode(values[placeholder.slice(1, -1) as keyof typeof values]));
+  return template.replace(new RegExp(PLACEHOLDER, "g"), (placeholder) =>
+    percentEncode(values[placeholder.slice(1, -1) as keyof typeof values]),
+  );
 }
 
 /** Percent-encodes all but `A-Za-z0-9._-`. */
@@ -47,4 +49,3 @@ export function percentEncode(segment: string): string {
 export function tarballRef(sha512: string): string {
   return `refs/tarballs/${sha512.slice(0, 64)}`;
 }
-

@@ -19,9 +19,7 @@ const RANGE = new RegExp(`^v*${X_NUMBER}(?:\\.${X_NUMBER}(?:\\.${X_NUMBER}(?:-${
 export function isVersion(text: string): text is Version {
   if (text.length > LIMITS.versionChars || !VERSION.test(text)) return false;
   // Past 2^53 two versions could compare as equal.
-  return text
-    .split(/[.]|(?<=^[^-]*)-/)
-    .every((part) => !DIGITS.test(part) || Number.isSafeInteger(Number(part)));
+  return text.split(/[.]|(?<=^[^-]*)-/).every((part) => !DIGITS.test(part) || Number.isSafeInteger(Number(part)));
 }
 
 /** A tag that is no semver range, or clients would read `npm install foo@<tag>` as a range. */
@@ -32,7 +30,10 @@ export function isDistTag(text: string): text is DistTag {
 /** @throws ImprintError INVALID_NAME */
 export function parseVersion(text: string): Version {
   if (!isVersion(text)) {
-    throw new ImprintError("INVALID_NAME", `Cannot use version ${JSON.stringify(text.slice(0, 80))}: write SemVer 2.0.0 without build metadata, as 1.2.3`);
+    throw new ImprintError(
+      "INVALID_NAME",
+      `Cannot use version ${JSON.stringify(text.slice(0, 80))}: write SemVer 2.0.0 without build metadata, as 1.2.3`,
+    );
   }
   return text;
 }
@@ -40,7 +41,10 @@ export function parseVersion(text: string): Version {
 /** @throws ImprintError INVALID_NAME */
 export function parseDistTag(text: string): DistTag {
   if (!isDistTag(text)) {
-    throw new ImprintError("INVALID_NAME", `Cannot use tag ${JSON.stringify(text.slice(0, 80))}: 1 to 64 of A-Z a-z 0-9 . _ -, and no version range`);
+    throw new ImprintError(
+      "INVALID_NAME",
+      `Cannot use tag ${JSON.stringify(text.slice(0, 80))}: 1 to 64 of A-Z a-z 0-9 . _ -, and no version range`,
+    );
   }
   return text;
 }

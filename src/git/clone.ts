@@ -65,16 +65,28 @@ export async function initClone(
   const keepAs = parseRefName(`refs/heads/${request.branch}`);
   try {
     await mkdir(dir, { recursive: true });
-    if ((await readdir(dir)).length > 0) throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make an index in ${dir}: the folder is not empty`);
+    if ((await readdir(dir)).length > 0)
+      throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make an index in ${dir}: the folder is not empty`);
   } catch (error) {
     throw storageFailed(`make ${dir}`, error);
   }
   const kind = request.bare === true ? ["--bare"] : [];
   const what = `make an index in ${dir}`;
   // an empty template: no sample hooks, and none of the user's
-  await mustGit(git, { args: ["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, ...kind, "--", dir], what }, "STORAGE_FAILED");
+  await mustGit(
+    git,
+    { args: ["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, ...kind, "--", dir], what },
+    "STORAGE_FAILED",
+  );
   const gitDir = request.bare === true ? resolve(dir) : join(resolve(dir), ".git");
-  const head = await commit(git, gitDir, { base: null, changes: request.files, message: request.message, author: request.author, timeMs: request.timeMs, keepAs });
+  const head = await commit(git, gitDir, {
+    base: null,
+    changes: request.files,
+    message: request.message,
+    author: request.author,
+    timeMs: request.timeMs,
+    keepAs,
+  });
   if (request.bare !== true) await mustGit(git, { args: ["-C", dir, "reset", "--quiet", "--hard", head], what }, "STORAGE_FAILED");
   return { gitDir, head };
 }
@@ -88,7 +100,8 @@ export async function configureRemote(
   remote: { readonly name: string; readonly url: GitUrl; readonly pushUrl?: GitUrl; readonly branch: string },
   options: CloneOptions = {},
 ): Promise<void> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name)) throw new ImprintError("USAGE", `Cannot name a remote ${JSON.stringify(remote.name)}: letters, digits, . _ -`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name))
+    throw new ImprintError("USAGE", `Cannot name a remote ${JSON.stringify(remote.name)}: letters, digits, . _ -`);
   const git = gitOf(options);
   const branch = parseRefName(`refs/heads/${remote.branch}`);
   const section = `remote.${remote.name}`;
@@ -147,9 +160,29 @@ export async function describeClone(dir: string, options: CloneOptions = {}): Pr
   const head = (await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])) as ObjectId | null;
   const bare = isBare === "true";
   const top = bare ? null : await ask(git, dir, ["rev-parse", "--show-toplevel"]);
-  const status = top === null ? null : await mustGit(git, { args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "trust", "packages", "checkpoint.json"], what: `read the status of ${top}` });
-  const inProgress = (await isThere(join(ownDir, "MERGE_HEAD"))) ? "merge" : (await isThere(join(ownDir, "rebase-merge"))) || (await isThere(join(ownDir, "rebase-apply"))) ? "rebase" : null;
-  return { gitDir, bare, branch, remoteName, fetchUrl, pushUrl, head, dirty: status === null ? [] : parseStatus(status.stdout.toString("utf8")), inProgress };
+  const status =
+    top === null
+      ? null
+      : await mustGit(git, {
+          args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "trust", "packages", "checkpoint.json"],
+          what: `read the status of ${top}`,
+        });
+  const inProgress = (await isThere(join(ownDir, "MERGE_HEAD")))
+    ? "merge"
+    : (await isThere(join(ownDir, "rebase-merge"))) || (await isThere(join(ownDir, "rebase-apply")))
+      ? "rebase"
+      : null;
+  return {
+    gitDir,
+    bare,
+    branch,
+    remoteName,
+    fetchUrl,
+    pushUrl,
+    head,
+    dirty: status === null ? [] : parseStatus(status.stdout.toString("utf8")),
+    inProgress,
+  };
 }
 
 /** Paths that `to` adds and that lie in the work tree untracked, ignored ones too: git would overwrite the latter. */
@@ -161,8 +194,15 @@ async function untrackedInTheWay(git: Git, top: string, from: ObjectId, to: Obje
   return null;
 }
 
+/** Whether `commit` has `ancestor` in its history, as far as the clone in `dir` knows it. Decides only what may be lost. */
+export function buildsOn(dir: string, commit: ObjectId, ancestor: ObjectId, options: CloneOptions = {}): Promise<boolean> {
+  return isAncestor(gitOf(options), dir, ancestor, commit);
+}
+
 async function isAncestor(git: Git, dir: string, from: ObjectId, to: ObjectId): Promise<boolean> {
-  return (await runGit(git, { args: ["-C", dir, "merge-base", "--is-ancestor", from, to], what: `compare ${from} and ${to}` })).status === 0;
+  return (
+    (await runGit(git, { args: ["-C", dir, "merge-base", "--is-ancestor", from, to], what: `compare ${from} and ${to}` })).status === 0
+  );
 }
 
 /**
@@ -182,7 +222,8 @@ export async function advanceBranch(
   if (branch === null) throw new ImprintError("WORK_TREE", `Cannot ${what}: no branch is checked out`);
   const head = await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]);
   if (head === to) return;
-  if (head !== from) throw new ImprintError("STATE_CHANGED", `Cannot ${what}: it is at ${head ?? "no commit"}, not at ${from ?? "no commit"}`);
+  if (head !== from)
+    throw new ImprintError("STATE_CHANGED", `Cannot ${what}: it is at ${head ?? "no commit"}, not at ${from ?? "no commit"}`);
   const forward = from === null || (await isAncestor(git, dir, from, to));
   if (!forward && !force) throw new ImprintError("DIVERGED", `Cannot ${what}: it does not build on ${from}`);
   if ((await ask(git, dir, ["rev-parse", "--is-bare-repository"])) === "true") {
@@ -194,7 +235,9 @@ export async function advanceBranch(
     const path = await untrackedInTheWay(git, top, from, to);
     if (path !== null) throw new ImprintError("WORK_TREE", `Cannot ${what}: the file ${JSON.stringify(path)} is in the way and not in git`);
   }
-  const args = forward ? ["merge", "--ff-only", "--quiet", "--no-verify", "--no-autostash", "--no-overwrite-ignore", to] : ["reset", "--keep", "--quiet", to];
+  const args = forward
+    ? ["merge", "--ff-only", "--quiet", "--no-verify", "--no-autostash", "--no-overwrite-ignore", to]
+    : ["reset", "--keep", "--quiet", to];
   const result = await runGit(git, { args: ["-C", top, ...args], what });
   if (result.status !== 0) throw new ImprintError("WORK_TREE", `Cannot ${what}: ${reasonOf(result.stderr)}`);
 }

@@ -164,7 +164,8 @@ export function parseRefName(text: string): RefName {
     /[\u0000-\u0020\u007f~^:?*[\\]/u.test(text) ||
     text.replace(UNPRINTABLE, "") !== text ||
     text.split("/").some((part) => part === "" || part.startsWith(".") || part.startsWith("-") || part.endsWith(".lock"));
-  if (bad) throw new ImprintError("INVALID_URL", `Cannot use ref "${redactUrl(text.slice(0, 200))}": not a full ref name such as refs/heads/main`);
+  if (bad)
+    throw new ImprintError("INVALID_URL", `Cannot use ref "${redactUrl(text.slice(0, 200))}": not a full ref name such as refs/heads/main`);
   return text as RefName;
 }
 

@@ -41,7 +41,9 @@ export function createApp(deps: AppDeps): Hono {
     return refusals === null ? c.json({ error: "not for you" }, 403) : c.json([...refusals]);
   });
   app.get("*", (c) => handle(c, deps));
-  app.all("*", (c) => sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname));
+  app.all("*", (c) =>
+    sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname),
+  );
   app.onError((error, c) => {
     if (error instanceof ImprintError) return sendError(c, error, subjectOf(c));
     throw error;

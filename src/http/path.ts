@@ -22,7 +22,10 @@ const MAX_PATH_CHARS = 2048;
  */
 export function parseRegistryPath(rawPath: string): RegistryRequest {
   if (rawPath.length > MAX_PATH_CHARS) throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters`);
-  const segments = rawPath.replace(/^\/+|\/+$/g, "").split("/").map(decodeOnce);
+  const segments = rawPath
+    .replace(/^\/+|\/+$/g, "")
+    .split("/")
+    .map(decodeOnce);
   const [first = ""] = segments;
   if (first === "") return { kind: "home" };
   if (first === "-") return parseApi(segments.slice(1));

@@ -18,9 +18,15 @@ export function sendDocument(c: Context, document: ReadyDocument): Response {
 
 /** A tarball: never with a Content-Encoding, which some clients do not undo. By content, so it may be kept for ever. */
 export async function sendTarball(c: Context, { size, stream }: TarballBody): Promise<Response> {
-  // Nobody will read it: the file behind it must still be closed.
-  if (c.req.raw.method === "HEAD") await stream.cancel();
-  return c.body(stream, 200, { "content-type": "application/octet-stream", "content-length": String(size), "cache-control": "public, immutable, max-age=31536000" });
+  const isHead = c.req.raw.method === "HEAD";
+  // Nobody will read it: what is behind it must still be closed. A cancelled stream makes no body.
+  if (isHead) await stream.cancel();
+  const headers = {
+    "content-type": "application/octet-stream",
+    "content-length": String(size),
+    "cache-control": "public, immutable, max-age=31536000",
+  };
+  return isHead ? c.body(null, 200, headers) : c.body(stream, 200, headers);
 }
 
 /** @param subject what the request was for: a package name, or the path */

@@ -21,7 +21,10 @@ export function createIndex(options: {
   readonly nowMs: number;
 }): NewIndex {
   const { name, packages, keys, nowMs } = options;
-  const role = (key: PrivateKey): { keys: [ReturnType<typeof formatPublicKey>]; threshold: number } => ({ keys: [formatPublicKey(key.publicKey)], threshold: 1 });
+  const role = (key: PrivateKey): { keys: [ReturnType<typeof formatPublicKey>]; threshold: number } => ({
+    keys: [formatPublicKey(key.publicKey)],
+    threshold: 1,
+  });
   const root: Root = {
     index: null,
     version: 1,
@@ -37,12 +40,21 @@ export function createIndex(options: {
   const bytes = signDocument("root", encodeRoot(root), [keys.root]);
   const signed = parseRoot(bytes);
   const id = indexIdOf(signed.digest);
-  const checkpoint = encodeCheckpoint({ index: id, root: { version: 1, digest: signed.digest }, seq: nextNumber(0, nowMs), time: formatTimestamp(nowMs), shards: new Map() });
+  const checkpoint = encodeCheckpoint({
+    index: id,
+    root: { version: 1, digest: signed.digest },
+    seq: nextNumber(0, nowMs),
+    time: formatTimestamp(nowMs),
+    shards: new Map(),
+  });
   return {
     id,
     files: [
       { path: rootPath(1), content: bytes },
-      { path: CHECKPOINT_PATH, content: signCheckpoint({ roots: [signed] }, checkpoint, { publishers: [], checkpoint: [keys.checkpoint] }) },
+      {
+        path: CHECKPOINT_PATH,
+        content: signCheckpoint({ roots: [signed] }, checkpoint, { publishers: [], checkpoint: [keys.checkpoint] }),
+      },
     ],
   };
 }

@@ -34,9 +34,14 @@ export function grantPattern(options: {
   if (mine < 0) throw new ImprintError("NOT_GRANTED", `Cannot grant ${pattern}: the publisher key here stands nowhere in the index's root`);
   const publishers = doc.publishers.map((entry, i) => (i === mine ? { ...entry, packages: [...entry.packages, pattern] } : entry));
   const version = doc.version + 1;
-  const bytes = signDocument("root", encodeRoot({ ...doc, index: state.id, version, previous: before.digest, publishers }, before.signed), rootKeys);
+  const bytes = signDocument(
+    "root",
+    encodeRoot({ ...doc, index: state.id, version, previous: before.digest, publishers }, before.signed),
+    rootKeys,
+  );
   const next = parseRoot(bytes);
-  if (!meetsThreshold(next, doc.roles.root)) throw new ImprintError("KEY_INVALID", "Cannot grant: the root keys here do not meet the threshold of the index's root");
+  if (!meetsThreshold(next, doc.roles.root))
+    throw new ImprintError("KEY_INVALID", "Cannot grant: the root keys here do not meet the threshold of the index's root");
   const { checkpoint } = state;
   const encoded = encodeCheckpoint(
     { ...checkpoint.doc, root: { version, digest: next.digest }, seq: nextNumber(checkpoint.doc.seq, nowMs), time: formatTimestamp(nowMs) },

@@ -38,7 +38,10 @@ export function openPackageMemory(cell: Cell): PackageMemory {
     },
     async write(expected, next) {
       const text = (bytes: Uint8Array): string => textOf(bytes) ?? "";
-      await cell.swap(expected, utf8(JSON.stringify({ format: 1, record: text(next.record), releases: [...next.releases.values()].map(text) })));
+      await cell.swap(
+        expected,
+        utf8(JSON.stringify({ format: 1, record: text(next.record), releases: [...next.releases.values()].map(text) })),
+      );
     },
   };
 }
@@ -67,7 +70,8 @@ export function requireNoRegress(seen: Signed<PackageRecord>, next: Signed<Packa
     throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: ${what}`, { file: recordPath(name), step: "reading 8" });
   };
   if (next.digest === seen.digest) return;
-  if (next.doc.revision < seen.doc.revision) refuse(`its record is revision ${next.doc.revision}, this machine has seen ${seen.doc.revision}`);
+  if (next.doc.revision < seen.doc.revision)
+    refuse(`its record is revision ${next.doc.revision}, this machine has seen ${seen.doc.revision}`);
   if (next.doc.revision === seen.doc.revision) refuse(`two records with revision ${next.doc.revision}`);
   for (const [version, hash] of seen.doc.releases) {
     const now = next.doc.releases.get(version);

@@ -50,7 +50,11 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
   if (recordHash === undefined) return null;
   const [recordBytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash: recordHash }]);
   const record = verifyRecord(state, name, recordBytes as Uint8Array);
-  const listed = [...record.doc.releases].map(([version, hash]) => ({ path: releasePath(name, version), maxBytes: LIMITS.releaseBytes, hash }));
+  const listed = [...record.doc.releases].map(([version, hash]) => ({
+    path: releasePath(name, version),
+    maxBytes: LIMITS.releaseBytes,
+    hash,
+  }));
   const files = await readListed(snapshot, listed);
   return viewOf(state, record, new Map(listed.map(({ hash }, i) => [hash, files[i] as Uint8Array])));
 }
@@ -60,10 +64,19 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
  *
  * @throws ImprintError where the record no longer meets it
  */
-export function viewOfFiles(state: TrustedState, name: PackageName, recordBytes: Uint8Array, files: ReadonlyMap<FileHash, Uint8Array>): PackageView {
+export function viewOfFiles(
+  state: TrustedState,
+  name: PackageName,
+  recordBytes: Uint8Array,
+  files: ReadonlyMap<FileHash, Uint8Array>,
+): PackageView {
   const record = verifyRecord(state, name, recordBytes);
   for (const [version, hash] of record.doc.releases) {
-    if (!files.has(hash)) throw new ImprintError("MISSING_FILE", `Cannot read ${name}: ${releasePath(name, version)} is not remembered`, { file: releasePath(name, version), step: STEP_TREE });
+    if (!files.has(hash))
+      throw new ImprintError("MISSING_FILE", `Cannot read ${name}: ${releasePath(name, version)} is not remembered`, {
+        file: releasePath(name, version),
+        step: STEP_TREE,
+      });
   }
   return viewOf(state, record, files);
 }
@@ -103,13 +116,16 @@ export function judgeRelease(state: TrustedState, name: PackageName, version: Ve
   // its record says, and that answers to the newest root alone.
   const keys = new Set(state.roots.flatMap(({ doc: root }) => publishersFor(root, name)?.keys ?? []));
   const signers = signersAmong(release, keys);
-  if (signers.size === 0) return { verdict: "untrusted", reason: `${file} has no good signature by a key that the index names for ${name}` };
+  if (signers.size === 0)
+    return { verdict: "untrusted", reason: `${file} has no good signature by a key that the index names for ${name}` };
   return { verdict: yanked ? "yanked" : "ok", release, signers: [...signers] };
 }
 
 function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: ReadonlyMap<FileHash, Uint8Array>): PackageView {
   const { name, releases, yanked } = record.doc;
-  const judged = [...releases].map(([version, hash]) => [version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version))] as const);
+  const judged = [...releases].map(
+    ([version, hash]) => [version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version))] as const,
+  );
   return { name, record, versions: new Map(judged), files };
 }
 
@@ -120,9 +136,18 @@ export async function readListed(snapshot: Snapshot, files: readonly Listed[]): 
   const reads = await snapshot.readFiles(files);
   return files.map(({ path, maxBytes, hash }, i) => {
     const read = reads[i];
-    if (read?.state === "tooLarge") throw new ImprintError("TOO_LARGE", `Cannot read ${path}: larger than ${maxBytes} bytes`, { file: path, step: STEP_TREE });
-    if (read?.state !== "found") throw new ImprintError("MISSING_FILE", `Cannot read ${path}: the index lists it, the host does not serve it`, { file: path, step: STEP_TREE });
-    if (fileHashOf(read.bytes) !== hash) throw new ImprintError("HASH_MISMATCH", `Cannot trust ${path}: its bytes are not those that were signed`, { file: path, step: STEP_TREE });
+    if (read?.state === "tooLarge")
+      throw new ImprintError("TOO_LARGE", `Cannot read ${path}: larger than ${maxBytes} bytes`, { file: path, step: STEP_TREE });
+    if (read?.state !== "found")
+      throw new ImprintError("MISSING_FILE", `Cannot read ${path}: the index lists it, the host does not serve it`, {
+        file: path,
+        step: STEP_TREE,
+      });
+    if (fileHashOf(read.bytes) !== hash)
+      throw new ImprintError("HASH_MISMATCH", `Cannot trust ${path}: its bytes are not those that were signed`, {
+        file: path,
+        step: STEP_TREE,
+      });
     return read.bytes;
   });
 }

@@ -11,7 +11,10 @@ import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 /** Every package name of the index that its root grants, sorted. */
 export async function listPackages(snapshot: Snapshot, state: TrustedState): Promise<readonly PackageName[]> {
   const shards = [...state.checkpoint.doc.shards];
-  const files = await readListed(snapshot, shards.map(([shard, hash]) => ({ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash })));
+  const files = await readListed(
+    snapshot,
+    shards.map(([shard, hash]) => ({ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash })),
+  );
   const root = newestRoot(state.roots).doc;
   return shards
     .flatMap(([shard], i) => [...inFile(shardPath(shard), "reading 6", () => parseShard(files[i] as Uint8Array, shard)).keys()])
@@ -26,6 +29,9 @@ export async function listPackages(snapshot: Snapshot, state: TrustedState): Pro
 export function scopesOf(names: readonly PackageName[], state: TrustedState): readonly PackagePattern[] {
   const granted = newestRoot(state.roots).doc.publishers.flatMap(({ packages }) => packages);
   const published = names.map(scopeOf).filter((scope) => scope !== null);
-  const scopes = published.length > 0 ? published : granted.filter((pattern) => pattern.startsWith("@")).map((pattern) => pattern.slice(0, pattern.indexOf("/")));
+  const scopes =
+    published.length > 0
+      ? published
+      : granted.filter((pattern) => pattern.startsWith("@")).map((pattern) => pattern.slice(0, pattern.indexOf("/")));
   return [...new Set(scopes)].toSorted().map((scope) => `${scope}/*` as PackagePattern);
 }

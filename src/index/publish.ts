@@ -6,12 +6,20 @@
  * so a squashed or rewritten host branch changes nothing.
  */
 import { ImprintError, isImprintError } from "../errors.ts";
-import type { IndexId } from "../format/digest.ts";
+import type { FileHash, IndexId } from "../format/digest.ts";
+import type { Signed } from "../format/envelope.ts";
+import { LIMITS } from "../format/limits.ts";
+import type { PackageName } from "../format/names.ts";
+import { recordPath } from "../format/paths.ts";
+import { type PackageRecord, parseRecord } from "../format/record.ts";
 import type { FileChange, GitRepository, GitUrl, ObjectId, RefName, RefUpdate, TransferLimits } from "../git/port.ts";
+import { requireNoRegress } from "./memory.ts";
+import { readListed } from "./package-reader.ts";
 import { commitSource, gitSource, type Snapshot } from "./source.ts";
 import type { StateStore } from "./state.ts";
 import { readState, syncIndex } from "./sync.ts";
 import { compareStates, type TrustedState } from "./trust.ts";
+import { readShard } from "./writer.ts";
 
 export type Upload = {
   readonly repository: GitRepository;
@@ -19,6 +27,8 @@ export type Upload = {
   readonly branch: RefName;
   /** Null: nothing to push to; the commit stays in the clone. */
   readonly remote: { readonly fetchUrl: GitUrl; readonly pushUrl: GitUrl; readonly trackingRef: RefName } | null;
+  /** Whether `commit` has `ancestor` in its git history: says whether the author's own commits would be lost, no more. */
+  readonly buildsOn: (commit: ObjectId, ancestor: ObjectId) => Promise<boolean>;
   /** The author's own trusted state. */
   readonly store: StateStore;
   readonly keepEvidence: (checkpoints: readonly Uint8Array[]) => Promise<void>;
@@ -37,7 +47,13 @@ export type Change = {
   readonly refs: readonly RefUpdate[];
 };
 
-export type UploadResult = { readonly commit: ObjectId; readonly localHead: ObjectId | null; readonly attempts: number };
+export type UploadResult = {
+  readonly commit: ObjectId;
+  readonly localHead: ObjectId | null;
+  /** Whether the clone's branch may be moved off its head: nothing on it that the host was not seen to hold. */
+  readonly isLocalKnown: boolean;
+  readonly attempts: number;
+};
 
 /** Last commit that the host was seen to hold; shared with nobody. */
 export const REMOTE_SEEN = "refs/imprint/remote" as RefName;
@@ -54,39 +70,102 @@ const MAX_ATTEMPTS = 8;
 export async function uploadChange(upload: Upload, build: (base: Base) => Promise<Change>, push: boolean): Promise<UploadResult> {
   const { repository, branch, remote, limits } = upload;
   for (let attempt = 1; ; attempt++) {
-    const { base, remoteHead } = await chooseBase(upload);
+    const { base, remoteHead, isLocalKnown } = await chooseBase(upload);
     const change = await build(base);
     const { files: changes, message, author, timeMs } = change;
     const commit = await repository.commit({ base: base.commit, changes, message, author, timeMs, keepAs: PENDING });
     const localHead = await repository.head(branch);
-    if (!push || remote === null) return { commit, localHead, attempts: attempt };
+    if (!push || remote === null) return { commit, localHead, isLocalKnown, attempts: attempt };
     try {
       await repository.push({ url: remote.pushUrl, updates: [...change.refs, { ref: branch, expected: remoteHead, to: commit }], limits });
-      return { commit, localHead, attempts: attempt };
+      return { commit, localHead, isLocalKnown, attempts: attempt };
     } catch (error) {
-      if (!isImprintError(error, "LOST_RACE") || attempt === MAX_ATTEMPTS) throw error;
+      if (
+        attempt === MAX_ATTEMPTS ||
+        !(isImprintError(error, "LOST_RACE") || (isImprintError(error, "PUSH_FAILED") && (await hasMoved(upload, remoteHead))))
+      )
+        throw error;
     }
   }
 }
 
-/** The newest verified state of host and clone. */
-export async function chooseBase(upload: Upload): Promise<{ readonly base: Base; readonly remoteHead: ObjectId | null }> {
-  const { repository, id, branch, store, limits } = upload;
-  const seenBefore = upload.remote === null ? [] : [await repository.head(REMOTE_SEEN), await repository.head(upload.remote.trackingRef)];
+/** Hosts have many words for a race lost in the last moment; whether the branch moved, they all show. */
+async function hasMoved({ repository, branch, remote, limits }: Upload, expected: ObjectId | null): Promise<boolean> {
+  if (remote === null) return false;
+  const now = await repository.fetch({ url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits }).catch(() => expected);
+  return now !== expected;
+}
+
+export type ChosenBase = { readonly base: Base; readonly remoteHead: ObjectId | null; readonly isLocalKnown: boolean };
+
+/**
+ * The newest verified state of host and clone. What is on neither side's newest state, or a commit of the author's own
+ * that the host does not have, is never built over: that is DIVERGED.
+ */
+export async function chooseBase(upload: Upload): Promise<ChosenBase> {
+  const { repository, id, branch, store, limits, buildsOn } = upload;
+  const known = upload.remote === null ? [] : [await repository.head(REMOTE_SEEN), await repository.head(upload.remote.trackingRef)];
   const host = await readHost(upload);
   const localHead = await repository.head(branch);
   if (localHead === null || localHead === host?.commit) {
     if (host === null) throw new ImprintError("NOT_AN_INDEX", `Cannot publish: neither the clone nor its host has ${branch}`);
-    return { base: host, remoteHead: host.commit };
+    return { base: host, remoteHead: host.commit, isLocalKnown: true };
   }
   const snapshot = await commitSource(repository, localHead, limits).open();
   const trusted = host?.state ?? (await store.read())?.stored.state ?? null;
   const local: Base = { state: await readLocal(snapshot, id, trusted), snapshot, commit: localHead };
-  if (host === null) return { base: local, remoteHead: null };
-  if (local.state.checkpoint.digest === host.state.checkpoint.digest) return { base: host, remoteHead: host.commit };
-  if (compareStates(local.state, host.state) > 0) return { base: local, remoteHead: host.commit };
-  if (seenBefore.includes(localHead)) return { base: host, remoteHead: host.commit };
+  if (host === null) return { base: local, remoteHead: null, isLocalKnown: false };
+  const isSame = local.state.checkpoint.digest === host.state.checkpoint.digest;
+  // Our own last commit is on the host in content where the checkpoints agree; else it may never have been pushed.
+  const isLocalKnown = known.includes(localHead) || (isSame && localHead === (await repository.head(PENDING)));
+  const onHost: ChosenBase = { base: host, remoteHead: host.commit, isLocalKnown };
+  const onLocal: ChosenBase = { base: local, remoteHead: host.commit, isLocalKnown: false };
+  if (isSame && onHost.isLocalKnown) return onHost;
+  if (isSame || compareStates(local.state, host.state) > 0) {
+    if ((await buildsOn(localHead, host.commit)) && (isSame || (await isCovered(host, local)))) return onLocal;
+    if (isSame && (await buildsOn(host.commit, localHead))) return onHost;
+  } else if (onHost.isLocalKnown || (await isCovered(local, host))) return onHost;
   throw new ImprintError("DIVERGED", "Cannot publish: the clone has commits that its host does not have, and the host has moved on");
+}
+
+/**
+ * Whether one side holds all that the other holds, `isCovered(clone, host)`: then the clone is only behind, and nothing of
+ * the author's is lost by building on the host. Git history can't tell (a squash has none), and what was seen before is forgotten by the run that
+ * read the host and then failed. Costs a look at what differs.
+ */
+async function isCovered(local: Pick<Base, "state" | "snapshot">, host: Pick<Base, "state" | "snapshot">): Promise<boolean> {
+  if (local.state.roots.some(({ digest }, i) => host.state.roots[i]?.digest !== digest)) return false;
+  for (const [shard, hash] of local.state.checkpoint.doc.shards) {
+    if (host.state.checkpoint.doc.shards.get(shard) === hash) continue;
+    const [mine, theirs] = await Promise.all([readShard(local.snapshot, local.state, shard), readShard(host.snapshot, host.state, shard)]);
+    for (const [name, record] of mine) {
+      const other = theirs.get(name);
+      if (
+        other !== record &&
+        (other === undefined || !continues(await readRecord(local, name, record), await readRecord(host, name, other)))
+      )
+        return false;
+    }
+  }
+  return true;
+}
+
+async function readRecord({ snapshot }: Pick<Base, "snapshot">, name: PackageName, hash: FileHash): Promise<Signed<PackageRecord>> {
+  const [bytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash }]);
+  return parseRecord(bytes as Uint8Array);
+}
+
+function continues(before: Signed<PackageRecord>, after: Signed<PackageRecord>): boolean {
+  try {
+    requireNoRegress(before, after);
+  } catch (error) {
+    if (!isImprintError(error, "RECORD_REGRESSED")) throw error;
+    return false;
+  }
+  // A yank that was never pushed must not get lost either.
+  return (["yanked", "deprecated"] as const).every((list) =>
+    [...before.doc[list].keys()].every((version) => after.doc[list].has(version) || after.doc.withdrawn.has(version)),
+  );
 }
 
 /** A clone may be behind what its host has shown: its roots are then a part of those, not a rollback. */
@@ -104,7 +183,8 @@ async function readHost(upload: Upload): Promise<Base | null> {
   if (remote === null) return null;
   const source = gitSource({ repository, url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, limits, wholeClone: true });
   const before = await store.read();
-  const empty = before === null && (await repository.fetch({ url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits })) === null;
+  const empty =
+    before === null && (await repository.fetch({ url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits })) === null;
   if (empty) return null; // a host that nobody has pushed to yet
   const { stored } = await syncIndex({ id, source, store, lock: null, keepEvidence });
   const snapshot = source.reopen(stored.at);

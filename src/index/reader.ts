@@ -104,7 +104,8 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
     return stored;
   };
 
-  const readAt = ({ state, at }: StoredState, name: PackageName): Promise<PackageView | null> => readPackage(sources[0].reopen(at), state, name);
+  const readAt = ({ state, at }: StoredState, name: PackageName): Promise<PackageView | null> =>
+    readPackage(sources[0].reopen(at), state, name);
 
   const readFresh = async (stored: StoredState, name: PackageName): Promise<PackageRead> => {
     const memory = openPackageMemory(memoryOf(name));
@@ -176,7 +177,8 @@ async function remember(memory: PackageMemory, state: TrustedState, name: Packag
     }
     const seen = found === null ? null : recordUnder(state, name, found.remembered.record);
     if (view === null) {
-      if (seen !== null) throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: the package vanished from its index`, { step: "reading 8" });
+      if (seen !== null)
+        throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: the package vanished from its index`, { step: "reading 8" });
       return;
     }
     if (seen !== null) requireNoRegress(seen, view.record);

@@ -92,6 +92,9 @@ export async function listDirectory(root: string): Promise<readonly { readonly p
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => ({ path: path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"), mode: entry.isFile() ? "100644" : entry.isSymbolicLink() ? "120000" : "000000" }))
+    .map((entry) => ({
+      path: path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"),
+      mode: entry.isFile() ? "100644" : entry.isSymbolicLink() ? "120000" : "000000",
+    }))
     .filter(({ path: file }) => !file.startsWith(".git/"));
 }

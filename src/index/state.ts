@@ -50,7 +50,9 @@ export function openStateStore(cell: Cell, id: IndexId): StateStore {
 
 function encode({ state, at }: StoredState): Uint8Array {
   const text = (bytes: Uint8Array): string => textOf(bytes) ?? "";
-  return utf8(JSON.stringify({ format: 1, at, checkpoint: text(state.checkpoint.bytes), roots: state.roots.map(({ bytes }) => text(bytes)) }));
+  return utf8(
+    JSON.stringify({ format: 1, at, checkpoint: text(state.checkpoint.bytes), roots: state.roots.map(({ bytes }) => text(bytes)) }),
+  );
 }
 
 function decode(bytes: Uint8Array, id: IndexId): StoredState {

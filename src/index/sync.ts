@@ -13,7 +13,16 @@ import type { LockEntry } from "../format/project.ts";
 import type { Root } from "../format/root.ts";
 import type { IndexSource, Snapshot } from "./source.ts";
 import type { StateStore, StoredState } from "./state.ts";
-import { newestRoot, readCheckpoint, requireFloor, requireOrder, type TrustedState, verifyCheckpoint, verifyFirstRoot, verifyNextRoot } from "./trust.ts";
+import {
+  newestRoot,
+  readCheckpoint,
+  requireFloor,
+  requireOrder,
+  type TrustedState,
+  verifyCheckpoint,
+  verifyFirstRoot,
+  verifyNextRoot,
+} from "./trust.ts";
 
 export type SyncRequest = {
   readonly id: IndexId;
@@ -67,7 +76,8 @@ export async function syncIndex(request: SyncRequest): Promise<SyncResult> {
 /** Steps 2 and 3 for a snapshot, on top of the roots that are believed already. */
 export async function readState(snapshot: Snapshot, id: IndexId, trusted: TrustedState | null): Promise<TrustedState> {
   const checkpointBytes = await readOne(snapshot, CHECKPOINT_PATH, LIMITS.checkpointBytes);
-  if (checkpointBytes === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index: it has no ${CHECKPOINT_PATH}`, { file: CHECKPOINT_PATH, step: "reading 2" });
+  if (checkpointBytes === null)
+    throw new ImprintError("NOT_AN_INDEX", `Cannot read index: it has no ${CHECKPOINT_PATH}`, { file: CHECKPOINT_PATH, step: "reading 2" });
   const version = readCheckpoint(checkpointBytes).doc.root.version;
   const known = trusted?.roots ?? [verifyFirstRoot(await requireRoot(snapshot, 1), id)];
   const roots = await walkRoots(snapshot, [...known] as [Signed<Root>, ...Signed<Root>[]], version);
@@ -77,7 +87,10 @@ export async function readState(snapshot: Snapshot, id: IndexId, trusted: Truste
 async function walkRoots(snapshot: Snapshot, roots: [Signed<Root>, ...Signed<Root>[]], version: number): Promise<TrustedState["roots"]> {
   const have = newestRoot(roots).doc.version;
   if (version < have) {
-    throw new ImprintError("ROLLBACK", `Cannot trust index: the host serves root ${version}, this machine has seen root ${have}`, { file: CHECKPOINT_PATH, step: "reading 2" });
+    throw new ImprintError("ROLLBACK", `Cannot trust index: the host serves root ${version}, this machine has seen root ${have}`, {
+      file: CHECKPOINT_PATH,
+      step: "reading 2",
+    });
   }
   // Exactly to the version that the checkpoint names; later files are not looked at, and nothing is probed for.
   for (let next = have + 1; next <= version; next++) roots.push(verifyNextRoot(roots, await requireRoot(snapshot, next)));
@@ -87,12 +100,14 @@ async function walkRoots(snapshot: Snapshot, roots: [Signed<Root>, ...Signed<Roo
 async function requireRoot(snapshot: Snapshot, version: number): Promise<Uint8Array> {
   const file = rootPath(version);
   const bytes = await readOne(snapshot, file, LIMITS.rootBytes);
-  if (bytes === null) throw new ImprintError("MISSING_FILE", `Cannot read index: the host does not serve ${file}`, { file, step: "reading 2" });
+  if (bytes === null)
+    throw new ImprintError("MISSING_FILE", `Cannot read index: the host does not serve ${file}`, { file, step: "reading 2" });
   return bytes;
 }
 
 async function readOne(snapshot: Snapshot, path: string, maxBytes: number): Promise<Uint8Array | null> {
   const [read] = await snapshot.readFiles([{ path, maxBytes }]);
-  if (read?.state === "tooLarge") throw new ImprintError("TOO_LARGE", `Cannot read index: ${path} is larger than ${maxBytes} bytes`, { file: path, step: "reading 2" });
+  if (read?.state === "tooLarge")
+    throw new ImprintError("TOO_LARGE", `Cannot read index: ${path} is larger than ${maxBytes} bytes`, { file: path, step: "reading 2" });
   return read?.state === "found" ? read.bytes : null;
 }

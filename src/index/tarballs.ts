@@ -31,7 +31,9 @@ export function openTarballStore(effects: TarballEffects): TarballStore {
   const flights = new Map<string, Promise<void>>();
 
   const fetchOne = (source: TarballSource, key: TarballKey, maxBytes: number): Promise<AsyncIterable<Uint8Array>> =>
-    source.kind === "git" ? effects.fromGit(source.url, tarballRef(key.sha512), maxBytes) : effects.fromHttps(fillTemplate(source.template, key), maxBytes);
+    source.kind === "git"
+      ? effects.fromGit(source.url, tarballRef(key.sha512), maxBytes)
+      : effects.fromHttps(fillTemplate(source.template, key), maxBytes);
 
   const fetchAny = async ({ name, version, dist }: Release): Promise<void> => {
     const key: TarballKey = { name, version, sha512: integrityHex(dist.integrity) };
@@ -46,7 +48,11 @@ export function openTarballStore(effects: TarballEffects): TarballStore {
       }
     }
     const worst = faults.find(({ code }) => code === "TARBALL_MISMATCH") ?? faults[0];
-    throw new ImprintError(worst?.code ?? "MISSING_FILE", `Cannot serve ${name}@${version}: ${worst?.message ?? "its index names no source of tarballs"}`, { cause: worst });
+    throw new ImprintError(
+      worst?.code ?? "MISSING_FILE",
+      `Cannot serve ${name}@${version}: ${worst?.message ?? "its index names no source of tarballs"}`,
+      { cause: worst },
+    );
   };
 
   return {
@@ -61,7 +67,8 @@ export function openTarballStore(effects: TarballEffects): TarballStore {
       }
       await flight;
       const fetched = await effects.openBlob(sha512);
-      if (fetched === null) throw new ImprintError("STORAGE_FAILED", `Cannot serve ${release.name}@${release.version}: the tarball could not be kept`);
+      if (fetched === null)
+        throw new ImprintError("STORAGE_FAILED", `Cannot serve ${release.name}@${release.version}: the tarball could not be kept`);
       return fetched;
     },
   };

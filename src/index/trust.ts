@@ -76,7 +76,8 @@ export function verifyCheckpoint(bytes: Uint8Array, roots: RootChain): Signed<Ch
   const checkpoint = readCheckpoint(bytes);
   const root = newestRoot(roots);
   const step = "reading 3";
-  if (checkpoint.doc.index !== indexIdOf(roots[0].digest)) throw refuse("WRONG_INDEX", "the checkpoint belongs to another index", CHECKPOINT_PATH, step);
+  if (checkpoint.doc.index !== indexIdOf(roots[0].digest))
+    throw refuse("WRONG_INDEX", "the checkpoint belongs to another index", CHECKPOINT_PATH, step);
   if (checkpoint.doc.root.version !== root.doc.version || checkpoint.doc.root.digest !== root.digest) {
     throw refuse("WRONG_INDEX", `the checkpoint names another root than ${rootPath(root.doc.version)}`, CHECKPOINT_PATH, step);
   }
@@ -112,10 +113,20 @@ export function compareStates(a: Pick<TrustedState, "checkpoint">, b: Pick<Trust
 export function requireOrder(trusted: TrustedState, candidate: TrustedState): boolean {
   const order = compareStates(candidate, trusted);
   if (order < 0) {
-    throw refuse("ROLLBACK", `the host serves ${describe(candidate)}, this machine has seen ${describe(trusted)}`, CHECKPOINT_PATH, "reading 4");
+    throw refuse(
+      "ROLLBACK",
+      `the host serves ${describe(candidate)}, this machine has seen ${describe(trusted)}`,
+      CHECKPOINT_PATH,
+      "reading 4",
+    );
   }
   if (order === 0 && candidate.checkpoint.digest !== trusted.checkpoint.digest) {
-    throw refuse("EQUIVOCATION", `the host serves another signed checkpoint with the same ${describe(candidate)}`, CHECKPOINT_PATH, "reading 4");
+    throw refuse(
+      "EQUIVOCATION",
+      `the host serves another signed checkpoint with the same ${describe(candidate)}`,
+      CHECKPOINT_PATH,
+      "reading 4",
+    );
   }
   return order > 0;
 }
@@ -151,7 +162,8 @@ export function staleness(state: TrustedState, nowMs: number, maxAgeDays: number
   const signedMs = timestampMs(state.checkpoint.doc.time);
   const days = maxAgeDays ?? newestRoot(state.roots).doc.refreshDays;
   if (signedMs - nowMs > DAY_MS) return `signed ${state.checkpoint.doc.time}, which is more than a day ahead of this machine's clock`;
-  if (days > 0 && nowMs - signedMs > days * DAY_MS) return `signed ${state.checkpoint.doc.time}, more than ${days} days ago: its author may be gone, or its host may be holding news back`;
+  if (days > 0 && nowMs - signedMs > days * DAY_MS)
+    return `signed ${state.checkpoint.doc.time}, more than ${days} days ago: its author may be gone, or its host may be holding news back`;
   return null;
 }
 
@@ -181,14 +193,21 @@ function requireAcceptableKeys(root: Signed<Root>, file: string): void {
   const keys = new Set([...roles.root.keys, ...roles.checkpoint.keys, ...publishers.flatMap((entry) => entry.keys)]);
   for (const key of keys) {
     // One bad key refuses the root: a key of small order would "sign" anything.
-    if (!isAcceptableKey(publicKeyBytes(key))) throw refuse("INVALID_DOCUMENT", `${file} names a key that is no safe Ed25519 key`, file, "reading 2");
+    if (!isAcceptableKey(publicKeyBytes(key)))
+      throw refuse("INVALID_DOCUMENT", `${file} names a key that is no safe Ed25519 key`, file, "reading 2");
   }
 }
 
 function requireThreshold(root: Signed<Root>, by: Signed<Root>, file: string, whose: string): void {
-  if (!meetsThreshold(root, by.doc.roles.root)) throw refuse("BAD_SIGNATURE", `${file} lacks the signatures of ${whose}`, file, "reading 2");
+  if (!meetsThreshold(root, by.doc.roles.root))
+    throw refuse("BAD_SIGNATURE", `${file} lacks the signatures of ${whose}`, file, "reading 2");
 }
 
-function refuse(code: "WRONG_ID" | "WRONG_INDEX" | "BAD_SIGNATURE" | "INVALID_DOCUMENT" | "ROLLBACK" | "EQUIVOCATION" | "LOCK_MISMATCH", what: string, file: string, step: string): ImprintError {
+function refuse(
+  code: "WRONG_ID" | "WRONG_INDEX" | "BAD_SIGNATURE" | "INVALID_DOCUMENT" | "ROLLBACK" | "EQUIVOCATION" | "LOCK_MISMATCH",
+  what: string,
+  file: string,
+  step: string,
+): ImprintError {
   return new ImprintError(code, `Cannot trust index: ${what}`, { file, step });
 }

@@ -59,7 +59,10 @@ export async function writeReleases(options: {
     const draft = drafts.get(request.name) ?? startDraft(state, request.name, packages.get(request.name) ?? null, nowMs);
     drafts.set(request.name, addRelease(draft, state, request, keys, nowMs));
   }
-  const records = [...drafts].map(([name, { record, kept }]): FileChange => ({ path: recordPath(name), content: signDocument("package", encodeRecord(record, kept), publishersOf(state, name, keys)) }));
+  const records = [...drafts].map(([name, { record, kept }]): FileChange => ({
+    path: recordPath(name),
+    content: signDocument("package", encodeRecord(record, kept), publishersOf(state, name, keys)),
+  }));
   const hashes = new Map([...drafts.keys()].map((name, i) => [name, fileHashOf(records[i]?.content as Uint8Array)]));
   const tree = await writeTree(state, snapshot, hashes, keys, nowMs);
   return [...[...drafts.values()].flatMap(({ releases }) => releases), ...records, ...tree];
@@ -70,7 +73,11 @@ export async function writeReleases(options: {
  *
  * @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED
  */
-export function requireReleasable(state: TrustedState, packages: ReadonlyMap<PackageName, PackageView | null>, requests: readonly ReleaseRequest[]): void {
+export function requireReleasable(
+  state: TrustedState,
+  packages: ReadonlyMap<PackageName, PackageView | null>,
+  requests: readonly ReleaseRequest[],
+): void {
   for (const request of requests) {
     requireGrant(state, request.name);
     const record = packages.get(request.name)?.record.doc;
@@ -84,7 +91,13 @@ export function requireReleasable(state: TrustedState, packages: ReadonlyMap<Pac
 }
 
 /** Shards and checkpoint over changed records. */
-async function writeTree(state: TrustedState, snapshot: Snapshot, records: ReadonlyMap<PackageName, FileHash>, keys: WriterKeys, nowMs: number): Promise<readonly FileChange[]> {
+async function writeTree(
+  state: TrustedState,
+  snapshot: Snapshot,
+  records: ReadonlyMap<PackageName, FileHash>,
+  keys: WriterKeys,
+  nowMs: number,
+): Promise<readonly FileChange[]> {
   const { checkpoint } = state;
   const shards = new Map<ShardName, FileHash>(checkpoint.doc.shards);
   const names = [...new Set([...records.keys()].map(shardOf))];
@@ -103,11 +116,16 @@ async function writeTree(state: TrustedState, snapshot: Snapshot, records: Reado
 /** The next `seq` or `revision`: grows without anyone remembering, and never stands on two documents. */
 export function nextNumber(previous: number, nowMs: number): number {
   const next = Math.max(previous + 1, nowMs);
-  if (!Number.isSafeInteger(next)) throw new ImprintError("KEY_INVALID", "Cannot sign: the numbers of this index are used up (a stolen key did that); its owner must sign a new root");
+  if (!Number.isSafeInteger(next))
+    throw new ImprintError(
+      "KEY_INVALID",
+      "Cannot sign: the numbers of this index are used up (a stolen key did that); its owner must sign a new root",
+    );
   return next;
 }
 
-async function readShard(snapshot: Snapshot, state: TrustedState, shard: ShardName): Promise<Shard> {
+/** The shard that a believed state lists; empty where it lists none. */
+export async function readShard(snapshot: Snapshot, state: TrustedState, shard: ShardName): Promise<Shard> {
   const hash = state.checkpoint.doc.shards.get(shard);
   if (hash === undefined) return new Map();
   const [bytes] = await readListed(snapshot, [{ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash }]);
@@ -115,7 +133,16 @@ async function readShard(snapshot: Snapshot, state: TrustedState, shard: ShardNa
 }
 
 function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
-  const empty: PackageRecord = { index: state.id, name, revision: 0, releases: new Map(), withdrawn: new Map(), yanked: new Map(), deprecated: new Map(), tags: new Map() };
+  const empty: PackageRecord = {
+    index: state.id,
+    name,
+    revision: 0,
+    releases: new Map(),
+    withdrawn: new Map(),
+    yanked: new Map(),
+    deprecated: new Map(),
+    tags: new Map(),
+  };
   const before = view?.record.doc ?? empty;
   return { record: { ...before, revision: nextNumber(before.revision, nowMs) }, kept: view?.record.signed ?? {}, releases: [] };
 }
@@ -136,8 +163,13 @@ function addRelease(draft: Draft, state: TrustedState, request: ReleaseRequest, 
 /** Numbers are never used twice: not for what was withdrawn, and not in another case. */
 function requireNewVersion(record: PackageRecord, version: Version): void {
   for (const known of [...record.releases.keys(), ...record.withdrawn.keys()]) {
-    if (known === version) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${record.name}@${version}: it is ${record.withdrawn.has(version) ? "withdrawn, and its number is never used again" : "published already"}`);
-    if (known.toLowerCase() === version.toLowerCase()) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${record.name}@${version}: ${known} differs only by case`);
+    if (known === version)
+      throw new ImprintError(
+        "VERSION_EXISTS",
+        `Cannot publish ${record.name}@${version}: it is ${record.withdrawn.has(version) ? "withdrawn, and its number is never used again" : "published already"}`,
+      );
+    if (known.toLowerCase() === version.toLowerCase())
+      throw new ImprintError("VERSION_EXISTS", `Cannot publish ${record.name}@${version}: ${known} differs only by case`);
   }
 }
 
@@ -145,8 +177,14 @@ function nextTags(record: PackageRecord, { name, version, tag }: ReleaseRequest)
   const latest = record.tags.get(LATEST);
   const tags = new Map(record.tags);
   if (tag === null && latest !== undefined) {
-    const why = isPrerelease(version) && !isPrerelease(latest) ? "it is a prerelease" : compareVersions(version, latest) < 0 ? `it is lower than ${latest}` : null;
-    if (why !== null) throw new ImprintError("PACKAGE_REFUSED", `Cannot publish ${name}@${version} as latest: ${why}; name a tag with --tag`);
+    const why =
+      isPrerelease(version) && !isPrerelease(latest)
+        ? "it is a prerelease"
+        : compareVersions(version, latest) < 0
+          ? `it is lower than ${latest}`
+          : null;
+    if (why !== null)
+      throw new ImprintError("PACKAGE_REFUSED", `Cannot publish ${name}@${version} as latest: ${why}; name a tag with --tag`);
   }
   tags.set(tag ?? LATEST, version);
   // npm clients need a latest: the first release is it, whatever its tag.
@@ -156,7 +194,11 @@ function nextTags(record: PackageRecord, { name, version, tag }: ReleaseRequest)
 
 function requireGrant(state: TrustedState, name: PackageName): Publishers {
   const entry = publishersFor(newestRoot(state.roots).doc, name);
-  if (entry === null) throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: the index's root lets nobody publish it; run: imprint root grant '${name}'`);
+  if (entry === null)
+    throw new ImprintError(
+      "NOT_GRANTED",
+      `Cannot publish ${name}: the index's root lets nobody publish it; run: imprint root grant '${name}'`,
+    );
   return entry;
 }
 
@@ -165,7 +207,10 @@ function publishersOf(state: TrustedState, name: PackageName, keys: WriterKeys):
   const entry = requireGrant(state, name);
   const usable = keys.publishers.filter((key) => entry.keys.includes(formatPublicKey(key.publicKey)));
   if (usable.length < entry.threshold) {
-    throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here`);
+    throw new ImprintError(
+      "NOT_GRANTED",
+      `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here`,
+    );
   }
   return usable;
 }
@@ -174,6 +219,10 @@ function publishersOf(state: TrustedState, name: PackageName, keys: WriterKeys):
 export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonObject, keys: WriterKeys): Uint8Array {
   const { checkpoint } = newestRoot(state.roots).doc.roles;
   const usable = keys.checkpoint.filter((key) => checkpoint.keys.includes(formatPublicKey(key.publicKey)));
-  if (usable.length < checkpoint.threshold) throw new ImprintError("KEY_INVALID", `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here`);
+  if (usable.length < checkpoint.threshold)
+    throw new ImprintError(
+      "KEY_INVALID",
+      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here`,
+    );
   return signDocument("checkpoint", signed, usable);
 }

@@ -60,7 +60,8 @@ export function publishProblems(facts: Checked, options: PublishOptions = {}): P
   if (packageJson["private"] === true) problems.push("package.json says private: true; remove it if this is meant to be published");
   const name = parsed(packageJson, "name", options.allowUpperCase === true ? parsePackageName : parseNewPackageName, problems);
   const version = parsed(packageJson, "version", parseVersion, problems);
-  if (name !== null && options.name !== undefined && name !== options.name) problems.push(`the package is named ${quote(name)}, not ${quote(options.name)}`);
+  if (name !== null && options.name !== undefined && name !== options.name)
+    problems.push(`the package is named ${quote(name)}, not ${quote(options.name)}`);
   problems.push(...rangeProblems(packageJson));
   // An install script may make the files that are missing (native code, downloads): nobody can tell without running it.
   const targets = targetProblems(packageJson, new Set(files));
@@ -81,5 +82,8 @@ export function checkPublishable(facts: Checked, options: PublishOptions = {}): 
   const hidden = problems.length - MAX_SHOWN;
   const lines = problems.slice(0, MAX_SHOWN).map((problem) => `\n  - ${problem}`);
   if (hidden > 0) lines.push(`\n  - and ${hidden} more`);
-  throw new ImprintError("PACKAGE_REFUSED", `Cannot publish ${name ?? "the package"}: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}${lines.join("")}`);
+  throw new ImprintError(
+    "PACKAGE_REFUSED",
+    `Cannot publish ${name ?? "the package"}: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}${lines.join("")}`,
+  );
 }

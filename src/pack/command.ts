@@ -30,7 +30,12 @@ export function describeEnding(ending: Ending): string {
  */
 export async function runCommand(command: readonly [string, ...string[]], dir: string, options: CommandOptions): Promise<Ending> {
   const [program, ...args] = command;
-  const child = spawn(program, args, { cwd: dir, env: scriptEnvironment(options.env), stdio: ["ignore", "pipe", "pipe"], windowsHide: true });
+  const child = spawn(program, args, {
+    cwd: dir,
+    env: scriptEnvironment(options.env),
+    stdio: ["ignore", "pipe", "pipe"],
+    windowsHide: true,
+  });
   // Not spawn's own `signal`: that reports an error while the child still runs, and its folder would be removed under it.
   const stop = (): void => void child.kill("SIGTERM");
   options.signal?.addEventListener("abort", stop, { once: true });
@@ -49,7 +54,8 @@ export async function runCommand(command: readonly [string, ...string[]], dir: s
       });
     });
   } catch (cause) {
-    if (errnoOf(cause) === "ENOENT") throw new ImprintError("COMMAND_NOT_FOUND", `Cannot run ${program}: no such command on the PATH`, { cause });
+    if (errnoOf(cause) === "ENOENT")
+      throw new ImprintError("COMMAND_NOT_FOUND", `Cannot run ${program}: no such command on the PATH`, { cause });
     throw new ImprintError("PACK_FAILED", `Cannot run ${program}: ${errnoOf(cause) ?? "it did not start"}`, { cause });
   } finally {
     clearTimeout(drain);

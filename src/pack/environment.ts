@@ -21,7 +21,14 @@ const NPM_SECRET = /^npm_config_(key|cert|otp|\/\/.*)$/i;
  * Ways to credentials rather than credentials. With the agent's socket a script could push to the author's index; an
  * askpass program (of an editor, say) hands out git passwords to whoever runs it.
  */
-const KEEPERS: ReadonlySet<string> = new Set(["SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_ASKPASS", "SUDO_ASKPASS", "GPG_AGENT_INFO"]);
+const KEEPERS: ReadonlySet<string> = new Set([
+  "SSH_AUTH_SOCK",
+  "SSH_AGENT_PID",
+  "SSH_ASKPASS",
+  "GIT_ASKPASS",
+  "SUDO_ASKPASS",
+  "GPG_AGENT_INFO",
+]);
 
 function isSecret(name: string): boolean {
   return OURS.test(name) || SECRET.test(name) || NPM_SECRET.test(name) || KEEPERS.has(name.toUpperCase());

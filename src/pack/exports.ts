@@ -8,7 +8,17 @@ import { quote } from "./refuse.ts";
  * for the author's own checkout or one host; good packages leave those dangling, and nobody is hurt.
  */
 const COMMON_CONDITIONS: ReadonlySet<string> = new Set([
-  "default", "import", "require", "node", "node-addons", "module-sync", "types", "browser", "module", "development", "production",
+  "default",
+  "import",
+  "require",
+  "node",
+  "node-addons",
+  "module-sync",
+  "types",
+  "browser",
+  "module",
+  "development",
+  "production",
 ]);
 export type Findings = {
   /** Refused: something breaks. */
@@ -39,11 +49,23 @@ function isThere(target: string, files: ReadonlySet<string>): boolean {
 }
 
 function isLegal(target: string): boolean {
-  return target.startsWith("./") && !target.slice(2).split(/[/\\]/).some((segment) => segment === "." || segment === ".." || segment === "node_modules");
+  return (
+    target.startsWith("./") &&
+    !target
+      .slice(2)
+      .split(/[/\\]/)
+      .some((segment) => segment === "." || segment === ".." || segment === "node_modules")
+  );
 }
 
 /** Counts are of targets: looked at, and there. */
-type Walk = { readonly files: ReadonlySet<string>; readonly problems: string[]; readonly warnings: string[]; looked: number; found: number };
+type Walk = {
+  readonly files: ReadonlySet<string>;
+  readonly problems: string[];
+  readonly warnings: string[];
+  looked: number;
+  found: number;
+};
 
 function begin(files: ReadonlySet<string>): Walk {
   return { files, problems: [], warnings: [], looked: 0, found: 0 };
@@ -98,5 +120,7 @@ export function exportProblems(exports: JsonValue | undefined, files: ReadonlySe
   if (state.looked > MAX_TARGETS) state.problems.push(`exports has more than ${MAX_TARGETS} targets`);
   // Not one target there: the build did not run, or `files` left it out.
   const nothing = state.found === 0 && state.looked > 0;
-  return nothing ? { problems: [...state.problems, ...state.warnings], warnings: [] } : { problems: state.problems, warnings: state.warnings };
+  return nothing
+    ? { problems: [...state.problems, ...state.warnings], warnings: [] }
+    : { problems: state.problems, warnings: state.warnings };
 }

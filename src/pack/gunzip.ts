@@ -32,7 +32,8 @@ function explain(error: unknown, source: Uint8Array | string): unknown {
   // Nobody else aborts: zlib was done with its member, and the pipeline gave up on what follows.
   if (code === "ABORT_ERR") return tarballRefused(NOT_ONE_MEMBER, error);
   if (code?.startsWith("Z_")) return tarballRefused("it is not a whole gzip file", error);
-  if (code !== undefined && typeof source === "string") return new ImprintError("FILE_UNREADABLE", `Cannot read ${source}: ${code}`, { cause: error });
+  if (code !== undefined && typeof source === "string")
+    return new ImprintError("FILE_UNREADABLE", `Cannot read ${source}: ${code}`, { cause: error });
   return error;
 }
 
@@ -46,7 +47,11 @@ function statedSize(tail: Uint8Array): number {
  *
  * @throws ImprintError TARBALL_REFUSED, FILE_UNREADABLE, or what `onUnpacked` threw
  */
-export async function gunzip(source: Uint8Array | string, limits: PackLimits, onUnpacked: (bytes: Uint8Array) => void): Promise<CompressedFacts> {
+export async function gunzip(
+  source: Uint8Array | string,
+  limits: PackLimits,
+  onUnpacked: (bytes: Uint8Array) => void,
+): Promise<CompressedFacts> {
   const sha512 = createHash("sha512");
   const sha1 = createHash("sha1");
   const unzip = createGunzip({ chunkSize: CHUNK_BYTES });

@@ -123,7 +123,8 @@ class Contents {
     this.files.push(inner);
     this.unpackedSize += sizeBytes;
     if (!this.#isPackageJson) return;
-    if (sizeBytes > this.#limits.maxPackageJsonBytes) throw tarballRefused(`package.json is larger than ${this.#limits.maxPackageJsonBytes} bytes`);
+    if (sizeBytes > this.#limits.maxPackageJsonBytes)
+      throw tarballRefused(`package.json is larger than ${this.#limits.maxPackageJsonBytes} bytes`);
     this.#packageJson = [];
   }
 
@@ -142,8 +143,10 @@ class Contents {
 
   /** The digest of all entries; to be called once, at the end. */
   finish(): string {
-    const hidden = this.#overridden.size === 0 ? undefined : this.files.find((file) => this.#overridden.has(foldPath(`${this.topFolder}/${file}`)));
-    if (hidden !== undefined) throw tarballRefused(`an extended header renames what its plain one calls ${quote(hidden)}, a file of its own`);
+    const hidden =
+      this.#overridden.size === 0 ? undefined : this.files.find((file) => this.#overridden.has(foldPath(`${this.topFolder}/${file}`)));
+    if (hidden !== undefined)
+      throw tarballRefused(`an extended header renames what its plain one calls ${quote(hidden)}, a file of its own`);
     return this.#digest.hex();
   }
 }
@@ -176,6 +179,9 @@ export async function inspectTarball(source: Uint8Array | string, options: Inspe
     topFolder,
     files,
     packageJson,
-    manifest: manifestOf(packageJson, { hasShrinkwrap: files.includes("npm-shrinkwrap.json"), hasBindingGyp: files.includes("binding.gyp") }),
+    manifest: manifestOf(packageJson, {
+      hasShrinkwrap: files.includes("npm-shrinkwrap.json"),
+      hasBindingGyp: files.includes("binding.gyp"),
+    }),
   };
 }

@@ -10,9 +10,27 @@ import { tarballRefused } from "./refuse.ts";
 
 /** Copied verbatim, absent where absent. SPEC.md lists the same. */
 export const MANIFEST_FIELDS: readonly string[] = [
-  "dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta", "acceptDependencies",
-  "bundleDependencies", "bundledDependencies", "bin", "directories", "engines", "os", "cpu", "libc", "description",
-  "keywords", "license", "author", "homepage", "repository", "bugs", "funding",
+  "dependencies",
+  "optionalDependencies",
+  "peerDependencies",
+  "peerDependenciesMeta",
+  "acceptDependencies",
+  "bundleDependencies",
+  "bundledDependencies",
+  "bin",
+  "directories",
+  "engines",
+  "os",
+  "cpu",
+  "libc",
+  "description",
+  "keywords",
+  "license",
+  "author",
+  "homepage",
+  "repository",
+  "bugs",
+  "funding",
 ];
 
 /** Scripts that run on the machine of whoever installs the package. */
@@ -42,7 +60,10 @@ function requireCarriable(field: string, value: JsonValue): void {
     requireDepth(new TextDecoder().decode(canonicalize(value)), LIMITS.depth - LEVELS_AROUND);
   } catch (cause) {
     const limit = LIMITS.depth - LEVELS_AROUND;
-    throw tarballRefused(`package.json's ${field} has a number that is no integer from 0 to 2^53-1, a lone surrogate, or more than ${limit} levels`, cause);
+    throw tarballRefused(
+      `package.json's ${field} has a number that is no integer from 0 to 2^53-1, a lone surrogate, or more than ${limit} levels`,
+      cause,
+    );
   }
 }
 

@@ -57,7 +57,11 @@ function duplicateKey(text: string): string | undefined {
  * @throws whatever `refuse` makes of the reason: too large, not UTF-8, nested too deeply, not JSON, not an object, a
  * decisive key twice
  */
-export function parsePackageJson(bytes: Uint8Array, refuse: (state: string, cause?: unknown) => ImprintError, limits: PackLimits = PACK_LIMITS): JsonObject {
+export function parsePackageJson(
+  bytes: Uint8Array,
+  refuse: (state: string, cause?: unknown) => ImprintError,
+  limits: PackLimits = PACK_LIMITS,
+): JsonObject {
   if (bytes.byteLength > limits.maxPackageJsonBytes) throw refuse(`package.json is larger than ${limits.maxPackageJsonBytes} bytes`);
   const decoded = textOf(bytes);
   if (decoded === null) throw refuse("package.json is not UTF-8");
@@ -86,7 +90,8 @@ export function parsePackageJson(bytes: Uint8Array, refuse: (state: string, caus
  */
 export async function readPackageJson(dir: string): Promise<JsonObject> {
   const path = join(dir, "package.json");
-  const refuse = (state: string, cause?: unknown): ImprintError => new ImprintError("PACKAGE_REFUSED", `Cannot publish ${dir}: ${state}`, { cause });
+  const refuse = (state: string, cause?: unknown): ImprintError =>
+    new ImprintError("PACKAGE_REFUSED", `Cannot publish ${dir}: ${state}`, { cause });
   let bytes: Uint8Array;
   try {
     const { size } = await stat(path);

@@ -53,8 +53,10 @@ export class PathSet {
     const plain = kind === "folder" && path.endsWith("/") ? path.slice(0, -1) : path;
     const bytes = Buffer.byteLength(plain);
     this.#pathsBytes += bytes;
-    if (bytes > this.#limits.maxPathBytes) throw tarballRefused(`the path ${quote(plain)} is longer than ${this.#limits.maxPathBytes} bytes`);
-    if (this.#pathsBytes > this.#limits.maxPathsBytes) throw tarballRefused(`its paths add up to more than ${this.#limits.maxPathsBytes} bytes`);
+    if (bytes > this.#limits.maxPathBytes)
+      throw tarballRefused(`the path ${quote(plain)} is longer than ${this.#limits.maxPathBytes} bytes`);
+    if (this.#pathsBytes > this.#limits.maxPathsBytes)
+      throw tarballRefused(`its paths add up to more than ${this.#limits.maxPathsBytes} bytes`);
     const problem = pathProblem(plain);
     if (problem !== undefined) throw tarballRefused(`${quote(plain)} is ${problem}`);
     const inner = this.#insideTop(kind, plain);
@@ -64,7 +66,8 @@ export class PathSet {
 
   #insideTop(kind: "file" | "folder", path: string): string {
     const slash = path.indexOf("/");
-    if (slash === -1 && kind === "file") throw tarballRefused(`the file ${quote(path)} is not in a folder; all must be in one, named package`);
+    if (slash === -1 && kind === "file")
+      throw tarballRefused(`the file ${quote(path)} is not in a folder; all must be in one, named package`);
     const top = slash === -1 ? path : path.slice(0, slash);
     this.#top ??= top;
     // Clients cut the first segment off unseen: files of two top folders would land on each other.
@@ -79,11 +82,13 @@ export class PathSet {
 
   #remember(kind: "file" | "folder", path: string): void {
     const folded = foldPath(path);
-    for (let slash = folded.indexOf("/"); slash !== -1; slash = folded.indexOf("/", slash + 1)) this.#addFolder(folded.slice(0, slash), path);
+    for (let slash = folded.indexOf("/"); slash !== -1; slash = folded.indexOf("/", slash + 1))
+      this.#addFolder(folded.slice(0, slash), path);
     if (kind === "folder") this.#addFolder(folded, path);
     else {
       const other = this.#seen.get(folded);
-      if (other === "file") throw tarballRefused(`${quote(path)} is there twice, or differs from another file only by case or Unicode form`);
+      if (other === "file")
+        throw tarballRefused(`${quote(path)} is there twice, or differs from another file only by case or Unicode form`);
       if (other === "folder") throw tarballRefused(`${quote(path)} is both a file and a folder`);
       this.#count(folded, "file");
     }

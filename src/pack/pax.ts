@@ -15,7 +15,7 @@ const REFUSED_VENDOR = /^SCHILY\.(realsize|filetype|linktype)$/;
 export function parsePax(bytes: Uint8Array): string | undefined {
   let path: string | undefined;
   const seen = new Set<string>();
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const digits = /^([1-9][0-9]{0,6}) /.exec(Buffer.from(bytes.subarray(at, at + 8)).toString("latin1"))?.[1];
     const length = Number(digits ?? Number.NaN);
     const record = bytes.subarray(at, at + length);

@@ -89,7 +89,11 @@ async function theOneTarball(dir: string, folder: string): Promise<string> {
  * @returns whether there was one
  * @throws ImprintError PACK_FAILED naming script and exit code; COMMAND_NOT_FOUND; FILE_UNREADABLE; PACKAGE_REFUSED
  */
-export async function runLifecycle(dir: string, script: "prepublishOnly" | "publish" | "postpublish", options: PackOptions): Promise<boolean> {
+export async function runLifecycle(
+  dir: string,
+  script: "prepublishOnly" | "publish" | "postpublish",
+  options: PackOptions,
+): Promise<boolean> {
   if (!hasScript(await readPackageJson(dir), script)) return false;
   await runChecked(dir, `script ${script}`, managerOf(options).manager.script(script), options);
   return true;

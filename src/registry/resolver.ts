@@ -8,7 +8,14 @@ import { LRUCache } from "lru-cache";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PackageName } from "../format/names.ts";
-import { abbreviatedPackument, fullPackument, type PackumentSource, type PackumentVersion, tarballFileName, versionManifest } from "../format/packument.ts";
+import {
+  abbreviatedPackument,
+  fullPackument,
+  type PackumentSource,
+  type PackumentVersion,
+  tarballFileName,
+  versionManifest,
+} from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
 import type { DistTag, Version } from "../format/versions.ts";
@@ -55,7 +62,11 @@ export function createResolver(options: ResolverOptions): Registry {
     await lazySync(alias, entry.reader);
     const state = await entry.reader.current();
     const read = await entry.reader.readPackage(name);
-    if (read.view === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
+    if (read.view === null)
+      throw new ImprintError(
+        "NOT_FOUND",
+        `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`,
+      );
     const root = state === null ? null : newestRoot(state.roots);
     // A new root may let releases count that did not before, without a byte of the record changing.
     const key = `${root?.digest ?? ""} ${read.view.record.digest}`;
@@ -72,10 +83,19 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   /** Decides the source, asks it, and tells the terminal what came of it. */
-  const answer = async <T>(name: PackageName, what: "packument" | "tarball", detail: string, ask: { index: (alias: DisplayName) => Promise<T>; upstream: () => Promise<T> }): Promise<Answered<T>> => {
+  const answer = async <T>(
+    name: PackageName,
+    what: "packument" | "tarball",
+    detail: string,
+    ask: { index: (alias: DisplayName) => Promise<T>; upstream: () => Promise<T> },
+  ): Promise<Answered<T>> => {
     try {
       const source = sourceOf(project, name);
-      if (source.kind === "denied") throw new ImprintError("DENIED", `Cannot serve ${name}: imprint.json ${source.pattern === null ? "allows it from no source" : `denies ${source.pattern} upstream`}`);
+      if (source.kind === "denied")
+        throw new ImprintError(
+          "DENIED",
+          `Cannot serve ${name}: imprint.json ${source.pattern === null ? "allows it from no source" : `denies ${source.pattern} upstream`}`,
+        );
       const value = source.kind === "index" ? await ask.index(source.alias) : await ask.upstream();
       const label = source.kind === "index" ? source.alias : "upstream";
       events.answered(name, what, label, detail);
@@ -92,7 +112,9 @@ export function createResolver(options: ResolverOptions): Registry {
         index: async (alias) => {
           const { source, key } = await readIndex(alias, name);
           return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
-            abbreviated ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE } : { json: fullPackument(source, base), type: "application/json" },
+            abbreviated
+              ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
+              : { json: fullPackument(source, base), type: "application/json" },
           );
         },
         upstream: () => upstream.packument(name, abbreviated, base),
@@ -103,7 +125,8 @@ export function createResolver(options: ResolverOptions): Registry {
           const { source } = await readIndex(alias, name);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
           const manifest = versionManifest(source, version, base);
-          if (manifest === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
+          if (manifest === null)
+            throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
           return readyDocument(JSON.stringify(manifest));
         },
         upstream: () => upstream.version(name, versionOrTag, base),
@@ -132,7 +155,8 @@ export function packumentSource(view: PackageView, maintainer: string): Packumen
   const { deprecated, tags } = view.record.doc;
   const versions: PackumentVersion[] = [];
   for (const [version, entry] of view.versions) {
-    if (entry.verdict === "ok") versions.push({ release: entry.release.doc, time: entry.release.doc.published, deprecated: deprecated.get(version) });
+    if (entry.verdict === "ok")
+      versions.push({ release: entry.release.doc, time: entry.release.doc.published, deprecated: deprecated.get(version) });
   }
   const offered = new Set(versions.map(({ release }) => release.version));
   return { name: view.name, versions, tags: new Map([...tags].filter(([, version]) => offered.has(version))), maintainer };
@@ -148,10 +172,15 @@ function releaseOfFile(view: PackageView, file: string): Release | null {
 
 function refuseFile(view: PackageView, file: string): ImprintError {
   for (const [version, entry] of view.versions) {
-    if ("reason" in entry && tarballFileName(view.name, version) === file) return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: ${entry.reason}`);
+    if ("reason" in entry && tarballFileName(view.name, version) === file)
+      return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: ${entry.reason}`);
   }
   for (const [version, reason] of view.record.doc.withdrawn) {
-    if (tarballFileName(view.name, version) === file) return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: its author withdrew it${reason === "" ? "" : ` (${reason})`}`);
+    if (tarballFileName(view.name, version) === file)
+      return new ImprintError(
+        "RELEASE_REFUSED",
+        `Cannot serve ${view.name}@${version}: its author withdrew it${reason === "" ? "" : ` (${reason})`}`,
+      );
   }
   return new ImprintError("NOT_FOUND", `Cannot find ${file} of ${view.name}: its index does not have that version`);
 }
@@ -160,7 +189,12 @@ function refuseFile(view: PackageView, file: string): ImprintError {
  * Sync while serving: the first request for an index's name after `syncAfterMs` waits for a sync, at most `syncWaitMs`;
  * then the last verified state answers. One flight an index, no network before the first request.
  */
-function lazySyncer({ nowMs, syncAfterMs, syncWaitMs, events }: ResolverOptions): (alias: DisplayName, reader: IndexReader) => Promise<void> {
+function lazySyncer({
+  nowMs,
+  syncAfterMs,
+  syncWaitMs,
+  events,
+}: ResolverOptions): (alias: DisplayName, reader: IndexReader) => Promise<void> {
   const last = new Map<DisplayName, number>();
   const flights = new Map<DisplayName, Promise<void>>();
   const firstFailures = new Map<DisplayName, { readonly at: number; readonly error: unknown }>();
@@ -210,7 +244,10 @@ async function syncOnce(alias: DisplayName, reader: IndexReader, first: boolean,
     await reader.sync();
   } catch (error) {
     if (!isImprintError(error)) throw error;
-    if (first) throw error.httpStatus === 503 ? new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: never verified here, and ${error.message}`, { cause: error }) : error;
+    if (first)
+      throw error.httpStatus === 503
+        ? new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: never verified here, and ${error.message}`, { cause: error })
+        : error;
     const believed = await reader.current();
     events.warned(alias, `${error.message} (${error.code}); answering from the state signed ${believed?.checkpoint.doc.time ?? "before"}`);
   }

@@ -22,8 +22,13 @@ export type BlobStore = {
 
 type Algorithm = "sha256" | "sha512";
 
-async function* checked(source: AsyncIterable<Uint8Array>, algorithm: Algorithm, expected: { readonly hash: string; readonly size: number }): AsyncGenerator<Uint8Array> {
-  const mismatch = (state: string): ImprintError => new ImprintError("TARBALL_MISMATCH", `Cannot store ${algorithm} ${expected.hash.slice(0, 16)}…: ${state}`);
+async function* checked(
+  source: AsyncIterable<Uint8Array>,
+  algorithm: Algorithm,
+  expected: { readonly hash: string; readonly size: number },
+): AsyncGenerator<Uint8Array> {
+  const mismatch = (state: string): ImprintError =>
+    new ImprintError("TARBALL_MISMATCH", `Cannot store ${algorithm} ${expected.hash.slice(0, 16)}…: ${state}`);
   const hash = createHash(algorithm);
   let size = 0;
   for await (const chunk of source) {
@@ -47,7 +52,11 @@ export function openBlobStore(files: Files, root: string, algorithm: Algorithm =
   const hexDigits = algorithm === "sha512" ? 128 : 64;
   const pathOf = (hash: string): string => {
     // a hash becomes a path here: an unchecked one could leave the folder
-    if (hash.length !== hexDigits || !/^[0-9a-f]+$/u.test(hash)) throw new ImprintError("INVALID_DOCUMENT", `Cannot use "${hash.slice(0, 20)}" as a ${algorithm}: not ${String(hexDigits)} hex digits`);
+    if (hash.length !== hexDigits || !/^[0-9a-f]+$/u.test(hash))
+      throw new ImprintError(
+        "INVALID_DOCUMENT",
+        `Cannot use "${hash.slice(0, 20)}" as a ${algorithm}: not ${String(hexDigits)} hex digits`,
+      );
     return join(root, hash.slice(0, 2), hash);
   };
   return {

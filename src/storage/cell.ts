@@ -34,7 +34,11 @@ function conflict(dir: string): ImprintError {
 export function openCell(files: Files, dir: string, options: { readonly maxBytes: number }): Cell {
   const list = async (): Promise<number[]> => {
     const names = await files.list(dir);
-    return names.filter((name) => /^[1-9][0-9]{0,15}$/u.test(name)).map(Number).filter(Number.isSafeInteger).sort((a, b) => a - b);
+    return names
+      .filter((name) => /^[1-9][0-9]{0,15}$/u.test(name))
+      .map(Number)
+      .filter(Number.isSafeInteger)
+      .sort((a, b) => a - b);
   };
 
   const generations = async (): Promise<number[]> => {
@@ -72,7 +76,8 @@ export function openCell(files: Files, dir: string, options: { readonly maxBytes
         throw conflict(dir);
       }
       // it counts, whether or not old ones can be removed now; lowest first, so that no gap opens above a kept one
-      for (const old of after.filter((other) => other <= generation - KEPT)) await files.remove(join(dir, String(old))).catch(() => undefined);
+      for (const old of after.filter((other) => other <= generation - KEPT))
+        await files.remove(join(dir, String(old))).catch(() => undefined);
       return generation;
     },
   };

@@ -57,12 +57,16 @@ async function judge(url: URL, options: DownloadOptions): Promise<void> {
   const host = hostOf(url);
   const refused = (state: string): ImprintError => new ImprintError("INVALID_URL", `Cannot download ${shown(url)}: ${state}`);
   if (url.username !== "" || url.password !== "") throw refused("credentials in the address");
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && options.allowPrivate && isLoopback(host))) throw refused("only https is used");
+  if (url.protocol !== "https:" && !(url.protocol === "http:" && options.allowPrivate && isLoopback(host)))
+    throw refused("only https is used");
   if (options.allowPrivate) return;
   if (isLoopback(host)) throw refused("the address is this machine's");
-  const addresses = isIP(host) > 0 ? [host] : await (options.resolveHost ?? resolveBySystem)(host).catch((cause: unknown) => {
-    throw new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: its host has no address`, { cause });
-  });
+  const addresses =
+    isIP(host) > 0
+      ? [host]
+      : await (options.resolveHost ?? resolveBySystem)(host).catch((cause: unknown) => {
+          throw new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: its host has no address`, { cause });
+        });
   // one private address among public ones is a rebinding attempt, not a mistake
   if (addresses.length === 0 || !addresses.every(isPublicAddress)) throw refused("the address is private, link-local or reserved");
 }
@@ -83,7 +87,15 @@ function startClock(url: URL, options: DownloadOptions): Clock {
     clearTimeout(deadline);
     clearTimeout(idle);
   };
-  return { signal: controller.signal, reason: () => reason, touch: () => { clearTimeout(idle); idle = newIdle(); }, stop };
+  return {
+    signal: controller.signal,
+    reason: () => reason,
+    touch: () => {
+      clearTimeout(idle);
+      idle = newIdle();
+    },
+    stop,
+  };
 }
 
 function unreachable(url: URL, clock: Clock, cause: unknown): ImprintError {
@@ -110,7 +122,8 @@ async function* bounded(url: URL, response: Response, options: DownloadOptions, 
       if (part === null || part.done) return;
       clock.touch();
       size += part.value.length;
-      if (size > options.maxBytes) throw new ImprintError("TOO_LARGE", `Cannot download ${shown(url)}: more than ${String(options.maxBytes)} bytes`);
+      if (size > options.maxBytes)
+        throw new ImprintError("TOO_LARGE", `Cannot download ${shown(url)}: more than ${String(options.maxBytes)} bytes`);
       yield part.value;
     }
   } catch (error) {
@@ -132,7 +145,10 @@ export async function download(address: string, options: DownloadOptions): Promi
   try {
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       await raceClock(judge(url, options), clock);
-      const response = await raceClock((options.fetch ?? globalThis.fetch)(url, { headers, redirect: "manual", signal: clock.signal }), clock);
+      const response = await raceClock(
+        (options.fetch ?? globalThis.fetch)(url, { headers, redirect: "manual", signal: clock.signal }),
+        clock,
+      );
       clock.touch();
       const location = response.headers.get("location");
       if (!REDIRECTS.has(response.status) || location === null) {
@@ -144,7 +160,10 @@ export async function download(address: string, options: DownloadOptions): Promi
         };
         if (announced <= options.maxBytes) return { status: response.status, headers: response.headers, body, cancel };
         await cancel();
-        throw new ImprintError("TOO_LARGE", `Cannot download ${shown(url)}: ${String(announced)} bytes, at most ${String(options.maxBytes)} are wanted`);
+        throw new ImprintError(
+          "TOO_LARGE",
+          `Cannot download ${shown(url)}: ${String(announced)} bytes, at most ${String(options.maxBytes)} are wanted`,
+        );
       }
       await response.body?.cancel().catch(() => undefined);
       const next = parse(location, url);

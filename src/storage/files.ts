@@ -65,7 +65,12 @@ async function syncFolder(dir: string): Promise<void> {
 }
 
 /** Writes a temporary file beside `path`, hands it to `place`, and removes it whatever happens. */
-async function viaTemporary<T>(path: string, mode: number, fill: (handle: FileHandle) => Promise<void>, place: (temporary: string) => Promise<T>): Promise<T> {
+async function viaTemporary<T>(
+  path: string,
+  mode: number,
+  fill: (handle: FileHandle) => Promise<void>,
+  place: (temporary: string) => Promise<T>,
+): Promise<T> {
   const dir = dirname(path);
   const temporary = join(dir, `${TEMPORARY}${String(process.pid)}-${randomBytes(6).toString("hex")}`);
   try {
@@ -103,7 +108,7 @@ async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | n
 }
 
 async function* chunks(handle: FileHandle, path: string): AsyncGenerator<Uint8Array> {
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at).catch((error: unknown) => {
       throw failed("read", path, error);
     });
@@ -134,28 +139,44 @@ export function nodeFiles(): Files {
     await viaTemporary(path, mode, fill, (temporary) => rename(temporary, path));
   };
   return {
-    read: (path, maxBytes) => readWhole(path, maxBytes).catch((error: unknown) => { throw failed("read", path, error); }),
-    open: (path) => openWhole(path).catch((error: unknown) => { throw failed("read", path, error); }),
+    read: (path, maxBytes) =>
+      readWhole(path, maxBytes).catch((error: unknown) => {
+        throw failed("read", path, error);
+      }),
+    open: (path) =>
+      openWhole(path).catch((error: unknown) => {
+        throw failed("read", path, error);
+      }),
     writeAtomic: (path, bytes, options = {}) => write(path, options.mode ?? 0o600, (handle) => handle.writeFile(bytes)),
     writeStream: (path, source) =>
       write(path, 0o600, async (handle) => {
         for await (const chunk of source) {
-          for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten;
+          for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
         }
       }),
     createExclusive: (path, bytes) =>
-      viaTemporary(path, 0o600, (handle) => handle.writeFile(bytes), async (temporary) => {
-        try {
-          await link(temporary, path); // unlike rename, never replaces
-          return true;
-        } catch (error) {
-          if (errnoOf(error) === "EEXIST") return false;
-          throw error;
-        }
+      viaTemporary(
+        path,
+        0o600,
+        (handle) => handle.writeFile(bytes),
+        async (temporary) => {
+          try {
+            await link(temporary, path); // unlike rename, never replaces
+            return true;
+          } catch (error) {
+            if (errnoOf(error) === "EEXIST") return false;
+            throw error;
+          }
+        },
+      ),
+    remove: (path) =>
+      rm(path, { force: true }).catch((error: unknown) => {
+        throw failed("remove", path, error);
       }),
-    remove: (path) => rm(path, { force: true }).catch((error: unknown) => { throw failed("remove", path, error); }),
     list: async (dir) => {
-      const names = await orNull(readdir(dir)).catch((error: unknown) => { throw failed("list", dir, error); });
+      const names = await orNull(readdir(dir)).catch((error: unknown) => {
+        throw failed("list", dir, error);
+      });
       return (names ?? []).filter((name) => !name.startsWith(TEMPORARY)).sort();
     },
   };

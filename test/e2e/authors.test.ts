@@ -20,7 +20,10 @@ async function installs(name: string, address: string, spec: string): Promise<st
   const added = await world.imprint(who, shop, "add", address, "--yes");
   expect(added.stderr).not.toMatch(/✗/);
   const installed = await world.imprint(who, shop, "run", "npm", "install", spec);
-  return installed.code === 0 ? (JSON.parse(readFileSync(path.join(shop, "package-lock.json"), "utf8")) as { packages: Record<string, { version: string }> }).packages[`node_modules/${spec.replace(/(?<=.)@.*$/, "")}`]?.version ?? "absent" : installed.stderr;
+  return installed.code === 0
+    ? ((JSON.parse(readFileSync(path.join(shop, "package-lock.json"), "utf8")) as { packages: Record<string, { version: string }> })
+        .packages[`node_modules/${spec.replace(/(?<=.)@.*$/, "")}`]?.version ?? "absent")
+    : installed.stderr;
 }
 
 describe("init", () => {
@@ -33,7 +36,10 @@ describe("init", () => {
     }
     expect(readFileSync(path.join(made.clone, "README.md"), "utf8")).toContain(`imprint add '${made.address}'`);
     expect(readFileSync(path.join(made.clone, ".gitattributes"), "utf8")).toBe("* -text\n");
-    expect(testGit(path.join(made.clone, ".git"), ["config", "--get-all", "remote.origin.push"]).split("\n")).toEqual(["refs/heads/main:refs/heads/main", "refs/tarballs/*:refs/tarballs/*"]);
+    expect(testGit(path.join(made.clone, ".git"), ["config", "--get-all", "remote.origin.push"]).split("\n")).toEqual([
+      "refs/heads/main:refs/heads/main",
+      "refs/tarballs/*:refs/tarballs/*",
+    ]);
     const again = await world.imprint(who, world.folder, "init", "other", "--name", "ines");
     expect(again.code).toBe(6);
     const full = await world.imprint(who, world.folder, "init", "ines-index", "--name", "another");
@@ -44,7 +50,9 @@ describe("init", () => {
   it("takes the scope of the package here, and says plainly when there is no passphrase", async () => {
     const who = world.person("sol");
     const folder = world.folderOf("sol-package", { "package.json": { name: "@sol/x", version: "1.0.0" } });
-    const made = await world.sh(who, folder, process.execPath, [path.resolve("dist/bin.js"), "init", "--name", "sol", "--json"], { IMPRINT_PASSPHRASE: "" });
+    const made = await world.sh(who, folder, process.execPath, [path.resolve("dist/bin.js"), "init", "--name", "sol", "--json"], {
+      IMPRINT_PASSPHRASE: "",
+    });
     expect(JSON.parse(made.stdout)).toMatchObject({ name: "sol", packages: ["@sol/*"], pushed: false });
     expect(made.stderr).toMatch(/no passphrase: whoever copies the key files can publish as you/);
     expect(made.stderr).toMatch(/remote add origin/);
@@ -55,7 +63,10 @@ describe("publish", () => {
   it("--no-push, a plain git push, and a colleague's fresh clone; squash and force-push change nothing (G1)", async () => {
     const [nora, colleague] = [world.person("nora"), world.person("colleague")];
     const index = await world.init(nora, "@nora/*");
-    const tool = world.folderOf("nora-tool", { "package.json": { name: "@nora/tool", version: "1.0.0", main: "i.js" }, "i.js": "module.exports = 1;\n" });
+    const tool = world.folderOf("nora-tool", {
+      "package.json": { name: "@nora/tool", version: "1.0.0", main: "i.js" },
+      "i.js": "module.exports = 1;\n",
+    });
     const kept = await world.imprint(nora, tool, "publish", "--no-push");
     expect(kept.code).toBe(0);
     expect(kept.stderr).toMatch(/Publish it with +git -C .* push/);
@@ -68,11 +79,20 @@ describe("publish", () => {
     expect((await world.sh(colleague, world.folder, "git", ["clone", "-q", index.url, clone])).code).toBe(0);
     mkdirSync(keysOf(colleague), { recursive: true });
     cpSync(path.join(keysOf(nora), "nora.daily.json"), path.join(keysOf(colleague), "nora.daily.json"));
-    const bumped = world.folderOf("nora-tool-2", { "package.json": { name: "@nora/tool", version: "1.1.0", main: "i.js" }, "i.js": "module.exports = 2;\n" });
+    const bumped = world.folderOf("nora-tool-2", {
+      "package.json": { name: "@nora/tool", version: "1.1.0", main: "i.js" },
+      "i.js": "module.exports = 2;\n",
+    });
     const wrong = await world.imprint(colleague, bumped, "publish", "--index", clone);
     expect([wrong.code, wrong.stderr]).toEqual([7, expect.stringMatching(/PASSPHRASE_WRONG/)]);
     const env = { IMPRINT_PASSPHRASE: "nora's passphrase" };
-    const noPush = await world.sh(colleague, bumped, process.execPath, [path.resolve("dist/bin.js"), "publish", "--index", clone, "--no-push"], env);
+    const noPush = await world.sh(
+      colleague,
+      bumped,
+      process.execPath,
+      [path.resolve("dist/bin.js"), "publish", "--index", clone, "--no-push"],
+      env,
+    );
     expect(noPush.stderr).toMatch(/signed · committed/);
     expect((await world.sh(colleague, clone, "git", ["push"])).code).toBe(0);
     expect(await installs("colleague", index.address, "@nora/tool")).toBe("1.1.0");
@@ -82,7 +102,10 @@ describe("publish", () => {
     const squashed = testGit(bare, ["commit-tree", "refs/heads/main^{tree}", "-m", "squashed"]);
     testGit(bare, ["update-ref", "refs/heads/main", squashed]);
     expect(await installs("squashed", index.address, "@nora/tool")).toBe("1.1.0");
-    const third = world.folderOf("nora-tool-3", { "package.json": { name: "@nora/tool", version: "1.2.0", main: "i.js" }, "i.js": "module.exports = 3;\n" });
+    const third = world.folderOf("nora-tool-3", {
+      "package.json": { name: "@nora/tool", version: "1.2.0", main: "i.js" },
+      "i.js": "module.exports = 3;\n",
+    });
     const after = await world.imprint(nora, third, "publish");
     expect(after.stderr).toMatch(/read back as a stranger would/);
     expect(await installs("after-squash", index.address, "@nora/tool")).toBe("1.2.0");
@@ -117,7 +140,10 @@ describe("publish", () => {
   ])("refuses %s, and signs nothing", async (label, extra, words) => {
     const who = world.person("pia");
     const index = await world.init(who, "@pia/*").catch(() => null);
-    const folder = world.folderOf(`pia-${label.replaceAll(" ", "-")}`, { "package.json": { name: "@pia/x", version: "1.0.0", main: "i.js", ...extra }, "i.js": "" });
+    const folder = world.folderOf(`pia-${label.replaceAll(" ", "-")}`, {
+      "package.json": { name: "@pia/x", version: "1.0.0", main: "i.js", ...extra },
+      "i.js": "",
+    });
     const refused = await world.imprint(who, folder, "publish");
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(words);
@@ -129,13 +155,65 @@ describe("publish", () => {
     const who = world.person("bea");
     await world.init(who, "@bea/*");
     const script = "require('fs').writeFileSync('seen.json', JSON.stringify(Object.keys(process.env)))";
-    const folder = world.folderOf("bea-x", { "package.json": { name: "@bea/x", version: "1.0.0", main: "seen.json", scripts: { prepublishOnly: `node -e "${script}"`, postpublish: "node -e \"require('fs').writeFileSync('after.txt', '')\"" } } });
-    const published = await world.sh(who, folder, process.execPath, [path.resolve("dist/bin.js"), "publish"], { NPM_TOKEN: "secret", MY_SECRET: "x" });
+    const folder = world.folderOf("bea-x", {
+      "package.json": {
+        name: "@bea/x",
+        version: "1.0.0",
+        main: "seen.json",
+        scripts: { prepublishOnly: `node -e "${script}"`, postpublish: "node -e \"require('fs').writeFileSync('after.txt', '')\"" },
+      },
+    });
+    const published = await world.sh(who, folder, process.execPath, [path.resolve("dist/bin.js"), "publish"], {
+      NPM_TOKEN: "secret",
+      MY_SECRET: "x",
+    });
     expect(published.code).toBe(0);
     const seen = JSON.parse(readFileSync(path.join(folder, "seen.json"), "utf8")) as string[];
     expect(seen.filter((name) => /IMPRINT_|TOKEN|SECRET/.test(name))).toEqual([]);
     expect(seen).toContain("PATH");
     expect(statSync(path.join(folder, "after.txt")).size).toBe(0);
+  });
+
+  it("keeps the author's own commits in the clone, and pushes them along", async () => {
+    const who = world.person("kit");
+    const index = await world.init(who, "@kit/*");
+    writeFileSync(path.join(index.clone, "README.md"), "my own words\n");
+    expect(
+      (await world.sh(who, index.clone, "git", ["-c", "user.name=kit", "-c", "user.email=kit@example.org", "commit", "-qam", "words"]))
+        .code,
+    ).toBe(0);
+    for (const version of ["1.0.0", "1.0.1"]) {
+      const folder = world.folderOf("kit-x", { "package.json": { name: "@kit/x", version, main: "i.js" }, "i.js": "" });
+      expect((await world.imprint(who, folder, "publish")).code).toBe(0);
+    }
+    expect(readFileSync(path.join(index.clone, "README.md"), "utf8")).toBe("my own words\n");
+    expect(testGit(world.hosted("kit/index.git"), ["show", "refs/heads/main:README.md"])).toBe("my own words");
+  });
+
+  it("never builds an unpushed release over one that the host has and the clone has not", async () => {
+    const [who, other] = [world.person("uma"), world.person("uma-too")];
+    const index = await world.init(who, "@uma/*");
+    const packageOf = (name: string): string =>
+      world.folderOf(`uma-${name}`, { "package.json": { name: `@uma/${name}`, version: "1.0.0", main: "i.js" }, "i.js": "" });
+    const clone = path.join(world.folder, "uma-clone");
+    expect((await world.sh(other, world.folder, "git", ["clone", "-q", index.url, clone])).code).toBe(0);
+    mkdirSync(keysOf(other), { recursive: true });
+    cpSync(path.join(keysOf(who), "uma.daily.json"), path.join(keysOf(other), "uma.daily.json"));
+    expect(
+      (
+        await world.sh(other, packageOf("theirs"), process.execPath, [path.resolve("dist/bin.js"), "publish", "--index", clone], {
+          IMPRINT_PASSPHRASE: "uma's passphrase",
+        })
+      ).code,
+    ).toBe(0);
+    // Made offline: signed later than theirs, on top of a state without it.
+    testGit(path.join(index.clone, ".git"), ["config", "remote.origin.url", "http://127.0.0.1:9/gone.git"]);
+    const offline = await world.imprint(who, packageOf("mine"), "publish", "--no-push");
+    expect(offline.code).toBe(5);
+    testGit(path.join(index.clone, ".git"), ["config", "remote.origin.url", index.url]);
+    expect((await world.imprint(who, packageOf("mine"), "publish", "--no-push")).code).toBe(0);
+    expect((await world.sh(who, index.clone, "git", ["push"])).code).toBe(0);
+    expect((await world.imprint(who, world.folder, "verify", index.address)).stdout).toMatch(/2 packages, 2 releases/);
   });
 
   it("refuses while signed files were edited by hand, and leaves them as they are", async () => {

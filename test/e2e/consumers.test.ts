@@ -17,7 +17,10 @@ beforeAll(async () => {
   carol = world.person("carol");
   const index = await world.init(alice, "@alice/*");
   address = index.address;
-  const folder = world.folderOf("greet", { "package.json": { name: "@alice/greet", version: "1.0.0", main: "i.js" }, "i.js": "module.exports = 'hi';\n" });
+  const folder = world.folderOf("greet", {
+    "package.json": { name: "@alice/greet", version: "1.0.0", main: "i.js" },
+    "i.js": "module.exports = 'hi';\n",
+  });
   expect((await world.imprint(alice, folder, "publish")).code).toBe(0);
 });
 afterAll(() => world.close());
@@ -29,11 +32,17 @@ const shopOf = async (name: string, who: Person = carol, ...flags: string[]): Pr
 };
 
 it("add writes imprint.json, imprint.lock and .npmrc, keeps a registry that stood there, and remove undoes it", async () => {
-  const shop = world.folderOf("add", { "package.json": { name: "shop", version: "1.0.0" }, ".npmrc": "registry=https://corp.example/npm/\nsave-exact=true\n" });
+  const shop = world.folderOf("add", {
+    "package.json": { name: "shop", version: "1.0.0" },
+    ".npmrc": "registry=https://corp.example/npm/\nsave-exact=true\n",
+  });
   const added = await world.imprint(carol, shop, "add", address, "--yes", "--as", "friends");
   expect(added.stderr).toMatch(/imprint\.json, imprint\.lock, \.npmrc/);
   expect(readFileSync(path.join(shop, ".npmrc"), "utf8")).toBe("registry=http://127.0.0.1:4870/\nsave-exact=true\n");
-  expect(JSON.parse(readFileSync(path.join(shop, "imprint.json"), "utf8"))).toMatchObject({ indices: { friends: { packages: ["@alice/*"] } }, upstream: { registry: "https://corp.example/npm/" } });
+  expect(JSON.parse(readFileSync(path.join(shop, "imprint.json"), "utf8"))).toMatchObject({
+    indices: { friends: { packages: ["@alice/*"] } },
+    upstream: { registry: "https://corp.example/npm/" },
+  });
   expect((await world.imprint(carol, shop, "list")).stdout).toMatch(/^friends +@alice\/\*/);
   expect((await world.imprint(carol, shop, "why", "@alice/greet")).stdout).toMatch(/1\.0\.0 ok · signed by ed25519:/);
   expect((await world.imprint(carol, shop, "remove", "friends")).code).toBe(0);
@@ -63,7 +72,12 @@ it("X8 npm without imprint fails closed in a project with claims, and asks no pu
   proxy.listen(0, "127.0.0.1");
   await once(proxy, "listening");
   const through = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-  const env = { npm_config_proxy: through, npm_config_https_proxy: through, npm_config_noproxy: "127.0.0.1", npm_config_fetch_retries: "0" };
+  const env = {
+    npm_config_proxy: through,
+    npm_config_https_proxy: through,
+    npm_config_noproxy: "127.0.0.1",
+    npm_config_fetch_retries: "0",
+  };
   const installed = await world.sh(carol, shop, "npm", ["install", "@alice/greet"], env);
   proxy.close();
   expect(installed.code).not.toBe(0);
@@ -83,10 +97,14 @@ it("X9 a scope line for a claimed scope stops run and serve, naming file and lin
 it("run passes on exit codes and arguments, and starts nothing when an index was never verified and is unreachable", async () => {
   const shop = await shopOf("exit-codes");
   expect((await world.imprint(carol, shop, "run", "node", "-e", "process.exit(7)")).code).toBe(7);
-  expect((await world.imprint(carol, shop, "run", "node", "-p", "process.argv.slice(1).join()", "--", "--json", "-C", "x")).stdout.trim()).toBe("--json,-C,x");
+  expect(
+    (await world.imprint(carol, shop, "run", "node", "-p", "process.argv.slice(1).join()", "--", "--json", "-C", "x")).stdout.trim(),
+  ).toBe("--json,-C,x");
   const missing = await world.imprint(carol, shop, "run", "no-such-command-here");
   expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/COMMAND_NOT_FOUND/)]);
-  const lost = world.folderOf("unreachable", { "imprint.json": { format: 1, indices: { gone: { id: "1".repeat(64), urls: ["http://127.0.0.1:9/gone.git"], packages: ["@gone/*"] } } } });
+  const lost = world.folderOf("unreachable", {
+    "imprint.json": { format: 1, indices: { gone: { id: "1".repeat(64), urls: ["http://127.0.0.1:9/gone.git"], packages: ["@gone/*"] } } },
+  });
   const stopped = await world.imprint(carol, lost, "run", "node", "-e", "require('fs').writeFileSync('ran', '')");
   expect([stopped.code, stopped.stderr]).toEqual([5, expect.stringMatching(/UNREACHABLE/)]);
   expect(() => readFileSync(path.join(lost, "ran"))).toThrow(/ENOENT/);
@@ -97,7 +115,11 @@ it("--frozen needs a lock entry, and accepts what is locked", async () => {
   expect((await world.imprint(carol, shop, "sync", "--frozen")).code).toBe(0);
   expect((await world.imprint(carol, shop, "run", "--frozen", "true")).code).toBe(0);
   rmSync(path.join(shop, "imprint.lock"));
-  for (const command of [["sync", "--frozen"], ["run", "--frozen", "true"], ["audit", "--frozen"]]) {
+  for (const command of [
+    ["sync", "--frozen"],
+    ["run", "--frozen", "true"],
+    ["audit", "--frozen"],
+  ]) {
     if (command[0] === "audit") writeFileSync(path.join(shop, "package-lock.json"), JSON.stringify({ lockfileVersion: 3, packages: {} }));
     const refused = await world.imprint(carol, shop, ...command);
     expect([command[0], refused.code, refused.stderr]).toEqual([command[0], 4, expect.stringMatching(/NOT_LOCKED/)]);
@@ -106,7 +128,11 @@ it("--frozen needs a lock entry, and accepts what is locked", async () => {
 
 it("run uses the project's running resolver, lists what that refused, and serve reloads a changed imprint.json", async () => {
   const shop = await shopOf("attached");
-  const server = spawn(process.execPath, [BIN, "serve", "--port", "0"], { cwd: shop, env: { ...process.env, HOME: carol.home }, stdio: ["ignore", "pipe", "pipe"] });
+  const server = spawn(process.execPath, [BIN, "serve", "--port", "0"], {
+    cwd: shop,
+    env: { ...process.env, HOME: carol.home },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const closed = once(server, "close");
   let log = "";
   server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));

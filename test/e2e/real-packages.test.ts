@@ -21,10 +21,21 @@ it("lodash, zod and express 5 from one author, an app of another, the rest from 
   expect(tarballs).toHaveLength(3);
   const published = await imprint(alice, downloads, "publish", ...tarballs);
   expect(published.stderr).toMatch(/pushed main and 3 tarballs/);
-  expect(published.stdout.trim().split("\n").map((line) => line.replace(/@[0-9.]+$/, "")).toSorted()).toEqual(["express", "lodash", "zod"]);
+  expect(
+    published.stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.replace(/@[0-9.]+$/, ""))
+      .toSorted(),
+  ).toEqual(["express", "lodash", "zod"]);
 
   const app = folderOf("app", {
-    "package.json": { name: "@bob/app", version: "1.0.0", main: "index.js", dependencies: { express: "^5.0.0", lodash: "^4.17.0", zod: "^4.0.0" } },
+    "package.json": {
+      name: "@bob/app",
+      version: "1.0.0",
+      main: "index.js",
+      dependencies: { express: "^5.0.0", lodash: "^4.17.0", zod: "^4.0.0" },
+    },
     "index.js": `
       const express = require("express"), { sortBy } = require("lodash"), { z } = require("zod");
       const app = express();
@@ -42,12 +53,25 @@ it("lodash, zod and express 5 from one author, an app of another, the rest from 
     expect((await imprint(carol, shop, "add", alices.address, "--packages", "lodash,zod,express", "--yes")).code).toBe(0);
     expect((await imprint(carol, shop, "add", bobs.address, "--yes")).code).toBe(0);
     const npm = npmOf(major);
-    expect((await sh(carol, shop, ...npm.slice(0, 1) as [string], [npm[1], "--version"])).stdout).toMatch(new RegExp(`^${major}\\.`));
+    expect((await sh(carol, shop, ...(npm.slice(0, 1) as [string]), [npm[1], "--version"])).stdout).toMatch(new RegExp(`^${major}\\.`));
     // A cache of its own for each npm, or the second would ask for no tarball at all.
-    const installed = await sh(carol, shop, process.execPath, [path.resolve("dist/bin.js"), "run", "--verbose", ...npm, "install", "@bob/app"], { npm_config_cache: path.join(carol.home, `cache-${major}`) });
+    const installed = await sh(
+      carol,
+      shop,
+      process.execPath,
+      [path.resolve("dist/bin.js"), "run", "--verbose", ...npm, "install", "@bob/app"],
+      { npm_config_cache: path.join(carol.home, `cache-${major}`) },
+    );
     expect(installed.stderr).not.toMatch(/✗/);
     expect(installed.code).toBe(0);
-    for (const [source, name] of [["alice", "express"], ["alice", "lodash"], ["alice", "zod"], ["bob", "@bob/app"], ["public registry", "body-parser"], ["public registry", "qs"]]) {
+    for (const [source, name] of [
+      ["alice", "express"],
+      ["alice", "lodash"],
+      ["alice", "zod"],
+      ["bob", "@bob/app"],
+      ["public registry", "body-parser"],
+      ["public registry", "qs"],
+    ]) {
       expect(installed.stderr).toMatch(new RegExp(`· ${source} +${name} tarball`));
     }
     const script = `

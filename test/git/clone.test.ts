@@ -31,20 +31,45 @@ function folder(): string {
   return dir;
 }
 
-async function made(bare = false): Promise<{ dir: string; gitDir: string; head: ObjectId; repository: GitRepository; next: (base: ObjectId | null, files: Record<string, string>) => Promise<ObjectId> }> {
+async function made(
+  bare = false,
+): Promise<{
+  dir: string;
+  gitDir: string;
+  head: ObjectId;
+  repository: GitRepository;
+  next: (base: ObjectId | null, files: Record<string, string>) => Promise<ObjectId>;
+}> {
   const dir = join(folder(), "index");
   const { gitDir, head } = await initClone(dir, { ...FIRST, bare }, ENV);
   const repository = openSystemGit({ gitDir, env: ENV.env, history: true });
   onTestFinished(() => repository.close());
   const next = (base: ObjectId | null, files: Record<string, string>): Promise<ObjectId> =>
-    repository.commit({ base, keepAs: parseRefName("refs/imprint/work"), message: "next", author: FIRST.author, timeMs: 0, changes: Object.entries(files).map(([path, content]) => ({ path, content: Buffer.from(content) })) });
+    repository.commit({
+      base,
+      keepAs: parseRefName("refs/imprint/work"),
+      message: "next",
+      author: FIRST.author,
+      timeMs: 0,
+      changes: Object.entries(files).map(([path, content]) => ({ path, content: Buffer.from(content) })),
+    });
   return { dir, gitDir, head, repository, next };
 }
 
 describe("initClone", () => {
   test.each([false, true])("makes a clone with its first commit (bare: %s), no hooks", async (bare) => {
     const { dir, gitDir, head } = await made(bare);
-    expect(await describeClone(dir, ENV)).toEqual({ gitDir, bare, branch: "main", remoteName: null, fetchUrl: null, pushUrl: null, head, dirty: [], inProgress: null });
+    expect(await describeClone(dir, ENV)).toEqual({
+      gitDir,
+      bare,
+      branch: "main",
+      remoteName: null,
+      fetchUrl: null,
+      pushUrl: null,
+      head,
+      dirty: [],
+      inProgress: null,
+    });
     expect(testGit(gitDir, ["show", "main:checkpoint.json"])).toBe("c1");
     expect(existsSync(join(dir, "trust", "1.json"))).toBe(!bare);
     expect(existsSync(join(gitDir, "hooks"))).toBe(false);
@@ -67,18 +92,23 @@ describe("configureRemote", () => {
     const url = parseGitUrl(host.url("alice.git"), { allowFile: false });
     await configureRemote(dir, { name: "origin", url: URL_OF_ALICE, pushUrl: URL_OF_ALICE, branch: "main" }, ENV);
     for (let round = 0; round < 2; round++) await configureRemote(dir, { name: "origin", url, branch: "main" }, ENV);
-    expect(testGit(gitDir, ["config", "--get-all", "remote.origin.push"])).toBe("refs/heads/main:refs/heads/main\nrefs/tarballs/*:refs/tarballs/*");
+    expect(testGit(gitDir, ["config", "--get-all", "remote.origin.push"])).toBe(
+      "refs/heads/main:refs/heads/main\nrefs/tarballs/*:refs/tarballs/*",
+    );
     expect(testGit(gitDir, ["config", "--get-all", "remote.origin.url"])).toBe(url);
     expect(await describeClone(dir, ENV)).toMatchObject({ remoteName: "origin", fetchUrl: url, pushUrl: url });
     const tarball = await next(null, { "package.tgz": "x" });
     testGit(gitDir, ["update-ref", "refs/tarballs/00", tarball]);
     await testGitAsync(gitDir, ["push", "-q"]);
-    expect(testGit(bare, ["for-each-ref", "--format=%(refname) %(objectname)"])).toBe(`refs/heads/main ${head}\nrefs/tarballs/00 ${tarball}`);
+    expect(testGit(bare, ["for-each-ref", "--format=%(refname) %(objectname)"])).toBe(
+      `refs/heads/main ${head}\nrefs/tarballs/00 ${tarball}`,
+    );
   });
 
   test("a remote's name can't be an option or another section", async () => {
     const { dir } = await made();
-    for (const name of ["-x", "a b", "", "a\nb"]) await expect(configureRemote(dir, { name, url: URL_OF_ALICE, branch: "main" }, ENV)).rejects.toMatchObject({ code: "USAGE" });
+    for (const name of ["-x", "a b", "", "a\nb"])
+      await expect(configureRemote(dir, { name, url: URL_OF_ALICE, branch: "main" }, ENV)).rejects.toMatchObject({ code: "USAGE" });
   });
 });
 
@@ -138,7 +168,11 @@ describe("advanceBranch", () => {
     const to = await next(head, { "checkpoint.json": "c2\n" });
     await advanceBranch(dir, { to, from: head, force: false }, ENV);
     expect(readFileSync(join(dir, "trust", "1.json"), "utf8")).toBe("mine");
-    for (const [files, force] of [[{ "trust/1.json": "theirs" }, false], [{ notes: "theirs" }, false], [{ "trust/1.json": "theirs" }, true]] as const) {
+    for (const [files, force] of [
+      [{ "trust/1.json": "theirs" }, false],
+      [{ notes: "theirs" }, false],
+      [{ "trust/1.json": "theirs" }, true],
+    ] as const) {
       const blocked = await next(to, files);
       await expect(advanceBranch(dir, { to: blocked, from: to, force }, ENV)).rejects.toMatchObject({ code: "WORK_TREE" });
     }
@@ -169,7 +203,14 @@ describe("advanceBranch", () => {
     const dir = join(folder(), "x");
     testGit(join(dir, ".git"), ["init", "-q", "--initial-branch=main", dir]);
     const repository = openSystemGit({ gitDir: join(dir, ".git"), env: ENV.env, history: true });
-    const to = await repository.commit({ base: null, keepAs: parseRefName("refs/imprint/work"), message: "m", author: FIRST.author, timeMs: 0, changes: FIRST.files });
+    const to = await repository.commit({
+      base: null,
+      keepAs: parseRefName("refs/imprint/work"),
+      message: "m",
+      author: FIRST.author,
+      timeMs: 0,
+      changes: FIRST.files,
+    });
     await repository.close();
     await advanceBranch(dir, { to, from: null, force: false }, ENV);
     expect(readFileSync(join(dir, "checkpoint.json"), "utf8")).toBe("c1\n");
@@ -186,7 +227,8 @@ describe("advanceBranch", () => {
     const url = parseGitUrl(host.url("alice.git"), { allowFile: false });
     await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: head }] });
     let theirs: string = head;
-    for (let at = 0; at < 3; at++) theirs = commitHosted(bare, { "checkpoint.json": `t${String(at)}`, "trust/1.json": "root\n" }, { parent: theirs });
+    for (let at = 0; at < 3; at++)
+      theirs = commitHosted(bare, { "checkpoint.json": `t${String(at)}`, "trust/1.json": "root\n" }, { parent: theirs });
     const fetched = await repository.fetch({ url, ref: MAIN, keepAs: parseRefName("refs/imprint/remote"), blobs: false, limits: LIMITS });
     expect(fetched).toBe(theirs);
     await advanceBranch(dir, { to: fetched as ObjectId, from: head, force: false }, ENV);
@@ -203,7 +245,13 @@ describe("advanceBranch", () => {
     commitHosted(join(root, "alice.git"), { a: "1" });
     const { gitDir, repository } = await made();
     testGit(gitDir, ["config", `http.http://127.0.0.1:${String(host.port)}/.extraHeader`, "X-Job: token"]);
-    await repository.fetch({ url: parseGitUrl(host.url("alice.git"), { allowFile: false }), ref: MAIN, keepAs: parseRefName("refs/imprint/remote"), blobs: true, limits: LIMITS });
+    await repository.fetch({
+      url: parseGitUrl(host.url("alice.git"), { allowFile: false }),
+      ref: MAIN,
+      keepAs: parseRefName("refs/imprint/remote"),
+      blobs: true,
+      limits: LIMITS,
+    });
     expect(host.requests.map((request) => request.headers["x-job"])).toEqual(host.requests.map(() => "token"));
   });
 });

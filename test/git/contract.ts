@@ -60,12 +60,37 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
       open.push(made);
       return made;
     };
-    const put = (files: Record<string, HostedFile>, parent: string | null = null, ref = MAIN as string): ObjectId => commitHosted(bare, files, { parent, ref }) as ObjectId;
-    const fetch = (options: { blobs?: boolean; ref?: RefName; keepAs?: RefName; limits?: Partial<TransferLimits>; url?: GitUrl; into?: GitRepository } = {}): Promise<ObjectId | null> =>
-      (options.into ?? repository).fetch({ url: options.url ?? url, ref: options.ref ?? MAIN, keepAs: options.keepAs ?? KEPT, blobs: options.blobs ?? true, limits: { ...LIMITS, ...options.limits } });
-    const read = async (commit: ObjectId, paths: string[], options: { maxBytes?: number; url?: GitUrl | null; from?: GitRepository; limits?: Partial<TransferLimits> } = {}): Promise<string[]> => {
+    const put = (files: Record<string, HostedFile>, parent: string | null = null, ref = MAIN as string): ObjectId =>
+      commitHosted(bare, files, { parent, ref }) as ObjectId;
+    const fetch = (
+      options: {
+        blobs?: boolean;
+        ref?: RefName;
+        keepAs?: RefName;
+        limits?: Partial<TransferLimits>;
+        url?: GitUrl;
+        into?: GitRepository;
+      } = {},
+    ): Promise<ObjectId | null> =>
+      (options.into ?? repository).fetch({
+        url: options.url ?? url,
+        ref: options.ref ?? MAIN,
+        keepAs: options.keepAs ?? KEPT,
+        blobs: options.blobs ?? true,
+        limits: { ...LIMITS, ...options.limits },
+      });
+    const read = async (
+      commit: ObjectId,
+      paths: string[],
+      options: { maxBytes?: number; url?: GitUrl | null; from?: GitRepository; limits?: Partial<TransferLimits> } = {},
+    ): Promise<string[]> => {
       const files = paths.map((path) => ({ path, maxBytes: options.maxBytes ?? 1 << 20 }));
-      const reads = await (options.from ?? repository).readFiles({ commit, files, url: options.url === undefined ? url : options.url, limits: { ...LIMITS, ...options.limits } });
+      const reads = await (options.from ?? repository).readFiles({
+        commit,
+        files,
+        url: options.url === undefined ? url : options.url,
+        limits: { ...LIMITS, ...options.limits },
+      });
       return reads.map(text);
     };
     const write = (base: ObjectId | null, changes: Record<string, string | null>, keepAs = WORK): Promise<ObjectId> =>
@@ -162,7 +187,12 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         const keepAs = parseRefName(`refs/imprint/tarballs/${"ab".repeat(32)}`);
         expect(await fetch({ ref, keepAs })).toBe(tarball);
         expect(await repository.head(keepAs)).toBe(tarball);
-        const [found] = await repository.readFiles({ commit: tarball, files: [{ path: "package.tgz", maxBytes: 200_000 }], url: null, limits: LIMITS });
+        const [found] = await repository.readFiles({
+          commit: tarball,
+          files: [{ path: "package.tgz", maxBytes: 200_000 }],
+          url: null,
+          limits: LIMITS,
+        });
         expect(found?.state === "found" && Buffer.from(found.bytes).equals(noise(200_000))).toBe(true);
       });
 
@@ -207,7 +237,9 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         });
         const startedMs = performance.now();
         const other = await another("other.git");
-        const slowFetch = expect(fetch({ url: address(slow), into: other, limits: { deadlineMs: 1200 } })).rejects.toMatchObject({ code: "TIMED_OUT" });
+        const slowFetch = expect(fetch({ url: address(slow), into: other, limits: { deadlineMs: 1200 } })).rejects.toMatchObject({
+          code: "TIMED_OUT",
+        });
         expect(await fetch()).not.toBeNull();
         expect(performance.now() - startedMs).toBeLessThan(1200);
         await slowFetch;
@@ -239,11 +271,22 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
             }
             response.setHeader("content-type", "application/x-git-upload-pack-result");
             const packet = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, "0")), bytes]);
-            response.write(Buffer.concat([packet(Buffer.from("shallow-info\n")), packet(Buffer.from(`shallow ${"1".repeat(40)}`)), Buffer.from("0001"), packet(Buffer.from("packfile\n"))]));
+            response.write(
+              Buffer.concat([
+                packet(Buffer.from("shallow-info\n")),
+                packet(Buffer.from(`shallow ${"1".repeat(40)}`)),
+                Buffer.from("0001"),
+                packet(Buffer.from("packfile\n")),
+              ]),
+            );
             // a pack of ten blobs, the first of them 200 MB of stored, incompressible data
             const head = Buffer.from([0x50, 0x41, 0x43, 0x4b, 0, 0, 0, 2, 0, 0, 0, 10, 0xb0, 0x80, 0xd0, 0xfa, 0x0b, 0x78, 0x01]);
             response.write(packet(Buffer.concat([Buffer.from([1]), head])));
-            const block = Buffer.concat([Buffer.from([1, 0, 0x80, 0xff, 0x7f, 0x7f]).subarray(0, 1), Buffer.from([0, 0x00, 0x80, 0xff, 0x7f]), Buffer.from(noise(0x8000))]);
+            const block = Buffer.concat([
+              Buffer.from([1, 0, 0x80, 0xff, 0x7f, 0x7f]).subarray(0, 1),
+              Buffer.from([0, 0x00, 0x80, 0xff, 0x7f]),
+              Buffer.from(noise(0x8000)),
+            ]);
             const timer = setInterval(() => {
               for (let at = 0; at < 32 && !response.writableNeedDrain; at++) response.write(packet(block));
             }, 1);
@@ -252,7 +295,9 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
           },
         });
         const before = process.memoryUsage().rss;
-        await expect(fetch({ url: address(endless), limits: { maxBytes: 4 << 20, deadlineMs: 10_000 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        await expect(fetch({ url: address(endless), limits: { maxBytes: 4 << 20, deadlineMs: 10_000 } })).rejects.toMatchObject({
+          code: "TOO_LARGE",
+        });
         expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
       });
     });
@@ -268,21 +313,67 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
           module: { mode: "160000", target: "1".repeat(40) },
         });
         await fetch();
-        const paths = ["file", "run", "link", "real", "real/inner", "folderlink/inner", "module", "module/x", "nothing", "file/x", "", "/file", "real//inner", "../file", "./file", ".git/config"];
-        expect(await read(commit, paths)).toEqual(["content", "script", "missing", "missing", "inner", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing", "missing"]);
+        const paths = [
+          "file",
+          "run",
+          "link",
+          "real",
+          "real/inner",
+          "folderlink/inner",
+          "module",
+          "module/x",
+          "nothing",
+          "file/x",
+          "",
+          "/file",
+          "real//inner",
+          "../file",
+          "./file",
+          ".git/config",
+        ];
+        expect(await read(commit, paths)).toEqual([
+          "content",
+          "script",
+          "missing",
+          "missing",
+          "inner",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+          "missing",
+        ]);
       });
 
       test("a file over its maxBytes is tooLarge, others in the request are read", async () => {
         const commit = put({ big: noise(5000), small: "s", exact: "12345" });
         await fetch();
-        const reads = await repository.readFiles({ commit, files: [{ path: "big", maxBytes: 4999 }, { path: "small", maxBytes: 10 }, { path: "exact", maxBytes: 5 }, { path: "exact", maxBytes: 4 }], url, limits: LIMITS });
+        const reads = await repository.readFiles({
+          commit,
+          files: [
+            { path: "big", maxBytes: 4999 },
+            { path: "small", maxBytes: 10 },
+            { path: "exact", maxBytes: 5 },
+            { path: "exact", maxBytes: 4 },
+          ],
+          url,
+          limits: LIMITS,
+        });
         expect(reads.map(text)).toEqual(["tooLarge", "s", "12345", "tooLarge"]);
       });
 
       test("one folder with entries that differ by case, another with a name twice", async () => {
         const blob = (content: string): string => testGit(bare, ["hash-object", "-w", "--stdin"], { input: content });
-        const entry = (mode: string, entryName: string, id: string): Buffer => Buffer.concat([Buffer.from(`${mode} ${entryName}\0`), Buffer.from(id, "hex")]);
-        const tree = (...entries: Buffer[]): string => testGit(bare, ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], { input: Buffer.concat(entries) });
+        const entry = (mode: string, entryName: string, id: string): Buffer =>
+          Buffer.concat([Buffer.from(`${mode} ${entryName}\0`), Buffer.from(id, "hex")]);
+        const tree = (...entries: Buffer[]): string =>
+          testGit(bare, ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], { input: Buffer.concat(entries) });
         const [one, two] = [blob("one"), blob("two")];
         const cases = tree(entry("100644", "A", one), entry("100644", "a", two));
         const twice = tree(entry("100644", "x", one), entry("100644", "x", two), entry("100644", "y", two));
@@ -372,7 +463,13 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await fetch({ blobs });
         const commit = await write(base, { "keep/b": "new", gone: null, 'odd "name"\\ü': "odd", "deep/er/x.json": "{}" });
         expect(await repository.head(WORK)).toBe(commit);
-        expect(await read(commit, ["keep/a", "keep/b", "gone", 'odd "name"\\ü', "deep/er/x.json"])).toEqual(["a", "new", "missing", "odd", "{}"]);
+        expect(await read(commit, ["keep/a", "keep/b", "gone", 'odd "name"\\ü', "deep/er/x.json"])).toEqual([
+          "a",
+          "new",
+          "missing",
+          "odd",
+          "{}",
+        ]);
         expect(await repository.head(KEPT)).toBe(base);
       });
 
@@ -397,7 +494,14 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         const tarball = await write(null, { "package.tgz": "bytes" }, parseRefName("refs/imprint/tarball"));
         const commit = await write(base, { "keep/b": "new" });
         const ref = parseRefName(`refs/tarballs/${"cd".repeat(32)}`);
-        await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: base, to: commit }, { ref, expected: null, to: tarball }] });
+        await repository.push({
+          url,
+          limits: LIMITS,
+          updates: [
+            { ref: MAIN, expected: base, to: commit },
+            { ref, expected: null, to: tarball },
+          ],
+        });
         expect(hosted(MAIN)).toBe(commit);
         expect(hosted(ref)).toBe(tarball);
         expect(testGit(bare, ["show", `${MAIN}:keep/a`])).toBe("a");
@@ -421,8 +525,19 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         const ours = await write(base, { a: "ours" });
         const theirs = put({ a: "theirs" }, base);
         const ref = parseRefName("refs/tarballs/aa");
-        await expect(repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: base, to: ours }, { ref, expected: null, to: ours }] })).rejects.toMatchObject({ code: "LOST_RACE" });
-        await expect(repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: ours }] })).rejects.toMatchObject({ code: "LOST_RACE" });
+        await expect(
+          repository.push({
+            url,
+            limits: LIMITS,
+            updates: [
+              { ref: MAIN, expected: base, to: ours },
+              { ref, expected: null, to: ours },
+            ],
+          }),
+        ).rejects.toMatchObject({ code: "LOST_RACE" });
+        await expect(repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: ours }] })).rejects.toMatchObject({
+          code: "LOST_RACE",
+        });
         expect(hosted(MAIN)).toBe(theirs);
         expect(() => hosted(ref)).toThrow();
         // the loser redoes its work on top

@@ -28,7 +28,15 @@ gitContract(
 const MAIN = parseRefName("refs/heads/main");
 const KEPT = parseRefName("refs/imprint/kept");
 
-type Bench = { root: string; bare: string; cache: string; host: GitHost; url: GitUrl; repository: GitRepository; fetch: (limits?: Partial<TransferLimits>, blobs?: boolean) => Promise<ObjectId | null> };
+type Bench = {
+  root: string;
+  bare: string;
+  cache: string;
+  host: GitHost;
+  url: GitUrl;
+  repository: GitRepository;
+  fetch: (limits?: Partial<TransferLimits>, blobs?: boolean) => Promise<ObjectId | null>;
+};
 
 async function bench(options: { env?: NodeJS.ProcessEnv; host?: Partial<GitHostOptions>; objectFormat?: "sha256" } = {}): Promise<Bench> {
   const root = mkdtempSync(join(tmpdir(), "imprint-system-"));
@@ -43,7 +51,8 @@ async function bench(options: { env?: NodeJS.ProcessEnv; host?: Partial<GitHostO
     await host.close();
     rmSync(root, { recursive: true, force: true });
   });
-  const fetch = (limits: Partial<TransferLimits> = {}, blobs = true): Promise<ObjectId | null> => repository.fetch({ url, ref: MAIN, keepAs: KEPT, blobs, limits: { ...LIMITS, ...limits } });
+  const fetch = (limits: Partial<TransferLimits> = {}, blobs = true): Promise<ObjectId | null> =>
+    repository.fetch({ url, ref: MAIN, keepAs: KEPT, blobs, limits: { ...LIMITS, ...limits } });
   return { root, bare, cache, host, url, repository, fetch };
 }
 
@@ -56,7 +65,9 @@ const read = async (repository: GitRepository, commit: ObjectId | null, path: st
 function recordingGit(root: string): { program: string; calls: () => string[] } {
   const log = join(root, "calls");
   const program = join(root, "recording-git");
-  writeFileSync(program, `#!/bin/sh\n{ printf 'ARGS'; printf ' %s' "$@"; echo; env | sort; } >> '${log}'\nexec git "$@"\n`, { mode: 0o755 });
+  writeFileSync(program, `#!/bin/sh\n{ printf 'ARGS'; printf ' %s' "$@"; echo; env | sort; } >> '${log}'\nexec git "$@"\n`, {
+    mode: 0o755,
+  });
   return { program, calls: () => (existsSync(log) ? readFileSync(log, "utf8").split("\n") : []) };
 }
 
@@ -67,7 +78,10 @@ describe("running git", () => {
     await expect(missing.head(MAIN)).rejects.toMatchObject({ code: "GIT_MISSING" });
     const old = join(root, "old-git");
     writeFileSync(old, "#!/bin/sh\necho git version 2.33.9\n", { mode: 0o755 });
-    await expect(openSystemGit({ gitDir: cache, git: old, env: testGitEnv() }).head(MAIN)).rejects.toMatchObject({ code: "GIT_MISSING", message: expect.stringContaining("2.33.9") as string });
+    await expect(openSystemGit({ gitDir: cache, git: old, env: testGitEnv() }).head(MAIN)).rejects.toMatchObject({
+      code: "GIT_MISSING",
+      message: expect.stringContaining("2.33.9") as string,
+    });
     // installed meanwhile
     writeFileSync(old, '#!/bin/sh\nexec git "$@"\n', { mode: 0o755 });
     expect(await openSystemGit({ gitDir: cache, git: old, env: testGitEnv() }).head(MAIN)).toBeNull();
@@ -76,13 +90,32 @@ describe("running git", () => {
   test("its environment holds none of our secrets and nothing that redirects git; terminals are off", async () => {
     const { root, cache } = await bench();
     const { program, calls } = recordingGit(root);
-    const env = testGitEnv({ IMPRINT_PASSPHRASE: "hunter2", GIT_DIR: "/nowhere", GIT_WORK_TREE: "/nowhere", GIT_INDEX_FILE: "/x", GIT_ALLOW_PROTOCOL: "ext", GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "core.sshCommand", GIT_CONFIG_VALUE_0: "evil", GIT_TRACE: "1", GIT_ASKPASS: "/my/askpass" });
+    const env = testGitEnv({
+      IMPRINT_PASSPHRASE: "hunter2",
+      GIT_DIR: "/nowhere",
+      GIT_WORK_TREE: "/nowhere",
+      GIT_INDEX_FILE: "/x",
+      GIT_ALLOW_PROTOCOL: "ext",
+      GIT_CONFIG_COUNT: "1",
+      GIT_CONFIG_KEY_0: "core.sshCommand",
+      GIT_CONFIG_VALUE_0: "evil",
+      GIT_TRACE: "1",
+      GIT_ASKPASS: "/my/askpass",
+    });
     const repository = openSystemGit({ gitDir: cache, git: program, env });
     expect(await repository.head(MAIN)).toBeNull();
     await repository.close();
     const lines = calls();
     expect(lines.join("\n")).not.toMatch(/hunter2|nowhere|GIT_ALLOW_PROTOCOL|GIT_CONFIG_COUNT|GIT_CONFIG_KEY|GIT_INDEX_FILE|GIT_TRACE=/u);
-    for (const line of ["GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1", "LC_ALL=C", "GIT_OPTIONAL_LOCKS=0", "GIT_ASKPASS=/my/askpass", "GIT_SSH_COMMAND=ssh -oBatchMode=yes"]) expect(lines).toContain(line);
+    for (const line of [
+      "GIT_TERMINAL_PROMPT=0",
+      "GIT_NO_LAZY_FETCH=1",
+      "LC_ALL=C",
+      "GIT_OPTIONAL_LOCKS=0",
+      "GIT_ASKPASS=/my/askpass",
+      "GIT_SSH_COMMAND=ssh -oBatchMode=yes",
+    ])
+      expect(lines).toContain(line);
   });
 
   test("the user's own ssh stays, by environment and by configuration", async () => {
@@ -107,7 +140,10 @@ describe("running git", () => {
       const repository = openSystemGit({ gitDir: ${JSON.stringify(cache)} });
       const [found] = await repository.readFiles({ commit: ${JSON.stringify(commit)}, files: [{ path: "a", maxBytes: 9 }], url: null, limits: {} });
       console.log(Buffer.from(found.bytes).toString());`;
-    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], { env: testGitEnv(), stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+      env: testGitEnv(),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
     const [status] = (await once(child, "exit")) as [number];
@@ -117,9 +153,18 @@ describe("running git", () => {
   test("addresses that parseGitUrl would refuse get nowhere even past it", async () => {
     const { root, cache, repository } = await bench();
     const marker = join(root, "ran");
-    for (const url of [`ext::sh -c touch% ${marker}`, `--upload-pack=touch ${marker}`, `file://${join(root, "alice.git").replace("file", "x")}x`, "git://127.0.0.1:1/x"]) {
-      await expect(repository.fetch({ url: url as GitUrl, ref: MAIN, keepAs: KEPT, blobs: true, limits: LIMITS })).rejects.toMatchObject({ code: "UNREACHABLE" });
-      await expect(repository.push({ url: url as GitUrl, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: "1".repeat(40) as ObjectId }] })).rejects.toBeDefined();
+    for (const url of [
+      `ext::sh -c touch% ${marker}`,
+      `--upload-pack=touch ${marker}`,
+      `file://${join(root, "alice.git").replace("file", "x")}x`,
+      "git://127.0.0.1:1/x",
+    ]) {
+      await expect(repository.fetch({ url: url as GitUrl, ref: MAIN, keepAs: KEPT, blobs: true, limits: LIMITS })).rejects.toMatchObject({
+        code: "UNREACHABLE",
+      });
+      await expect(
+        repository.push({ url: url as GitUrl, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: "1".repeat(40) as ObjectId }] }),
+      ).rejects.toBeDefined();
     }
     expect(existsSync(marker)).toBe(false);
     expect(readdirSync(join(cache, "imprint-quarantine"))).toEqual([]);
@@ -127,16 +172,34 @@ describe("running git", () => {
 
   test("hooks and configuration of a remote on this disk run nothing of ours to read", async () => {
     const { root, bare, cache, repository } = await bench();
-    const commit = commitHosted(bare, { a: "1", ".gitattributes": "* filter=evil diff=evil\n", ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch ran"\n' });
+    const commit = commitHosted(bare, {
+      a: "1",
+      ".gitattributes": "* filter=evil diff=evil\n",
+      ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch ran"\n',
+    });
     const marker = join(root, "ran");
     const evil = `touch '${marker}'`;
-    for (const [key, value] of [["uploadpack.packObjectsHook", evil], ["core.fsmonitor", evil], ["filter.evil.smudge", evil], ["core.sshCommand", evil]]) testGit(bare, ["config", key ?? "", value ?? ""]);
+    for (const [key, value] of [
+      ["uploadpack.packObjectsHook", evil],
+      ["core.fsmonitor", evil],
+      ["filter.evil.smudge", evil],
+      ["core.sshCommand", evil],
+    ])
+      testGit(bare, ["config", key ?? "", value ?? ""]);
     mkdirSync(join(cache, "hooks"), { recursive: true });
-    for (const hook of ["post-checkout", "reference-transaction", "pre-push", "post-index-change", "proc-receive", "fsmonitor-watchman"]) writeFileSync(join(cache, "hooks", hook), `#!/bin/sh\n${evil}\n`, { mode: 0o755 });
+    for (const hook of ["post-checkout", "reference-transaction", "pre-push", "post-index-change", "proc-receive", "fsmonitor-watchman"])
+      writeFileSync(join(cache, "hooks", hook), `#!/bin/sh\n${evil}\n`, { mode: 0o755 });
     const url = parseGitUrl(bare, { allowFile: true });
     expect(await repository.fetch({ url, ref: MAIN, keepAs: KEPT, blobs: true, limits: LIMITS })).toBe(commit);
     expect(await read(repository, commit as ObjectId, "a")).toBe("1");
-    const next = await repository.commit({ base: commit as ObjectId, keepAs: parseRefName("refs/imprint/work"), changes: [{ path: "b", content: Buffer.from("2") }], message: "", author: { name: "a", email: "b" }, timeMs: 0 });
+    const next = await repository.commit({
+      base: commit as ObjectId,
+      keepAs: parseRefName("refs/imprint/work"),
+      changes: [{ path: "b", content: Buffer.from("2") }],
+      message: "",
+      author: { name: "a", email: "b" },
+      timeMs: 0,
+    });
     await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: commit as ObjectId, to: next }] });
     expect(testGit(bare, ["rev-parse", "main"])).toBe(next);
     expect(existsSync(marker)).toBe(false);
@@ -148,7 +211,10 @@ describe("running git", () => {
     const config = join(root, "config");
     const { bare, fetch, host } = await bench({ env: testGitEnv({ GIT_CONFIG_GLOBAL: config }) });
     commitHosted(bare, { a: "1" });
-    writeFileSync(config, `[http]\n\textraHeader = Authorization: Bearer all\n[http "http://127.0.0.2:${String(host.port)}/"]\n\textraHeader = Authorization: Bearer other\n`);
+    writeFileSync(
+      config,
+      `[http]\n\textraHeader = Authorization: Bearer all\n[http "http://127.0.0.2:${String(host.port)}/"]\n\textraHeader = Authorization: Bearer other\n`,
+    );
     await fetch();
     expect(host.requests.map((request) => request.headers.authorization)).toEqual(host.requests.map(() => undefined));
     writeFileSync(config, `[http]\n\textraHeader = X-All: 1\n[http "http://127.0.0.1:${String(host.port)}/"]\n\textraHeader = X-Own: 1\n`);
@@ -163,37 +229,51 @@ describe("hostile transfers", () => {
     const before = process.memoryUsage().rss;
     const bomb = commitHosted(bare, { bomb: Buffer.alloc(64 << 20), a: "1" }) as ObjectId;
     expect(await fetch({ maxBytes: 1 << 20 })).toBe(bomb);
-    const reads = await repository.readFiles({ commit: bomb, files: [{ path: "bomb", maxBytes: 1 << 20 }, { path: "a", maxBytes: 1 }], url: null, limits: LIMITS });
+    const reads = await repository.readFiles({
+      commit: bomb,
+      files: [
+        { path: "bomb", maxBytes: 1 << 20 },
+        { path: "a", maxBytes: 1 },
+      ],
+      url: null,
+      limits: LIMITS,
+    });
     expect(reads.map((one) => one.state)).toEqual(["tooLarge", "found"]);
-    testGit(bare, ["fast-import", "--quiet", "--force"], { input: `commit refs/heads/main\ncommitter T <t@e> 0 +0000\ndata ${String(136 << 20)}\n${"a".repeat(136 << 20)}\n` });
+    testGit(bare, ["fast-import", "--quiet", "--force"], {
+      input: `commit refs/heads/main\ncommitter T <t@e> 0 +0000\ndata ${String(136 << 20)}\n${"a".repeat(136 << 20)}\n`,
+    });
     await expect(fetch({ maxBytes: 1 << 20, maxObjects: 1000 })).rejects.toMatchObject({ code: "TOO_LARGE" });
     expect(await repository.head(KEPT)).toBe(bomb);
     expect(process.memoryUsage().rss - before).toBeLessThan(1 << 30); // the test itself makes the bombs in memory
   }, 60_000);
 
-  test.runIf(process.platform === "linux")("refs without end are TOO_LARGE before the machine is full", async () => {
-    const line = (at: number): string => {
-      const text = `${at.toString(16).padStart(40, "1")} refs/heads/${"x".repeat(200)}${String(at)}\n`;
-      return (text.length + 4).toString(16).padStart(4, "0") + text;
-    };
-    const { fetch } = await bench({
-      host: {
-        intercept: (request, response) => {
-          if (request.method !== "POST") return false;
-          request.resume();
-          response.setHeader("content-type", "application/x-git-upload-pack-result");
-          let at = 0;
-          const more = (): void => {
-            for (let ok = true; ok && !response.destroyed; ) ok = response.write(Array.from({ length: 500 }, () => line(at++)).join(""));
-          };
-          response.on("drain", more);
-          more();
-          return true;
+  test.runIf(process.platform === "linux")(
+    "refs without end are TOO_LARGE before the machine is full",
+    async () => {
+      const line = (at: number): string => {
+        const text = `${at.toString(16).padStart(40, "1")} refs/heads/${"x".repeat(200)}${String(at)}\n`;
+        return (text.length + 4).toString(16).padStart(4, "0") + text;
+      };
+      const { fetch } = await bench({
+        host: {
+          intercept: (request, response) => {
+            if (request.method !== "POST") return false;
+            request.resume();
+            response.setHeader("content-type", "application/x-git-upload-pack-result");
+            let at = 0;
+            const more = (): void => {
+              for (let ok = true; ok && !response.destroyed;) ok = response.write(Array.from({ length: 500 }, () => line(at++)).join(""));
+            };
+            response.on("drain", more);
+            more();
+            return true;
+          },
         },
-      },
-    });
-    await expect(fetch({ maxObjects: 10, deadlineMs: 50_000 })).rejects.toMatchObject({ code: "TOO_LARGE" });
-  }, 60_000);
+      });
+      await expect(fetch({ maxObjects: 10, deadlineMs: 50_000 })).rejects.toMatchObject({ code: "TOO_LARGE" });
+    },
+    60_000,
+  );
 
   test("a host that forbids our filter is fetched from without", async () => {
     const { bare, fetch, repository } = await bench();
@@ -214,7 +294,9 @@ describe("hostile transfers", () => {
     const holed = join(root, "holed.git");
     await createBareRepository(holed);
     const ids = [commit, testGit(bare, ["rev-parse", `${commit}^{tree}`])];
-    const pack = testGit(bare, ["pack-objects", "-q", join(holed, "objects", "pack", "pack")], { input: ids.map((id) => `${id}\n`).join("") });
+    const pack = testGit(bare, ["pack-objects", "-q", join(holed, "objects", "pack", "pack")], {
+      input: ids.map((id) => `${id}\n`).join(""),
+    });
     expect(pack).toMatch(/^[0-9a-f]{40}$/u);
     writeFileSync(join(holed, "shallow"), `${commit}\n`);
     testGit(holed, ["update-ref", KEPT, commit]);
@@ -252,7 +334,8 @@ describe("hostile transfers", () => {
 });
 
 describe("crashes and time", () => {
-  const leftovers = (cache: string): string[] => (existsSync(join(cache, "imprint-quarantine")) ? readdirSync(join(cache, "imprint-quarantine")) : []);
+  const leftovers = (cache: string): string[] =>
+    existsSync(join(cache, "imprint-quarantine")) ? readdirSync(join(cache, "imprint-quarantine")) : [];
 
   test("kill -9 in the middle of a fetch: the repository is as it was, the next fetch sweeps and works (THREATS C1)", async () => {
     let stall = false;
@@ -315,7 +398,13 @@ describe("crashes and time", () => {
     const { bare, cache, fetch, repository, url } = await bench();
     const commits: ObjectId[] = [];
     for (let round = 0; round < 6; round++) {
-      commits.push(commitHosted(bare, { "x/y/d/a": String(round), "x/y/d/fixed": "x", late: `late ${String(round)}` }, { parent: commits.at(-1) ?? null }) as ObjectId);
+      commits.push(
+        commitHosted(
+          bare,
+          { "x/y/d/a": String(round), "x/y/d/fixed": "x", late: `late ${String(round)}` },
+          { parent: commits.at(-1) ?? null },
+        ) as ObjectId,
+      );
       await fetch({}, round % 2 === 0);
       await read(repository, commits.at(-1) as ObjectId, "x/y/d/a", url);
     }
@@ -347,13 +436,22 @@ describe("crashes and time", () => {
 
   test("a commit takes tens of milliseconds, an unmoved fetch little more than a listing", async () => {
     const { bare, fetch, repository } = await bench();
-    const files = Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`packages/${String(at % 256)}/+p${String(at)}/record.json`, String(at)]));
+    const files = Object.fromEntries(
+      Array.from({ length: 5000 }, (_, at) => [`packages/${String(at % 256)}/+p${String(at)}/record.json`, String(at)]),
+    );
     const base = commitHosted(bare, files) as ObjectId;
     await fetch();
     const times: number[] = [];
     for (let round = 0; round < 5; round++) {
       const startedMs = performance.now();
-      await repository.commit({ base, keepAs: parseRefName("refs/imprint/work"), changes: [{ path: "packages/1/+p1/record.json", content: Buffer.from("new") }], message: "m", author: { name: "a", email: "b" }, timeMs: round * 1000 });
+      await repository.commit({
+        base,
+        keepAs: parseRefName("refs/imprint/work"),
+        changes: [{ path: "packages/1/+p1/record.json", content: Buffer.from("new") }],
+        message: "m",
+        author: { name: "a", email: "b" },
+        timeMs: round * 1000,
+      });
       times.push(performance.now() - startedMs);
     }
     expect(Math.min(...times)).toBeLessThan(150);

@@ -9,9 +9,15 @@ import { makeTarball } from "../support/tarball.ts";
 type Check = { readonly problems: readonly string[]; readonly warnings: readonly string[] };
 
 /** A package of these files, `package.json` made of `fields`. */
-async function check(fields: Record<string, unknown>, files: readonly string[] = ["index.js"], options: PublishOptions = {}): Promise<Check> {
+async function check(
+  fields: Record<string, unknown>,
+  files: readonly string[] = ["index.js"],
+  options: PublishOptions = {},
+): Promise<Check> {
   const packageJson = JSON.stringify({ name: "@alice/hello", version: "1.0.0", ...fields });
-  const facts = await inspectTarball(await makeTarball({ "package.json": packageJson, ...Object.fromEntries(files.map((file) => [file, ""])) }));
+  const facts = await inspectTarball(
+    await makeTarball({ "package.json": packageJson, ...Object.fromEntries(files.map((file) => [file, ""])) }),
+  );
   return publishProblems(facts, options);
 }
 
@@ -21,25 +27,57 @@ async function problems(fields: Record<string, unknown>, files?: readonly string
 
 describe("name, version, private", () => {
   test("N2 names that are none", async () => {
-    const names = ["..", "a/b", "%2f", "a\0b", "a".repeat(215), "é", ".a", "a.", "node_modules", "__proto__", "@alice", "@alice/", "@/a", "", "a b", "JSONStream", "favicon.ico"];
+    const names = [
+      "..",
+      "a/b",
+      "%2f",
+      "a\0b",
+      "a".repeat(215),
+      "é",
+      ".a",
+      "a.",
+      "node_modules",
+      "__proto__",
+      "@alice",
+      "@alice/",
+      "@/a",
+      "",
+      "a b",
+      "JSONStream",
+      "favicon.ico",
+    ];
     for (const name of names) expect(await problems({ name }), name).toHaveLength(1);
     for (const name of [undefined, null, 1, ["a"]]) expect(await problems({ name }), String(name)).toHaveLength(1);
   });
 
   test("N2 legal names", async () => {
-    for (const name of ["constructor", "con", "events", "yarn.lock", "a..b", "@x/_y", "a".repeat(214)]) expect(await problems({ name }), name).toEqual([]);
+    for (const name of ["constructor", "con", "events", "yarn.lock", "a..b", "@x/_y", "a".repeat(214)])
+      expect(await problems({ name }), name).toEqual([]);
     expect(await problems({ name: "JSONStream" }, undefined, { allowUpperCase: true })).toEqual([]);
   });
 
   test("S5 versions", async () => {
-    for (const version of ["1.0", "v1.0.0", "1.0.0+x", "01.0.0", "", " 1.0.0", `1.0.0-${"a".repeat(123)}`, "9007199254740992.0.0", undefined, 1]) {
+    for (const version of [
+      "1.0",
+      "v1.0.0",
+      "1.0.0+x",
+      "01.0.0",
+      "",
+      " 1.0.0",
+      `1.0.0-${"a".repeat(123)}`,
+      "9007199254740992.0.0",
+      undefined,
+      1,
+    ]) {
       expect(await problems({ version }), String(version)).toHaveLength(1);
     }
     for (const version of ["1.0.0", "0.0.0-alpha.1", "9007199254740991.0.0"]) expect(await problems({ version })).toEqual([]);
   });
 
   test("T11 another name than the one asked for", async () => {
-    expect(await problems({}, undefined, { name: parsePackageName("@alice/other") })).toEqual(['the package is named "@alice/hello", not "@alice/other"']);
+    expect(await problems({}, undefined, { name: parsePackageName("@alice/other") })).toEqual([
+      'the package is named "@alice/hello", not "@alice/other"',
+    ]);
     expect(await problems({}, undefined, { name: parsePackageName("@alice/hello") })).toEqual([]);
   });
 
@@ -51,18 +89,55 @@ describe("name, version, private", () => {
 
 describe("ranges that nobody else can install", () => {
   const local = [
-    "workspace:*", "workspace:^1.0.0", "workspace:../x", "WORKSPACE:*", "catalog:", "catalog:react18", "file:../x", "file:x.tgz", "link:../x", "portal:../x", "patch:x@1#./p",
-    "exec:./x.js", "../x", "./x", ".", "..", "/x", "~/x", "C:\\x", "D:/x", "npm:x@workspace:*", "npm:@s/x@file:../x", " file:x",
+    "workspace:*",
+    "workspace:^1.0.0",
+    "workspace:../x",
+    "WORKSPACE:*",
+    "catalog:",
+    "catalog:react18",
+    "file:../x",
+    "file:x.tgz",
+    "link:../x",
+    "portal:../x",
+    "patch:x@1#./p",
+    "exec:./x.js",
+    "../x",
+    "./x",
+    ".",
+    "..",
+    "/x",
+    "~/x",
+    "C:\\x",
+    "D:/x",
+    "npm:x@workspace:*",
+    "npm:@s/x@file:../x",
+    " file:x",
   ];
   test.each(local)("%s", async (range) => {
-    for (const field of ["dependencies", "optionalDependencies", "peerDependencies"]) expect(await problems({ [field]: { ok: "1", x: range } })).toHaveLength(1);
+    for (const field of ["dependencies", "optionalDependencies", "peerDependencies"])
+      expect(await problems({ [field]: { ok: "1", x: range } })).toHaveLength(1);
     expect(await problems({ devDependencies: { x: range } })).toEqual([]);
   });
 
   test("ranges that all can install", async () => {
     const ranges = [
-      "*", "", "^1.0.0", "~1.2", ">=1 <2 || 3.x", "latest", "npm:x@^1", "npm:@s/x@1.0.0", "npm:x", "git+https://host/x.git#semver:^1", "github:a/b", "a/b",
-      "https://host/x.tgz", "git@host:a/b.git", "file-like", "~1", "workspace",
+      "*",
+      "",
+      "^1.0.0",
+      "~1.2",
+      ">=1 <2 || 3.x",
+      "latest",
+      "npm:x@^1",
+      "npm:@s/x@1.0.0",
+      "npm:x",
+      "git+https://host/x.git#semver:^1",
+      "github:a/b",
+      "a/b",
+      "https://host/x.tgz",
+      "git@host:a/b.git",
+      "file-like",
+      "~1",
+      "workspace",
     ];
     expect(await problems({ dependencies: Object.fromEntries(ranges.map((range, i) => [`x${i}`, range])) })).toEqual([]);
   });
@@ -129,7 +204,10 @@ describe("main, module, types, bin", () => {
   test("an install script may make what is missing: then it is only a warning", async () => {
     const fields = { main: "build/x.node", bin: "bin/x" };
     expect(await problems(fields, ["a.js"])).toHaveLength(2);
-    expect(await check({ ...fields, scripts: { postinstall: "x" } }, ["a.js"])).toMatchObject({ problems: [], warnings: [expect.anything(), expect.anything()] });
+    expect(await check({ ...fields, scripts: { postinstall: "x" } }, ["a.js"])).toMatchObject({
+      problems: [],
+      warnings: [expect.anything(), expect.anything()],
+    });
     expect(await problems(fields, ["binding.gyp"])).toEqual([]);
   });
 });

@@ -47,7 +47,9 @@ describe("facts", () => {
     expect(facts.fileCount).toBe(3);
     expect(facts.topFolder).toBe("package");
     expect(facts.packageJson["description"]).toBe("hi");
-    expect(facts.unpackedSize).toBe(Buffer.byteLength(`${JSON.stringify({ name: "@alice/hello", version: "1.0.0", description: "hi" }, null, 2)}\n`) + 20 + 5);
+    expect(facts.unpackedSize).toBe(
+      Buffer.byteLength(`${JSON.stringify({ name: "@alice/hello", version: "1.0.0", description: "hi" }, null, 2)}\n`) + 20 + 5,
+    );
     expect(await inspectTarball(await fileWith(bytes))).toEqual(facts);
   });
 
@@ -80,7 +82,6 @@ describe("facts", () => {
     expect((await inspectTarball(bytes, { anyTopFolder: true })).topFolder).toBe("node");
     expect(await refusal(bytes)).toContain("not package");
   });
-
 });
 
 describe("B1 hostile entries", () => {
@@ -112,7 +113,11 @@ describe("B1 hostile entries", () => {
     ["duplicate path", [{ path: "package/a" }, { path: "package/a" }], "there twice"],
     ["second package.json", [{ path: "package/package.json", content: "{}" }], "there twice"],
     ["case collision", [{ path: "package/Readme" }, { path: "package/README" }], "there twice"],
-    ["Unicode collision", [paxEntry({ path: "package/\u00e9" }), { path: "package/a" }, paxEntry({ path: "package/e\u0301" }), { path: "package/b" }], "there twice"],
+    [
+      "Unicode collision",
+      [paxEntry({ path: "package/\u00e9" }), { path: "package/a" }, paxEntry({ path: "package/e\u0301" }), { path: "package/b" }],
+      "there twice",
+    ],
     ["collision in upper case only", [paxEntry({ path: "package/\u017f" }), { path: "package/1" }, { path: "package/s" }], "there twice"],
     ["trailing dot", [{ path: "package/a" }, { path: "package/a." }], "there twice"],
     ["Package.json beside package.json", [{ path: "package/Package.json", content: "{}" }], "some file systems only"],
@@ -131,7 +136,11 @@ describe("B1 hostile entries", () => {
     ["wrong checksum", [{ path: "package/a", checksum: "000001\0 " }], "checksum"],
     ["prefix under GNU magic", [{ path: "package/a", magic: "ustar  \0", prefix: "x" }], "path prefix"],
     ["prefix under no magic", [{ path: "package/a", magic: "\0\0\0\0\0\0\0\0", prefix: "x" }], "path prefix"],
-    ["bytes behind the prefix", [{ path: "a", patch: (block) => block.write("package\0evil", 345, "latin1") }], "hidden behind its path prefix"],
+    [
+      "bytes behind the prefix",
+      [{ path: "a", patch: (block) => block.write("package\0evil", 345, "latin1") }],
+      "hidden behind its path prefix",
+    ],
     ["name that is not UTF-8", [{ path: Buffer.from([0x70, 0x2f, 0xff]) }], "not UTF-8"],
   ];
   test.each(cases)("B1 %s", async (_, entries, message) => {
@@ -149,7 +158,11 @@ describe("B1 extended headers can't smuggle another path", () => {
   const cases: readonly (readonly [string, readonly RawEntry[], string])[] = [
     ["path that the plain header could hold", [paxEntry({ path: "package/b" }), { path: "package/a" }], "where the plain one says"],
     ["GNU name that the plain header could hold", [gnuLongNameEntry("package/b"), { path: "package/a" }], "where the plain one says"],
-    ["plain header names another file", [{ path: "package/binding.gyp" }, paxEntry({ path: long }), { path: "package/binding.gyp" }], "a file of its own"],
+    [
+      "plain header names another file",
+      [{ path: "package/binding.gyp" }, paxEntry({ path: long }), { path: "package/binding.gyp" }],
+      "a file of its own",
+    ],
     ["hostile path in pax", [paxEntry({ path: `package/../${"d".repeat(100)}` }), { path: "package/a" }], 'segment ".."'],
     ["size", [paxEntry({ size: "0" }), { path: "package/a", content: "x" }], 'sets "size"'],
     ["type", [paxEntry({ type: "SymbolicLink" }), { path: "package/a" }], 'sets "type"'],
@@ -159,7 +172,11 @@ describe("B1 extended headers can't smuggle another path", () => {
     ["path for all files", [paxEntry({ path: long }, "g"), { path: "package/a" }], "global pax header sets a path"],
     ["two pax headers", [paxEntry({ path: long }), paxEntry({ path: `${long}2` }), { path: "package/a" }], "two extended headers"],
     ["pax and GNU name", [paxEntry({ path: long }), gnuLongNameEntry(`${long}2`), { path: "package/a" }], "two extended headers"],
-    ["global header in between", [paxEntry({ path: long }), paxEntry({ comment: "x" }, "g"), { path: "package/a" }], "not followed by its entry"],
+    [
+      "global header in between",
+      [paxEntry({ path: long }), paxEntry({ comment: "x" }, "g"), { path: "package/a" }],
+      "not followed by its entry",
+    ],
     ["no entry behind", [paxEntry({ path: long })], "not followed by its entry"],
     ["path twice", [{ path: "p", type: "x", content: "10 path=a\n10 path=b\n" }, { path: "package/a" }], "twice"],
     ["record inside of a value", [paxEntry({ comment: `\n${20} path=package/evil` }), { path: "package/a" }], "malformed"],
@@ -182,7 +199,11 @@ describe("B1 streams", () => {
     ["nothing", () => new Uint8Array(0), "not a whole gzip"],
     ["no gzip", () => tar, "not a whole gzip"],
     ["cut short", () => good.subarray(0, good.length - 5), "not a whole gzip"],
-    ["flipped byte in the trailer", () => Uint8Array.from(good, (byte, i) => (i === good.length - 8 ? byte ^ 1 : byte)), "not a whole gzip"],
+    [
+      "flipped byte in the trailer",
+      () => Uint8Array.from(good, (byte, i) => (i === good.length - 8 ? byte ^ 1 : byte)),
+      "not a whole gzip",
+    ],
     ["garbage behind", () => Buffer.concat([good, Buffer.from("garbage")]), "gzip"],
     ["zeros behind", () => Buffer.concat([good, Buffer.alloc(100)]), "nothing behind it"],
     ["much garbage behind", () => Buffer.concat([good, Buffer.alloc(300_000)]), "nothing behind it"],
@@ -192,7 +213,11 @@ describe("B1 streams", () => {
     ["gzip in gzip", () => gzip(good), "ends before"],
     ["a long gzip in gzip", () => gzip(gzipSync(randomBytes(4096))), "header"],
     ["data behind the end", () => gzip(Buffer.concat([tar, rawEntry({ path: "package/evil" })])), "behind the end"],
-    ["data behind the first zero block", () => gzip(Buffer.concat([tar.subarray(0, -512), rawEntry({ path: "package/evil" }), Buffer.alloc(1024)])), "behind the end"],
+    [
+      "data behind the first zero block",
+      () => gzip(Buffer.concat([tar.subarray(0, -512), rawEntry({ path: "package/evil" }), Buffer.alloc(1024)])),
+      "behind the end",
+    ],
     ["no end", () => gzip(tar.subarray(0, 1024)), "ends before"],
     ["end in the middle of a file", () => gzip(tar.subarray(0, 700)), "ends before"],
     ["not a tar", () => gzip(Buffer.alloc(2048, 0x41)), "header"],
@@ -217,7 +242,10 @@ describe("B1 T8 caps", () => {
   });
 
   test("B1 10^6 entries are dropped early", async () => {
-    const entries = Buffer.concat([rawEntry(PACKAGE_JSON), ...Array.from({ length: 100_001 }, (_, i) => rawEntry({ path: `package/${i}` }))]);
+    const entries = Buffer.concat([
+      rawEntry(PACKAGE_JSON),
+      ...Array.from({ length: 100_001 }, (_, i) => rawEntry({ path: `package/${i}` })),
+    ]);
     expect(await refusal(gzipSync(entries, { level: 1 }))).toContain("more than 100000 files and folders");
   }, 60_000);
 
@@ -234,7 +262,11 @@ describe("B1 T8 caps", () => {
     // 256 MiB of zeros, made as a stream too: a buffer of that size would hide what the reader takes.
     const header = rawEntry({ path: "package/zeros", size: (256 * 1024 * 1024).toString(8) });
     const mebibyte = Buffer.alloc(1024 * 1024);
-    const bomb = await buffer(Readable.from([rawEntry(PACKAGE_JSON), header, ...Array.from({ length: 256 }, () => mebibyte), Buffer.alloc(1024)]).pipe(createGzip()));
+    const bomb = await buffer(
+      Readable.from([rawEntry(PACKAGE_JSON), header, ...Array.from({ length: 256 }, () => mebibyte), Buffer.alloc(1024)]).pipe(
+        createGzip(),
+      ),
+    );
     await inspectTarball(bytes);
     const before = process.memoryUsage.rss();
     expect((await inspectTarball(bomb)).unpackedSize).toBeGreaterThan(256 * 1024 * 1024);
@@ -277,7 +309,9 @@ describe("J1 package.json", () => {
   });
 
   test("J1 __proto__ is data", async () => {
-    const facts = await inspectTarball(await withText('{"__proto__":{"scripts":{"install":"x"},"bin":"x"},"dependencies":{"__proto__":"1.0.0"}}'));
+    const facts = await inspectTarball(
+      await withText('{"__proto__":{"scripts":{"install":"x"},"bin":"x"},"dependencies":{"__proto__":"1.0.0"}}'),
+    );
     expect(facts.manifest["hasInstallScript"]).toBe(false);
     expect(Object.hasOwn(facts.manifest, "bin")).toBe(false);
     expect(Object.keys(facts.manifest["dependencies"] as object)).toEqual(["__proto__"]);

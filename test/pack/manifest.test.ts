@@ -23,7 +23,13 @@ describe("T10 manifest of a tarball", () => {
   });
 
   test("T10 absent where absent, and never normalised", async () => {
-    expect({ ...(await manifestIn({ bin: "./x", license: null, funding: [] })) }).toEqual({ bin: "./x", license: null, funding: [], hasShrinkwrap: false, hasInstallScript: false });
+    expect({ ...(await manifestIn({ bin: "./x", license: null, funding: [] })) }).toEqual({
+      bin: "./x",
+      license: null,
+      funding: [],
+      hasShrinkwrap: false,
+      hasInstallScript: false,
+    });
   });
 
   test.each(["preinstall", "install", "postinstall"])("T10 script %s counts as an install script", async (script) => {
@@ -34,8 +40,14 @@ describe("T10 manifest of a tarball", () => {
   });
 
   test("T10 binding.gyp and npm-shrinkwrap.json count at the top only", async () => {
-    expect(await manifestIn({}, { "binding.gyp": "", "npm-shrinkwrap.json": "{}" })).toMatchObject({ hasInstallScript: true, hasShrinkwrap: true });
-    expect(await manifestIn({}, { "a/binding.gyp": "", "a/npm-shrinkwrap.json": "{}" })).toMatchObject({ hasInstallScript: false, hasShrinkwrap: false });
+    expect(await manifestIn({}, { "binding.gyp": "", "npm-shrinkwrap.json": "{}" })).toMatchObject({
+      hasInstallScript: true,
+      hasShrinkwrap: true,
+    });
+    expect(await manifestIn({}, { "a/binding.gyp": "", "a/npm-shrinkwrap.json": "{}" })).toMatchObject({
+      hasInstallScript: false,
+      hasShrinkwrap: false,
+    });
   });
 
   test("T10 each changed field makes manifests differ, and is named", () => {
@@ -68,13 +80,18 @@ describe("T10 manifest of a tarball", () => {
 
   test("T10 equality is that of the values", () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string({ unit: "grapheme" }), fc.array(fc.nat())), fc.dictionary(fc.string({ unit: "grapheme" }), fc.array(fc.nat())), (a, b) => {
-        const one = manifestOf({ dependencies: a as JsonObject }, NONE);
-        const two = manifestOf({ dependencies: b as JsonObject }, NONE);
-        const sorted = (from: Record<string, unknown>): string => JSON.stringify(Object.entries(from).sort(([x], [y]) => (x < y ? -1 : 1)));
-        expect(equalManifests(one, two)).toBe(sorted(a) === sorted(b));
-        expect(equalManifests(one, one)).toBe(true);
-      }),
+      fc.property(
+        fc.dictionary(fc.string({ unit: "grapheme" }), fc.array(fc.nat())),
+        fc.dictionary(fc.string({ unit: "grapheme" }), fc.array(fc.nat())),
+        (a, b) => {
+          const one = manifestOf({ dependencies: a as JsonObject }, NONE);
+          const two = manifestOf({ dependencies: b as JsonObject }, NONE);
+          const sorted = (from: Record<string, unknown>): string =>
+            JSON.stringify(Object.entries(from).sort(([x], [y]) => (x < y ? -1 : 1)));
+          expect(equalManifests(one, two)).toBe(sorted(a) === sorted(b));
+          expect(equalManifests(one, one)).toBe(true);
+        },
+      ),
     );
   });
 });
@@ -92,14 +109,22 @@ describe("J1 what a release document can't carry", () => {
   ];
   test.each(cases)("J1 %s is refused in a field that is signed, and nowhere else", async (_, text) => {
     const signed = await makeTarball({ "package.json": `{"author":{"x":[${text}]}}` });
-    await expect(inspectTarball(signed)).rejects.toMatchObject({ code: "TARBALL_REFUSED", message: expect.stringContaining("author") as string });
+    await expect(inspectTarball(signed)).rejects.toMatchObject({
+      code: "TARBALL_REFUSED",
+      message: expect.stringContaining("author") as string,
+    });
     const other = await makeTarball({ "package.json": `{"config":{"x":[${text}]}}` });
     expect((await inspectTarball(other)).fileCount).toBe(1);
   });
 
   test("J1 29 levels and big manifests up to a release's size", async () => {
-    expect((await inspectTarball(await makeTarball({ "package.json": `{"author":${"[".repeat(29)}${"]".repeat(29)}}` }))).fileCount).toBe(1);
+    expect((await inspectTarball(await makeTarball({ "package.json": `{"author":${"[".repeat(29)}${"]".repeat(29)}}` }))).fileCount).toBe(
+      1,
+    );
     const big = await makeTarball({ "package.json": JSON.stringify({ description: "x".repeat(1_000_000) }) });
-    await expect(inspectTarball(big)).rejects.toMatchObject({ code: "TARBALL_REFUSED", message: expect.stringContaining("too many for a release") as string });
+    await expect(inspectTarball(big)).rejects.toMatchObject({
+      code: "TARBALL_REFUSED",
+      message: expect.stringContaining("too many for a release") as string,
+    });
   });
 });

@@ -8,7 +8,13 @@ import { readPackageJson } from "../../src/pack/package-json.ts";
 import { packPackage, runLifecycle } from "../../src/pack/run.ts";
 import type { PackOptions } from "../../src/pack/run.ts";
 
-const SECRETS = { IMPRINT_PASSPHRASE: "hunter2", IMPRINT_HOME: "/x", NPM_TOKEN: "npm_hunter2", GITHUB_TOKEN: "gh_hunter2", "npm_config_//host.example/:_authToken": "hunter2" };
+const SECRETS = {
+  IMPRINT_PASSPHRASE: "hunter2",
+  IMPRINT_HOME: "/x",
+  NPM_TOKEN: "npm_hunter2",
+  GITHUB_TOKEN: "gh_hunter2",
+  "npm_config_//host.example/:_authToken": "hunter2",
+};
 const dump = 'require("fs").writeFileSync("env.json", JSON.stringify(process.env))';
 
 let root: string;
@@ -26,7 +32,12 @@ afterEach(async () => {
 });
 
 function options(env: NodeJS.ProcessEnv = {}): PackOptions {
-  const own = { PATH: process.env["PATH"], HOME: join(root, "home"), npm_config_cache: join(root, "home", "cache"), npm_config_registry: "http://127.0.0.1:9/" };
+  const own = {
+    PATH: process.env["PATH"],
+    HOME: join(root, "home"),
+    npm_config_cache: join(root, "home", "cache"),
+    npm_config_registry: "http://127.0.0.1:9/",
+  };
   return {
     env: { ...own, ...env },
     tempFolder: join(root, "tmp"),
@@ -39,7 +50,10 @@ function options(env: NodeJS.ProcessEnv = {}): PackOptions {
 async function packageAt(name: string, packageJson: Record<string, unknown>, files: Record<string, string> = {}): Promise<string> {
   const dir = join(root, name);
   await mkdir(dir);
-  await writeFile(join(dir, "package.json"), JSON.stringify({ name: "@alice/hello", version: "1.0.0", files: ["index.js", "built.js"], ...packageJson }));
+  await writeFile(
+    join(dir, "package.json"),
+    JSON.stringify({ name: "@alice/hello", version: "1.0.0", files: ["index.js", "built.js"], ...packageJson }),
+  );
   for (const [file, content] of Object.entries({ "index.js": "", ...files })) await writeFile(join(dir, file), content);
   return dir;
 }
@@ -59,7 +73,11 @@ async function fakeNpm(script: string): Promise<readonly [string, string]> {
 describe("packPackage", () => {
   test("runs prepublishOnly, then packs; what scripts print is talk, not a file name", async () => {
     const build = 'console.log("evil-9.9.9.tgz"); require("fs").writeFileSync("built.js", "built")';
-    const dir = await packageAt("hello", { scripts: { prepublishOnly: "node build.cjs", prepack: "echo /etc/passwd.tgz" } }, { "build.cjs": build });
+    const dir = await packageAt(
+      "hello",
+      { scripts: { prepublishOnly: "node build.cjs", prepack: "echo /etc/passwd.tgz" } },
+      { "build.cjs": build },
+    );
     const packed = await packPackage(dir, options());
     const facts = await inspectTarball(packed.tarballPath);
     expect([...facts.files].sort()).toEqual(["built.js", "index.js", "package.json"]);
@@ -74,10 +92,14 @@ describe("packPackage", () => {
   }, 60_000);
 
   test("B3 scripts see neither IMPRINT_* nor tokens, but PATH, HOME and the registry", async () => {
-    const dir = await packageAt("hello", { scripts: { prepublishOnly: "node dump.cjs && node read.cjs", publish: "node dump.cjs" } }, {
-      "dump.cjs": dump,
-      "read.cjs": 'console.log("stolen", process.env.IMPRINT_PASSPHRASE, process.env.NPM_TOKEN)',
-    });
+    const dir = await packageAt(
+      "hello",
+      { scripts: { prepublishOnly: "node dump.cjs && node read.cjs", publish: "node dump.cjs" } },
+      {
+        "dump.cjs": dump,
+        "read.cjs": 'console.log("stolen", process.env.IMPRINT_PASSPHRASE, process.env.NPM_TOKEN)',
+      },
+    );
     const packed = await packPackage(dir, options(SECRETS));
     await packed.cleanup();
     expect(output).toContain("stolen undefined undefined");
@@ -96,9 +118,15 @@ describe("packPackage", () => {
 
   test("a failing prepublishOnly or prepack is PACK_FAILED, and nothing is left", async () => {
     const first = await packageAt("a", { scripts: { prepublishOnly: "exit 3" } });
-    await expect(packPackage(first, options())).rejects.toMatchObject({ code: "PACK_FAILED", message: expect.stringContaining("script prepublishOnly failed with exit code 3") as string });
+    await expect(packPackage(first, options())).rejects.toMatchObject({
+      code: "PACK_FAILED",
+      message: expect.stringContaining("script prepublishOnly failed with exit code 3") as string,
+    });
     const second = await packageAt("b", { scripts: { prepack: "exit 4" } });
-    await expect(packPackage(second, options())).rejects.toMatchObject({ code: "PACK_FAILED", message: expect.stringContaining("npm pack failed with exit code 4") as string });
+    await expect(packPackage(second, options())).rejects.toMatchObject({
+      code: "PACK_FAILED",
+      message: expect.stringContaining("npm pack failed with exit code 4") as string,
+    });
     expect(await leftovers()).toEqual([]);
   }, 60_000);
 
@@ -130,17 +158,23 @@ describe("packPackage", () => {
 
   test("a command that is ended by a signal, or aborted, is PACK_FAILED", async () => {
     const dir = await packageAt("hello", {});
-    await expect(packPackage(dir, { ...options(), command: await fakeNpm('process.kill(process.pid, "SIGKILL")') })).rejects.toMatchObject({ message: expect.stringContaining("SIGKILL") as string });
+    await expect(packPackage(dir, { ...options(), command: await fakeNpm('process.kill(process.pid, "SIGKILL")') })).rejects.toMatchObject({
+      message: expect.stringContaining("SIGKILL") as string,
+    });
     const controller = new AbortController();
     const command = await fakeNpm('console.log("up"); setInterval(() => {}, 1000)');
     const stopped = { ...options(), command, signal: controller.signal, onOutput: () => controller.abort() };
-    await expect(packPackage(dir, stopped)).rejects.toMatchObject({ code: "PACK_FAILED", message: expect.stringContaining("SIGTERM") as string });
+    await expect(packPackage(dir, stopped)).rejects.toMatchObject({
+      code: "PACK_FAILED",
+      message: expect.stringContaining("SIGTERM") as string,
+    });
     await expect(packPackage(dir, { ...stopped, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "PACK_FAILED" });
     expect(await leftovers()).toEqual([]);
   });
 
   test("a daemon that a script leaves behind does not hold us", async () => {
-    const daemon = 'require("child_process").spawn(process.execPath, ["-e", "setTimeout(() => {}, 8000)"], { stdio: "inherit", detached: true }).unref()';
+    const daemon =
+      'require("child_process").spawn(process.execPath, ["-e", "setTimeout(() => {}, 8000)"], { stdio: "inherit", detached: true }).unref()';
     const command = await fakeNpm(`${daemon}; require("fs").writeFileSync(process.argv.at(-1) + "/a.tgz", "")`);
     const started = Date.now();
     const packed = await packPackage(await packageAt("hello", {}), { ...options(), command });
@@ -150,12 +184,17 @@ describe("packPackage", () => {
 
   test("no npm on the PATH is COMMAND_NOT_FOUND; a shell is never asked", async () => {
     const dir = await packageAt("hello", {});
-    await expect(packPackage(dir, { ...options(), env: { PATH: join(root, "empty") } })).rejects.toMatchObject({ code: "COMMAND_NOT_FOUND" });
+    await expect(packPackage(dir, { ...options(), env: { PATH: join(root, "empty") } })).rejects.toMatchObject({
+      code: "COMMAND_NOT_FOUND",
+    });
     const bin = join(root, "bin");
     await mkdir(bin);
     await writeFile(join(bin, "npm"), "#!/bin/sh\nexit 5\n");
     await chmod(join(bin, "npm"), 0o755);
-    await expect(packPackage(dir, options({ PATH: bin }))).rejects.toMatchObject({ code: "PACK_FAILED", message: expect.stringContaining("exit code 5") as string });
+    await expect(packPackage(dir, options({ PATH: bin }))).rejects.toMatchObject({
+      code: "PACK_FAILED",
+      message: expect.stringContaining("exit code 5") as string,
+    });
   }, 60_000);
 });
 
@@ -171,27 +210,79 @@ describe("runLifecycle and readPackageJson", () => {
     await expect(packPackage(join(root, "none"), options())).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
     const dir = await packageAt("hello", {});
     await writeFile(join(dir, "package.json"), '{"name":"a","name":"b"}');
-    await expect(readPackageJson(dir)).rejects.toMatchObject({ code: "PACKAGE_REFUSED", message: expect.stringContaining("twice") as string });
+    await expect(readPackageJson(dir)).rejects.toMatchObject({
+      code: "PACKAGE_REFUSED",
+      message: expect.stringContaining("twice") as string,
+    });
     await writeFile(join(dir, "package.json"), " ".repeat(2 * 1024 * 1024 + 1));
-    await expect(readPackageJson(dir)).rejects.toMatchObject({ code: "PACKAGE_REFUSED", message: expect.stringContaining("larger") as string });
+    await expect(readPackageJson(dir)).rejects.toMatchObject({
+      code: "PACKAGE_REFUSED",
+      message: expect.stringContaining("larger") as string,
+    });
   });
 });
 
 describe("B3 scriptEnvironment", () => {
   test("B3 secrets go", () => {
     const names = [
-      "IMPRINT_PASSPHRASE", "imprint_home", "NPM_TOKEN", "NODE_AUTH_TOKEN", "GITHUB_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "npm_config_//h/:_authToken",
-      "npm_config_//h/:username", "NPM_CONFIG__AUTH", "npm_config__password", "npm_config_otp", "NPM_CONFIG_KEY", "npm_config_cert", "YARN_NPM_AUTH_TOKEN", "YARN_NPM_AUTH_IDENT",
-      "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "PGPASSWORD", "MYSQL_PASSWD", "GPG_PASSPHRASE", "SIGNING_PRIVATE_KEY", "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "client_secret",
-      "GIT_ASKPASS", "SSH_ASKPASS", "SSH_AUTH_SOCK", "SSH_AGENT_PID",
+      "IMPRINT_PASSPHRASE",
+      "imprint_home",
+      "NPM_TOKEN",
+      "NODE_AUTH_TOKEN",
+      "GITHUB_TOKEN",
+      "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+      "ACTIONS_ID_TOKEN_REQUEST_URL",
+      "npm_config_//h/:_authToken",
+      "npm_config_//h/:username",
+      "NPM_CONFIG__AUTH",
+      "npm_config__password",
+      "npm_config_otp",
+      "NPM_CONFIG_KEY",
+      "npm_config_cert",
+      "YARN_NPM_AUTH_TOKEN",
+      "YARN_NPM_AUTH_IDENT",
+      "AWS_SECRET_ACCESS_KEY",
+      "AWS_ACCESS_KEY_ID",
+      "PGPASSWORD",
+      "MYSQL_PASSWD",
+      "GPG_PASSPHRASE",
+      "SIGNING_PRIVATE_KEY",
+      "OPENAI_API_KEY",
+      "GOOGLE_APPLICATION_CREDENTIALS",
+      "client_secret",
+      "GIT_ASKPASS",
+      "SSH_ASKPASS",
+      "SSH_AUTH_SOCK",
+      "SSH_AGENT_PID",
     ];
     expect(scriptEnvironment(Object.fromEntries(names.map((name) => [name, "x"])))).toEqual({});
   });
 
   test("B3 what builds need stays", () => {
     const names = [
-      "PATH", "Path", "HOME", "USER", "LANG", "TMPDIR", "CI", "NODE_ENV", "NODE_OPTIONS", "HTTPS_PROXY", "no_proxy", "npm_config_registry", "npm_config_userconfig", "npm_config_keep", "npm_config_cafile",
-      "GIT_AUTHOR_NAME", "npm_config_init_author_name", "TOKENIZERS_PARALLELISM", "SSH_CONNECTION", "PWD", "OLDPWD", "COMPASS", "KEYBOARD",
+      "PATH",
+      "Path",
+      "HOME",
+      "USER",
+      "LANG",
+      "TMPDIR",
+      "CI",
+      "NODE_ENV",
+      "NODE_OPTIONS",
+      "HTTPS_PROXY",
+      "no_proxy",
+      "npm_config_registry",
+      "npm_config_userconfig",
+      "npm_config_keep",
+      "npm_config_cafile",
+      "GIT_AUTHOR_NAME",
+      "npm_config_init_author_name",
+      "TOKENIZERS_PARALLELISM",
+      "SSH_CONNECTION",
+      "PWD",
+      "OLDPWD",
+      "COMPASS",
+      "KEYBOARD",
     ];
     const env = Object.fromEntries(names.map((name) => [name, "x"]));
     expect(scriptEnvironment(env)).toEqual(env);

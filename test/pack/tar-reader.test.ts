@@ -64,7 +64,12 @@ describe("tar reader", () => {
         expect(read(tar, cuts)).toBe(whole);
       }),
     );
-    expect(read(tar, Array.from({ length: tar.length }, (_, i) => i))).toBe(whole);
+    expect(
+      read(
+        tar,
+        Array.from({ length: tar.length }, (_, i) => i),
+      ),
+    ).toBe(whole);
   });
 
   test("B1 whatever bytes are changed: refused, or read as npm reads it", () => {
@@ -79,11 +84,19 @@ describe("tar reader", () => {
         block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, 8, "latin1");
       }
     };
-    const interesting = fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(0x00, 0x20, 0x2f, 0x30, 0x31, 0x35, 0x37, 0x4c, 0x67, 0x78, 0x80, 0x0a));
+    const interesting = fc.oneof(
+      fc.integer({ min: 0, max: 255 }),
+      fc.constantFrom(0x00, 0x20, 0x2f, 0x30, 0x31, 0x35, 0x37, 0x4c, 0x67, 0x78, 0x80, 0x0a),
+    );
     // Headers of entries begin at block boundaries; most changes are aimed at the fields that decide.
     const place = fc.oneof(
       fc.nat({ max: tar.length - 1 }),
-      fc.tuple(fc.nat({ max: tar.length / 512 - 1 }), fc.constantFrom(0, 1, 7, 8, 98, 99, 124, 130, 134, 135, 156, 157, 257, 262, 263, 345, 346, 474, 475, 476)).map(([block, offset]) => block * 512 + offset),
+      fc
+        .tuple(
+          fc.nat({ max: tar.length / 512 - 1 }),
+          fc.constantFrom(0, 1, 7, 8, 98, 99, 124, 130, 134, 135, 156, 157, 257, 262, 263, 345, 346, 474, 475, 476),
+        )
+        .map(([block, offset]) => block * 512 + offset),
     );
     let accepted = 0;
     fc.assert(
@@ -127,7 +140,9 @@ describe("tar reader", () => {
 });
 
 describe("paths", () => {
-  const segment = fc.string({ unit: "grapheme", minLength: 1, maxLength: 8 }).filter((text) => !text.includes("/") && pathProblem(text) === undefined);
+  const segment = fc
+    .string({ unit: "grapheme", minLength: 1, maxLength: 8 })
+    .filter((text) => !text.includes("/") && pathProblem(text) === undefined);
 
   test("B1 no accepted path leaves its folder", () => {
     fc.assert(
@@ -145,7 +160,8 @@ describe("paths", () => {
       fc.property(fc.array(segment, { minLength: 1, maxLength: 4 }), (segments) => {
         const path = segments.join("/");
         const folded = foldPath(path);
-        for (const other of [path.toUpperCase(), path.toLowerCase(), path.normalize("NFD"), path.normalize("NFC"), `${path}.`, folded]) expect(foldPath(other)).toBe(folded);
+        for (const other of [path.toUpperCase(), path.toLowerCase(), path.normalize("NFD"), path.normalize("NFC"), `${path}.`, folded])
+          expect(foldPath(other)).toBe(folded);
       }),
     );
   });

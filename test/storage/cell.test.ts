@@ -66,7 +66,8 @@ describe("cell", () => {
   test("9 is followed by 10, and strange files are not generations", async () => {
     const dir = temporaryFolder();
     const cell = openCell(files, dir, OPTIONS);
-    for (let generation = 0; generation < 12; generation++) await cell.swap(generation === 0 ? null : generation, value(String(generation + 1)));
+    for (let generation = 0; generation < 12; generation++)
+      await cell.swap(generation === 0 ? null : generation, value(String(generation + 1)));
     for (const name of ["99x", "013", "0", "-1", "1e9", "99999999999999999", "notes.txt"]) writeFileSync(join(dir, name), "no");
     expect(await read(dir)).toBe("12 12");
   });
@@ -77,25 +78,30 @@ describe("cell", () => {
     await expect(openCell(files, dir, OPTIONS).read()).rejects.toMatchObject({ code: "TOO_LARGE" });
   });
 
-  test.each(["before", "after"] as const)("each write failing in turn (%s): old or new value, never neither; the next run goes on", async (when) => {
-    for (let n = 0; n < 6; n++) {
-      const dir = join(temporaryFolder(), String(n));
-      const cell = openCell(files, dir, OPTIONS);
-      await cell.swap(null, value("old"));
-      // a leftover of an earlier crash
-      writeFileSync(join(dir, ".imprint-tmp-7-aa"), "ha");
-      const failing = failingFiles(files, n, when);
-      const outcome = await openCell(failing, dir, OPTIONS).swap(1, value("new")).catch(() => "failed");
-      const now = await read(dir);
-      expect(["1 old", "2 new"]).toContain(now);
-      if (outcome === 2) expect(now).toBe("2 new");
-      const seen = await cell.read();
-      await cell.swap(seen?.generation ?? null, value("next"));
-      expect(await read(dir)).toMatch(/ next$/u);
-      if (!failing.failed()) break;
-      expect(n).toBeLessThan(5);
-    }
-  });
+  test.each(["before", "after"] as const)(
+    "each write failing in turn (%s): old or new value, never neither; the next run goes on",
+    async (when) => {
+      for (let n = 0; n < 6; n++) {
+        const dir = join(temporaryFolder(), String(n));
+        const cell = openCell(files, dir, OPTIONS);
+        await cell.swap(null, value("old"));
+        // a leftover of an earlier crash
+        writeFileSync(join(dir, ".imprint-tmp-7-aa"), "ha");
+        const failing = failingFiles(files, n, when);
+        const outcome = await openCell(failing, dir, OPTIONS)
+          .swap(1, value("new"))
+          .catch(() => "failed");
+        const now = await read(dir);
+        expect(["1 old", "2 new"]).toContain(now);
+        if (outcome === 2) expect(now).toBe("2 new");
+        const seen = await cell.read();
+        await cell.swap(seen?.generation ?? null, value("next"));
+        expect(await read(dir)).toMatch(/ next$/u);
+        if (!failing.failed()) break;
+        expect(n).toBeLessThan(5);
+      }
+    },
+  );
 
   test("a writer that slept while others went past it gives way, and leaves nothing", async () => {
     const dir = temporaryFolder();
@@ -150,7 +156,9 @@ describe("cell", () => {
         const count = seen === null ? 0 : Number(Buffer.from(seen.bytes).toString());
         try { await cell.swap(seen?.generation ?? null, Buffer.from(String(count + 1))); done++; } catch (error) { if (error.code !== "STATE_CHANGED") throw error; }
       }`;
-    const children = [0, 1].map(() => spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script, dir], { stdio: ["ignore", "ignore", "inherit"] }));
+    const children = [0, 1].map(() =>
+      spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script, dir], { stdio: ["ignore", "ignore", "inherit"] }),
+    );
     const statuses = await Promise.all(children.map((child) => once(child, "exit")));
     expect(statuses.map(([status]) => status as number)).toEqual([0, 0]);
     const [generation, count] = (await read(dir)).split(" ").map(Number);

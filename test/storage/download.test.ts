@@ -72,7 +72,9 @@ describe("download", () => {
     });
     await expect(bodyOf(base)).rejects.toMatchObject({ code: "UNREACHABLE" });
     await expect(bodyOf("http://127.0.0.1:1/")).rejects.toMatchObject({ code: "UNREACHABLE" });
-    await expect(bodyOf("https://host.example/", { allowPrivate: false, resolveHost: () => Promise.reject(new Error("no")) })).rejects.toMatchObject({ code: "UNREACHABLE" });
+    await expect(
+      bodyOf("https://host.example/", { allowPrivate: false, resolveHost: () => Promise.reject(new Error("no")) }),
+    ).rejects.toMatchObject({ code: "UNREACHABLE" });
   });
 
   test("redirects are followed, five at most; the caller's headers go to the first host only", async () => {
@@ -110,7 +112,11 @@ describe("download", () => {
     "https://nothing.example/x",
   ])("refuses %s without a request", async (address) => {
     let asked = 0;
-    const addresses: Record<string, string[]> = { "private.example": ["192.168.1.1"], "mixed.example": ["93.184.216.34", "10.0.0.1"], "nothing.example": [] };
+    const addresses: Record<string, string[]> = {
+      "private.example": ["192.168.1.1"],
+      "mixed.example": ["93.184.216.34", "10.0.0.1"],
+      "nothing.example": [],
+    };
     const refused = download(address, {
       ...OPTIONS,
       allowPrivate: false,
@@ -127,7 +133,12 @@ describe("download", () => {
       asked.push(String(url as URL));
       return Promise.resolve(new Response(null, { status: 302, headers: { location: "https://10.1.2.3/secret" } }));
     };
-    const got = download("https://host.example/x", { ...OPTIONS, allowPrivate: false, fetch, resolveHost: () => Promise.resolve(["93.184.216.34"]) });
+    const got = download("https://host.example/x", {
+      ...OPTIONS,
+      allowPrivate: false,
+      fetch,
+      resolveHost: () => Promise.resolve(["93.184.216.34"]),
+    });
     await expect(got).rejects.toMatchObject({ code: "INVALID_URL" });
     expect(asked).toEqual(["https://host.example/x"]);
   });

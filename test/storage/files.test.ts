@@ -87,10 +87,16 @@ describe("files", () => {
     mkdirSync(join(dir, "folder"));
     writeFileSync(join(dir, "file"), "");
     symlinkSync("loop", join(dir, "loop"));
-    await expect(files.writeAtomic(join(dir, "folder"), bytes("x"))).rejects.toMatchObject({ code: "STORAGE_FAILED", message: expect.stringMatching(/folder: E[A-Z]+/u) as string });
+    await expect(files.writeAtomic(join(dir, "folder"), bytes("x"))).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringMatching(/folder: E[A-Z]+/u) as string,
+    });
     await expect(files.writeAtomic(join(dir, "file", "under"), bytes("x"))).rejects.toMatchObject({ code: "STORAGE_FAILED" });
     await expect(files.read(join(dir, "folder"), 10)).rejects.toMatchObject({ code: "STORAGE_FAILED" });
-    await expect(files.read(join(dir, "loop"), 10)).rejects.toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining("ELOOP") as string });
+    await expect(files.read(join(dir, "loop"), 10)).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("ELOOP") as string,
+    });
     expect(readdirSync(dir).sort()).toEqual(["file", "folder", "loop"]);
   });
 

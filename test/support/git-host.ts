@@ -13,7 +13,12 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-export type GitHostRequest = { readonly method: string; readonly path: string; readonly query: string; readonly headers: IncomingMessage["headers"] };
+export type GitHostRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: IncomingMessage["headers"];
+};
 export type GitHost = {
   /** Address of the repository in `<root>/<repo>`. */
   url(repo: string): string;
@@ -51,8 +56,16 @@ export function testGitEnv(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
 }
 
 /** Runs git for a test's own purposes, and returns what it printed, trimmed. */
-export function testGit(gitDir: string, args: readonly string[], options: { readonly input?: string | Uint8Array; readonly env?: NodeJS.ProcessEnv } = {}): string {
-  const result = spawnSync("git", [`--git-dir=${gitDir}`, ...args], { input: options.input ?? "", env: testGitEnv(options.env), maxBuffer: 1 << 28 });
+export function testGit(
+  gitDir: string,
+  args: readonly string[],
+  options: { readonly input?: string | Uint8Array; readonly env?: NodeJS.ProcessEnv } = {},
+): string {
+  const result = spawnSync("git", [`--git-dir=${gitDir}`, ...args], {
+    input: options.input ?? "",
+    env: testGitEnv(options.env),
+    maxBuffer: 1 << 28,
+  });
   if (result.status !== 0) throw new Error(`git ${args.join(" ")}: ${result.stderr.toString()}`);
   return result.stdout.toString().trim();
 }
@@ -91,7 +104,9 @@ export function commitHosted(
   const ref = options.ref ?? "refs/heads/main";
   const parts: Uint8Array[] = [];
   const put = (text: string): void => void parts.push(Buffer.from(text));
-  put(`feature done\ncommit ${ref}\nmark :1\ncommitter Test <test@example.org> 1767225600 +0000\ndata <<END\n${options.message ?? "test"}\nEND\n`);
+  put(
+    `feature done\ncommit ${ref}\nmark :1\ncommitter Test <test@example.org> 1767225600 +0000\ndata <<END\n${options.message ?? "test"}\nEND\n`,
+  );
   if (options.parent !== null && options.parent !== undefined) put(`from ${options.parent}\ndeleteall\n`);
   for (const [path, file] of Object.entries(files)) {
     if (typeof file === "object" && "mode" in file && file.mode === "160000") {
@@ -107,7 +122,12 @@ export function commitHosted(
 }
 
 /** Answers one request through the CGI program. */
-async function serveByGit(request: IncomingMessage, response: ServerResponse, options: GitHostOptions, children: Set<number>): Promise<void> {
+async function serveByGit(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: GitHostOptions,
+  children: Set<number>,
+): Promise<void> {
   const url = new URL(request.url ?? "/", "http://host");
   const config: [string, string][] = [
     ["uploadpack.allowFilter", String(options.filter ?? true)],

@@ -27,24 +27,33 @@ export type People = {
   sh(who: Person, cwd: string, command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>;
   imprint(who: Person, cwd: string, ...args: readonly string[]): Promise<Outcome>;
   /** An index of that person on the host, made by `imprint init`. */
-  init(who: Person, packages: string): Promise<{ readonly url: string; readonly id: string; readonly address: string; readonly clone: string }>;
+  init(
+    who: Person,
+    packages: string,
+  ): Promise<{ readonly url: string; readonly id: string; readonly address: string; readonly clone: string }>;
   /** A folder with these files; objects become JSON. */
   folderOf(name: string, files: Readonly<Record<string, unknown>>): string;
   close(): Promise<void>;
 };
 
-export async function people(options: { readonly onOutcome?: (typed: Typed, outcome: Outcome) => void; readonly onTyped?: (typed: Typed) => void } = {}): Promise<People> {
+export async function people(
+  options: { readonly onOutcome?: (typed: Typed, outcome: Outcome) => void; readonly onTyped?: (typed: Typed) => void } = {},
+): Promise<People> {
   const folder = mkdtempSync(path.join(tmpdir(), "imprint-people-"));
   const root = path.join(folder, "host");
   mkdirSync(root);
   const host = await startGitHost({ root });
   const sh: People["sh"] = (who, cwd, command, args, env = {}) => {
-    const typed: Typed = { who, words: command === process.execPath && args[0] === BIN ? ["imprint", ...args.slice(1)] : [command, ...args] };
+    const typed: Typed = {
+      who,
+      words: command === process.execPath && args[0] === BIN ? ["imprint", ...args.slice(1)] : [command, ...args],
+    };
     options.onTyped?.(typed);
     return new Promise((resolve, reject) => {
       const child = spawn(command, args, { cwd, env: { ...environmentOf(who), ...env }, stdio: ["ignore", "pipe", "pipe"] });
       const out = { stdout: "", stderr: "" };
-      for (const stream of ["stdout", "stderr"] as const) child[stream].setEncoding("utf8").on("data", (text: string) => (out[stream] += text));
+      for (const stream of ["stdout", "stderr"] as const)
+        child[stream].setEncoding("utf8").on("data", (text: string) => (out[stream] += text));
       child.once("error", reject);
       child.once("close", (code) => {
         const outcome = { code: code ?? 1, ...out };
@@ -69,7 +78,20 @@ export async function people(options: { readonly onOutcome?: (typed: Typed, outc
       const repo = `${who.name}/index.git`;
       createHostedRepository(root, repo);
       const url = host.url(repo);
-      const made = await imprint(who, folder, "init", `${who.name}-index`, "--name", who.name, "--packages", packages, "--remote", url, "--url", url);
+      const made = await imprint(
+        who,
+        folder,
+        "init",
+        `${who.name}-index`,
+        "--name",
+        who.name,
+        "--packages",
+        packages,
+        "--remote",
+        url,
+        "--url",
+        url,
+      );
       if (made.code !== 0) throw new Error(`imprint init failed: ${made.stderr}`);
       const id = made.stdout.trim();
       return { url, id, address: `${url}#${id}`, clone: path.join(folder, `${who.name}-index`) };

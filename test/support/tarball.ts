@@ -90,7 +90,10 @@ export function rawTarball(entries: readonly RawEntry[]): Uint8Array {
  *
  * @param files path inside the package → content
  */
-export async function makeTarball(files: Readonly<Record<string, string | Uint8Array>>, options: { readonly prefix?: string } = {}): Promise<Uint8Array> {
+export async function makeTarball(
+  files: Readonly<Record<string, string | Uint8Array>>,
+  options: { readonly prefix?: string } = {},
+): Promise<Uint8Array> {
   const entries = Object.entries(files).flatMap(([file, content]): RawEntry[] => {
     const path = `${options.prefix ?? "package"}/${file}`;
     const fits = Buffer.byteLength(path) <= 100 && /^[\x20-\x7e]*$/.test(path);
@@ -100,7 +103,10 @@ export async function makeTarball(files: Readonly<Record<string, string | Uint8A
 }
 
 /** A .tgz of a package with this package.json (`name` and `version` filled in) and an index.js. */
-export function makePackage(packageJson: Readonly<Record<string, unknown>> = {}, files: Readonly<Record<string, string | Uint8Array>> = {}): Promise<Uint8Array> {
+export function makePackage(
+  packageJson: Readonly<Record<string, unknown>> = {},
+  files: Readonly<Record<string, string | Uint8Array>> = {},
+): Promise<Uint8Array> {
   const full = { name: "@alice/hello", version: "1.0.0", ...packageJson };
   return makeTarball({ "package.json": `${JSON.stringify(full, null, 2)}\n`, "index.js": "module.exports = 1;\n", ...files });
 }

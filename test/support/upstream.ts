@@ -8,10 +8,26 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { makePackage } from "./tarball.ts";
 
-export type UpstreamRequest = { readonly method: string; readonly path: string; readonly accept: string; readonly ifNoneMatch: string | null };
+export type UpstreamRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly accept: string;
+  readonly ifNoneMatch: string | null;
+};
 /** A version as its packument has it. */
-export type UpstreamVersion = { name: string; version: string; dist: { tarball: string; integrity?: string; shasum?: string; signatures?: unknown }; [field: string]: unknown };
-export type UpstreamPackument = { name: string; "dist-tags": Record<string, string>; versions: Record<string, UpstreamVersion>; time: Record<string, string>; [field: string]: unknown };
+export type UpstreamVersion = {
+  name: string;
+  version: string;
+  dist: { tarball: string; integrity?: string; shasum?: string; signatures?: unknown };
+  [field: string]: unknown;
+};
+export type UpstreamPackument = {
+  name: string;
+  "dist-tags": Record<string, string>;
+  versions: Record<string, UpstreamVersion>;
+  time: Record<string, string>;
+  [field: string]: unknown;
+};
 
 export type TestUpstream = {
   /** With a final slash. */
@@ -21,7 +37,15 @@ export type TestUpstream = {
   /** Open connections. */
   readonly connections: () => number;
   /** Adds a version; what `edit` does to its packument entry is a lie about the tarball. */
-  publish(name: string, version: string, options?: { readonly packageJson?: Readonly<Record<string, unknown>>; readonly files?: Readonly<Record<string, string | Uint8Array>>; readonly edit?: (entry: UpstreamVersion) => void }): Promise<Uint8Array>;
+  publish(
+    name: string,
+    version: string,
+    options?: {
+      readonly packageJson?: Readonly<Record<string, unknown>>;
+      readonly files?: Readonly<Record<string, string | Uint8Array>>;
+      readonly edit?: (entry: UpstreamVersion) => void;
+    },
+  ): Promise<Uint8Array>;
   readonly packuments: Map<string, UpstreamPackument>;
   /** By path, decoded. */
   readonly tarballs: Map<string, Uint8Array>;
@@ -46,7 +70,10 @@ export async function startUpstream(): Promise<TestUpstream> {
     requests.push({ method: request.method ?? "", path, accept: header("accept") ?? "", ifNoneMatch: header("if-none-match") });
     if (upstream.intercept?.(request, response) === true) return undefined;
     const tarball = tarballs.get(path);
-    if (tarball !== undefined) return void response.writeHead(200, { "content-type": "application/octet-stream", "content-length": tarball.byteLength }).end(tarball);
+    if (tarball !== undefined)
+      return void response
+        .writeHead(200, { "content-type": "application/octet-stream", "content-length": tarball.byteLength })
+        .end(tarball);
     const packument = packuments.get(path.slice(1));
     if (packument === undefined) return void response.writeHead(404, { "content-type": "application/json" }).end('{"error":"Not found"}');
     const body = JSON.stringify(packument);
@@ -91,7 +118,12 @@ export async function startUpstream(): Promise<TestUpstream> {
         name,
         "dist-tags": { ...before?.["dist-tags"], latest: version },
         versions: { ...before?.versions, [version]: entry },
-        time: { created: "2020-01-01T00:00:00.000Z", modified: "2020-01-02T00:00:00.000Z", ...before?.time, [version]: "2020-01-02T00:00:00.000Z" },
+        time: {
+          created: "2020-01-01T00:00:00.000Z",
+          modified: "2020-01-02T00:00:00.000Z",
+          ...before?.time,
+          [version]: "2020-01-02T00:00:00.000Z",
+        },
       });
       return bytes;
     },

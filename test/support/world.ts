@@ -85,7 +85,14 @@ export type TestIndex = {
   /** Yank, deprecate, withdraw, …: a new record by the publisher, and a checkpoint over it. */
   amend(name: string, edit: (record: PackageRecord) => Partial<PackageRecord>, signers?: readonly PrivateKey[]): Promise<void>;
   /** The next root, and a checkpoint that names it. */
-  changeRoot(edit: (root: Root) => Partial<Root>, options?: { readonly signers?: readonly PrivateKey[]; readonly checkpoint?: (checkpoint: Checkpoint) => Partial<Checkpoint>; readonly checkpointKeys?: readonly PrivateKey[] }): Promise<void>;
+  changeRoot(
+    edit: (root: Root) => Partial<Root>,
+    options?: {
+      readonly signers?: readonly PrivateKey[];
+      readonly checkpoint?: (checkpoint: Checkpoint) => Partial<Checkpoint>;
+      readonly checkpointKeys?: readonly PrivateKey[];
+    },
+  ): Promise<void>;
   /** The same content signed again. */
   renew(): Promise<void>;
   state(): Promise<TrustedState>;
@@ -122,14 +129,26 @@ export type TestIndex = {
    * Puts records (null: the package is dropped) and files in place, hashes the tree anew and signs a checkpoint over it
    * with the stolen checkpoint key.
    */
-  seal(change: { readonly records?: Readonly<Record<string, Uint8Array | null>>; readonly files?: Readonly<Record<string, Uint8Array | null>>; readonly checkpoint?: (checkpoint: Checkpoint) => Partial<Checkpoint>; readonly signers?: readonly PrivateKey[] }): Promise<void>;
+  seal(change: {
+    readonly records?: Readonly<Record<string, Uint8Array | null>>;
+    readonly files?: Readonly<Record<string, Uint8Array | null>>;
+    readonly checkpoint?: (checkpoint: Checkpoint) => Partial<Checkpoint>;
+    readonly signers?: readonly PrivateKey[];
+  }): Promise<void>;
   /** A release with other content, listed by its record. Signatures stay the old ones where no `signers` are given. */
-  forge(name: string, version: string, edit: (release: Release) => Partial<Release>, signers?: { readonly release?: readonly PrivateKey[]; readonly record?: readonly PrivateKey[] }): Promise<void>;
+  forge(
+    name: string,
+    version: string,
+    edit: (release: Release) => Partial<Release>,
+    signers?: { readonly release?: readonly PrivateKey[]; readonly record?: readonly PrivateKey[] },
+  ): Promise<void>;
 };
 
 export type ConsumerOptions = {
   /** Alias → index, claims (its scope unless given), addresses (its own). */
-  readonly indices?: Readonly<Record<string, { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[] }>>;
+  readonly indices?: Readonly<
+    Record<string, { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[] }>
+  >;
   readonly upstream?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
   readonly lock?: Readonly<Record<string, LockEntry>>;
   /** IMPRINT_HOME; a new one unless given. */
@@ -140,7 +159,16 @@ export type ConsumerOptions = {
   readonly syncWaitMs?: number;
 };
 
-export type Answer = { readonly status: number; readonly headers: Headers; readonly bytes: Uint8Array; readonly text: string; /** Null where it is not JSON. */ readonly json: any };
+/** Tests look into answers where they expect something; what is not there fails them. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type LooseJson = any;
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+  readonly text: string;
+  /** Null where it is not JSON. */ readonly json: LooseJson;
+};
 
 /** Somebody who trusts indices: a memory on disk, readers, and the whole registry over them. */
 export type TestConsumer = {
@@ -172,7 +200,10 @@ export type World = {
   readonly upstream: TestUpstream;
   /** Unix time in milliseconds; a second passes with every look at it. */
   readonly nowMs: () => number;
-  index(name: string, options?: { readonly packages?: readonly string[]; readonly root?: (root: Root, keys: IndexKeys) => Partial<Root> }): Promise<TestIndex>;
+  index(
+    name: string,
+    options?: { readonly packages?: readonly string[]; readonly root?: (root: Root, keys: IndexKeys) => Partial<Root> },
+  ): Promise<TestIndex>;
   consumer(options?: ConsumerOptions): Promise<TestConsumer>;
   /** What a command of the command line is given, for this person and folder. */
   deps(options: { readonly home: string; readonly cwd: string; readonly files?: Files; readonly env?: NodeJS.ProcessEnv }): Deps;
@@ -221,7 +252,11 @@ export async function world(): Promise<World> {
       await mkdir(at, { recursive: true });
       await writeFile(join(at, "package.json"), '{ "name": "shop", "private": true }\n');
       await writeFile(join(at, "imprint.json"), formatProject(projectOf(options, upstream.url)));
-      if (options.lock !== undefined) await writeFile(join(at, "imprint.lock"), formatLock(new Map(Object.entries(options.lock).map(([alias, entry]) => [alias as DisplayName, entry])) satisfies Lock));
+      if (options.lock !== undefined)
+        await writeFile(
+          join(at, "imprint.lock"),
+          formatLock(new Map(Object.entries(options.lock).map(([alias, entry]) => [alias as DisplayName, entry])) satisfies Lock),
+        );
       return at;
     },
     async close() {
@@ -265,12 +300,25 @@ async function makeIndex(options: {
     const plain = parseRoot(created.files[0]?.content as Uint8Array);
     const bytes = signDocument("root", encodeRoot({ ...plain.doc, ...options.root(plain.doc, keys) }), [keys.root]);
     const { digest } = parseRoot(bytes);
-    const checkpoint: Checkpoint = { index: digest as IndexId, root: { version: 1, digest }, seq: nextNumber(0, nowMs()), time: formatTimestamp(nowMs()), shards: new Map() };
-    created = { id: digest as IndexId, files: [{ path: rootPath(1), content: bytes }, { path: CHECKPOINT_PATH, content: signDocument("checkpoint", encodeCheckpoint(checkpoint), [keys.checkpoint]) }] };
+    const checkpoint: Checkpoint = {
+      index: digest as IndexId,
+      root: { version: 1, digest },
+      seq: nextNumber(0, nowMs()),
+      time: formatTimestamp(nowMs()),
+      shards: new Map(),
+    };
+    created = {
+      id: digest as IndexId,
+      files: [
+        { path: rootPath(1), content: bytes },
+        { path: CHECKPOINT_PATH, content: signDocument("checkpoint", encodeCheckpoint(checkpoint), [keys.checkpoint]) },
+      ],
+    };
   }
   const { id } = created;
 
-  const commit = (changes: readonly FileChange[], base: ObjectId | null): Promise<ObjectId> => repository.commit({ base, changes, message: "test", author: AUTHOR, timeMs: nowMs(), keepAs: MAIN });
+  const commit = (changes: readonly FileChange[], base: ObjectId | null): Promise<ObjectId> =>
+    repository.commit({ base, changes, message: "test", author: AUTHOR, timeMs: nowMs(), keepAs: MAIN });
   await commit(created.files, null);
   const head = (): ObjectId => testGit(gitDir, ["rev-parse", MAIN]) as ObjectId;
   const source = (): ReturnType<typeof commitSource> => commitSource(repository, head(), LIMITS_OF_TESTS);
@@ -281,10 +329,15 @@ async function makeIndex(options: {
   };
   const state = async (): Promise<TrustedState> => readState(await source().open(), id, null);
   const checkpoint = async (): Promise<Signed<Checkpoint>> => parseCheckpoint(await read(CHECKPOINT_PATH));
-  const record = async (packageName: string): Promise<Signed<PackageRecord>> => parseRecord(await read(recordPath(packageName as PackageName)));
-  const release = async (packageName: string, version: string): Promise<Signed<Release>> => parseRelease(await read(releasePath(packageName as PackageName, version as Version)));
+  const record = async (packageName: string): Promise<Signed<PackageRecord>> =>
+    parseRecord(await read(recordPath(packageName as PackageName)));
+  const release = async (packageName: string, version: string): Promise<Signed<Release>> =>
+    parseRelease(await read(releasePath(packageName as PackageName, version as Version)));
   const put: TestIndex["put"] = async (files) => {
-    await commit(Object.entries(files).map(([path, content]) => ({ path, content: typeof content === "string" ? Buffer.from(content) : content })), head());
+    await commit(
+      Object.entries(files).map(([path, content]) => ({ path, content: typeof content === "string" ? Buffer.from(content) : content })),
+      head(),
+    );
   };
 
   const seal: TestIndex["seal"] = async ({ records = {}, files = {}, checkpoint: edit, signers = [keys.checkpoint] }) => {
@@ -321,12 +374,32 @@ async function makeIndex(options: {
     async publish(packageName, version, { packageJson = {}, files = {}, tag, keys: signers, edit } = {}) {
       const tarball = await makePackage({ ...packageJson, name: packageName, version }, files);
       const { integrity, shasum, size, unpackedSize, fileCount, manifest, sha512Hex } = await inspectTarball(tarball);
-      const plain: ReleaseRequest = { name: packageName as PackageName, version: version as Version, dist: { integrity, shasum, size, unpackedSize, fileCount }, manifest, tag: (tag ?? null) as DistTag | null };
+      const plain: ReleaseRequest = {
+        name: packageName as PackageName,
+        version: version as Version,
+        dist: { integrity, shasum, size, unpackedSize, fileCount },
+        manifest,
+        tag: (tag ?? null) as DistTag | null,
+      };
       const request = edit?.(plain) ?? plain;
-      await repository.commit({ base: null, changes: [{ path: "package.tgz", content: tarball }], message: "tarball", author: AUTHOR, timeMs: 0, keepAs: parseRefName(tarballRef(sha512Hex)) });
+      await repository.commit({
+        base: null,
+        changes: [{ path: "package.tgz", content: tarball }],
+        message: "tarball",
+        author: AUTHOR,
+        timeMs: 0,
+        keepAs: parseRefName(tarballRef(sha512Hex)),
+      });
       const [believed, snapshot] = [await state(), await source().open()];
       const view = await readPackage(snapshot, believed, request.name);
-      const changes = await writeReleases({ state: believed, snapshot, packages: new Map([[request.name, view]]), requests: [request], keys: signers ?? { publishers: [keys.publisher], checkpoint: [keys.checkpoint] }, nowMs: nowMs() });
+      const changes = await writeReleases({
+        state: believed,
+        snapshot,
+        packages: new Map([[request.name, view]]),
+        requests: [request],
+        keys: signers ?? { publishers: [keys.publisher], checkpoint: [keys.checkpoint] },
+        nowMs: nowMs(),
+      });
       await commit(changes, head());
       return tarball;
     },
@@ -343,7 +416,11 @@ async function makeIndex(options: {
       const plain: Root = { ...before.doc, index: id, version, previous: before.digest };
       const bytes = signDocument("root", encodeRoot({ ...plain, ...edit(plain) }), signers);
       const { digest } = parseRoot(bytes);
-      await seal({ files: { [rootPath(version)]: bytes }, checkpoint: (next) => ({ root: { version, digest }, ...editCheckpoint?.(next) }), ...(checkpointKeys === undefined ? {} : { signers: checkpointKeys }) });
+      await seal({
+        files: { [rootPath(version)]: bytes },
+        checkpoint: (next) => ({ root: { version, digest }, ...editCheckpoint?.(next) }),
+        ...(checkpointKeys === undefined ? {} : { signers: checkpointKeys }),
+      });
     },
     renew: () => seal({}),
     state,
@@ -367,7 +444,14 @@ async function makeIndex(options: {
       await put({ [path]: bytes });
     },
     async strip(path) {
-      const kind = path === CHECKPOINT_PATH ? parseCheckpoint : path.startsWith("trust/") ? parseRoot : path.endsWith("/record.json") ? parseRecord : parseRelease;
+      const kind =
+        path === CHECKPOINT_PATH
+          ? parseCheckpoint
+          : path.startsWith("trust/")
+            ? parseRoot
+            : path.endsWith("/record.json")
+              ? parseRecord
+              : parseRelease;
       await put({ [path]: formatEnvelope(kind(await read(path)).signed, []) });
     },
     async remove(...paths) {
@@ -388,11 +472,16 @@ async function makeIndex(options: {
     async forge(packageName, version, edit, signers = {}) {
       const [oldRelease, oldRecord] = [await release(packageName, version), await record(packageName)];
       const forged = encodeRelease({ ...oldRelease.doc, ...edit(oldRelease.doc) });
-      const releaseBytes = signers.release === undefined ? formatEnvelope(forged, oldRelease.signatures) : signDocument("release", forged, signers.release);
+      const releaseBytes =
+        signers.release === undefined ? formatEnvelope(forged, oldRelease.signatures) : signDocument("release", forged, signers.release);
       const listed = new Map([...oldRecord.doc.releases, [version as Version, fileHashOf(releaseBytes)]]);
       const next = encodeRecord({ ...oldRecord.doc, revision: nextNumber(oldRecord.doc.revision, nowMs()), releases: listed });
-      const recordBytes = signers.record === undefined ? formatEnvelope(next, oldRecord.signatures) : signDocument("package", next, signers.record);
-      await seal({ records: { [packageName]: recordBytes }, files: { [releasePath(packageName as PackageName, version as Version)]: releaseBytes } });
+      const recordBytes =
+        signers.record === undefined ? formatEnvelope(next, oldRecord.signatures) : signDocument("package", next, signers.record);
+      await seal({
+        records: { [packageName]: recordBytes },
+        files: { [releasePath(packageName as PackageName, version as Version)]: releaseBytes },
+      });
     },
   };
 }
@@ -405,7 +494,11 @@ function projectOf({ indices = {}, upstream = {} }: Pick<ConsumerOptions, "indic
         { id: index.id, urls: urls ?? [index.url], ref: MAIN, packages: (packages ?? [`@${index.name}/*`]) as readonly PackagePattern[] },
       ]),
     ),
-    upstream: { allow: (upstream.allow ?? ["*"]) as readonly PackagePattern[], deny: (upstream.deny ?? []) as readonly PackagePattern[], registry },
+    upstream: {
+      allow: (upstream.allow ?? ["*"]) as readonly PackagePattern[],
+      deny: (upstream.deny ?? []) as readonly PackagePattern[],
+      registry,
+    },
   };
 }
 
@@ -416,11 +509,37 @@ function layoutOf(home: string): Layout {
 /** A terminal that nobody looks at. */
 export function silentTerminal(told: string[] = []): Terminal {
   const say = (line: string): void => void told.push(line);
-  return { result: say, talk: say, ok: say, warn: say, progress: () => undefined, style: (_, text) => text, interactive: false, askYes: async () => false, askSecret: async () => "" };
+  return {
+    result: say,
+    talk: say,
+    ok: say,
+    warn: say,
+    progress: () => undefined,
+    style: (_, text) => text,
+    interactive: false,
+    askYes: async () => false,
+    askSecret: async () => "",
+  };
 }
 
 function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, env: NodeJS.ProcessEnv, told: string[] = []): Deps {
-  return { terminal: silentTerminal(told), env: { PATH: process.env["PATH"], HOME: home, IMPRINT_PASSPHRASE: "", GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1", ...env }, cwd, files, layout: layoutOf(home), nowMs, json: false, allowFile: false };
+  return {
+    terminal: silentTerminal(told),
+    env: {
+      PATH: process.env["PATH"],
+      HOME: home,
+      IMPRINT_PASSPHRASE: "",
+      GIT_CONFIG_GLOBAL: "/dev/null",
+      GIT_CONFIG_NOSYSTEM: "1",
+      ...env,
+    },
+    cwd,
+    files,
+    layout: layoutOf(home),
+    nowMs,
+    json: false,
+    allowFile: false,
+  };
 }
 
 async function openConsumer(options: ConsumerOptions & { readonly home: string }, registry: TestUpstream): Promise<TestConsumer> {
@@ -431,8 +550,12 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
   const refused: ImprintError[] = [];
   const deps = testDeps(home, home, files, Date.now, {}, told);
   const indices = new Map<DisplayName, OpenIndex>();
-  for (const [alias, entry] of project.indices) indices.set(alias, await openIndex(deps, alias, entry, lock[alias] ?? null, (_, error) => warnings.push(error)));
-  const client = openUpstreamClient(async () => ({ registry: registry.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }), deps.layout.upstream);
+  for (const [alias, entry] of project.indices)
+    indices.set(alias, await openIndex(deps, alias, entry, lock[alias] ?? null, (_, error) => warnings.push(error)));
+  const client = openUpstreamClient(
+    async () => ({ registry: registry.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
+    deps.layout.upstream,
+  );
   const resolver = createResolver({
     project,
     indices,
@@ -440,9 +563,19 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     nowMs: () => performance.now(),
     syncAfterMs,
     syncWaitMs,
-    events: { answered: (name, what, source) => void told.push(`${source} ${what} ${name}`), refused: (_, error) => void refused.push(error), warned: (alias, message) => void told.push(`${alias}: ${message}`) },
+    events: {
+      answered: (name, what, source) => void told.push(`${source} ${what} ${name}`),
+      refused: (_, error) => void refused.push(error),
+      warned: (alias, message) => void told.push(`${alias}: ${message}`),
+    },
   });
-  const app = createApp({ registry: resolver, allowedHosts: () => new Set([new URL(ORIGIN).host]), prove: (nonce) => `proof of ${nonce}`, refusalsAfter: () => null, version: "0.0.0-test" });
+  const app = createApp({
+    registry: resolver,
+    allowedHosts: () => new Set([new URL(ORIGIN).host]),
+    prove: (nonce) => `proof of ${nonce}`,
+    refusalsAfter: () => null,
+    version: "0.0.0-test",
+  });
   const open = (alias: string | undefined): OpenIndex => {
     const found = alias === undefined ? [...indices.values()][0] : indices.get(alias as DisplayName);
     if (found === undefined) throw new Error(`nobody here trusts ${alias ?? "anybody"}`);
@@ -472,7 +605,10 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     },
     evidence: (alias) => files.list(deps.layout.evidence(open(alias).reader.id)),
     async get(path, headers = {}, method = "GET") {
-      const response = await app.request(path.startsWith("http") ? path : `${ORIGIN}${path}`, { method, headers: { host: new URL(ORIGIN).host, ...headers } });
+      const response = await app.request(path.startsWith("http") ? path : `${ORIGIN}${path}`, {
+        method,
+        headers: { host: new URL(ORIGIN).host, ...headers },
+      });
       const bytes = new Uint8Array(await response.arrayBuffer());
       const text = Buffer.from(bytes).toString("utf8");
       let json: unknown = null;

@@ -9,7 +9,8 @@ import { mustGit } from "./run.ts";
 
 function quotePath(path: string): string {
   const isBad = path.split("/").some((part) => part === "" || part === "." || part === ".." || /^\.git$/iu.test(part));
-  if (isBad || path.includes("\0")) throw new ImprintError("INVALID_DOCUMENT", `Cannot commit ${JSON.stringify(path)}: not a path inside the index`);
+  if (isBad || path.includes("\0"))
+    throw new ImprintError("INVALID_DOCUMENT", `Cannot commit ${JSON.stringify(path)}: not a path inside the index`);
   return `"${path.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;
 }
 

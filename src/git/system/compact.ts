@@ -22,7 +22,8 @@ export async function compact(target: Target, maxPacks = MAX_PACKS): Promise<voi
   for (const name of names) {
     const info = await stat(join(folder, name)).catch(() => null);
     if (info === null) continue;
-    if (name.startsWith("tmp_") && Date.now() - info.mtimeMs > LEFTOVER_MS) await rm(join(folder, name), { force: true }).catch(() => undefined);
+    if (name.startsWith("tmp_") && Date.now() - info.mtimeMs > LEFTOVER_MS)
+      await rm(join(folder, name), { force: true }).catch(() => undefined);
     if (name.endsWith(".pack") && info.size <= MAX_PACK_BYTES && names.includes(name.replace(/\.pack$/u, ".idx"))) small.push(name);
   }
   if (small.length < 2) return;
@@ -38,6 +39,7 @@ export async function compact(target: Target, maxPacks = MAX_PACKS): Promise<voi
     const stem = name.slice(0, -".pack".length);
     if (stem === `pack-${joined}`) continue;
     // the index first: a pack without one is not looked at
-    for (const extension of [".idx", ".rev", ".promisor", ".pack"]) await rm(join(folder, stem + extension), { force: true }).catch(() => undefined);
+    for (const extension of [".idx", ".rev", ".promisor", ".pack"])
+      await rm(join(folder, stem + extension), { force: true }).catch(() => undefined);
   }
 }

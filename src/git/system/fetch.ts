@@ -15,7 +15,14 @@ import type { Git, GitResult } from "./run.ts";
 /** What a fetch works on. `history`: an author's clone, which wants ancestors and has settings of its own. */
 export type Target = { readonly git: Git; readonly gitDir: string; readonly objects: ObjectReader; readonly history: boolean };
 
-const COMMON = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--upload-pack=git-upload-pack"];
+const COMMON = [
+  "--quiet",
+  "--no-tags",
+  "--no-write-fetch-head",
+  "--no-auto-maintenance",
+  "--no-recurse-submodules",
+  "--upload-pack=git-upload-pack",
+];
 /** Of a repository's other refs the remote is told nothing: what else we read is our business. */
 const NO_ALTERNATE_REFS = ["-c", "core.alternateRefsPrefixes=refs/imprint-none"];
 /**
@@ -48,7 +55,10 @@ async function checkMemory(pid: number, what: string, limits: TransferLimits): P
 function failed(what: string, result: GitResult): ImprintError {
   const isTooLarge = /over limit|exceeds maximum|out of memory/iu.test(result.stderr);
   const isDisk = /No space left on device|Disk quota exceeded|Read-only file system/u.test(result.stderr);
-  return new ImprintError(isTooLarge ? "TOO_LARGE" : isDisk ? "STORAGE_FAILED" : "UNREACHABLE", `Cannot ${what}: ${reasonOf(result.stderr)}`);
+  return new ImprintError(
+    isTooLarge ? "TOO_LARGE" : isDisk ? "STORAGE_FAILED" : "UNREACHABLE",
+    `Cannot ${what}: ${reasonOf(result.stderr)}`,
+  );
 }
 
 /** What the remote holds under `ref`: one listing, no objects. Null: no such ref. */
@@ -94,7 +104,11 @@ async function boundaries(target: Target, kept: ObjectId | null): Promise<readon
 /** Points a local ref at a commit, and gets past a lock file that a killed git left. */
 export async function setRef(target: Pick<Target, "git" | "gitDir">, ref: RefName, to: ObjectId): Promise<void> {
   const run = (): Promise<unknown> =>
-    mustGit(target.git, { args: [`--git-dir=${target.gitDir}`, "update-ref", "--no-deref", ref, to], what: `update ${ref} in ${target.gitDir}` }, "STORAGE_FAILED");
+    mustGit(
+      target.git,
+      { args: [`--git-dir=${target.gitDir}`, "update-ref", "--no-deref", ref, to], what: `update ${ref} in ${target.gitDir}` },
+      "STORAGE_FAILED",
+    );
   try {
     await run();
   } catch (error) {
@@ -109,7 +123,13 @@ export async function setRef(target: Pick<Target, "git" | "gitDir">, ref: RefNam
 /** A fetch as the port promises it: null where the remote has no such ref, and on any error nothing changed. */
 export async function fetchRef(
   target: Target,
-  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly blobs: boolean; readonly limits: TransferLimits },
+  request: {
+    readonly url: GitUrl;
+    readonly ref: RefName;
+    readonly keepAs: RefName;
+    readonly blobs: boolean;
+    readonly limits: TransferLimits;
+  },
 ): Promise<ObjectId | null> {
   const { url, ref, keepAs, limits } = request;
   const startedMs = performance.now();
@@ -133,7 +153,13 @@ export async function fetchRef(
   }
 }
 
-type Attempt = { readonly kept: ObjectId | null; readonly shallow: readonly ObjectId[]; readonly filter: readonly string[]; readonly what: string; readonly startedMs: number };
+type Attempt = {
+  readonly kept: ObjectId | null;
+  readonly shallow: readonly ObjectId[];
+  readonly filter: readonly string[];
+  readonly what: string;
+  readonly startedMs: number;
+};
 
 async function attempt(
   target: Target,
@@ -164,11 +190,14 @@ async function attempt(
     if (result.status !== 0 && /couldn't find remote ref/iu.test(result.stderr)) return null;
     const over = await measure(quarantine.gitDir, what, limits);
     if (over !== null) throw over;
-    if (result.status !== 0 && filter.length > 0 && /filter '[^']*' not (?:supported|allowed)/iu.test(result.stderr)) return "filterRefused";
+    if (result.status !== 0 && filter.length > 0 && /filter '[^']*' not (?:supported|allowed)/iu.test(result.stderr))
+      return "filterRefused";
     if (result.status !== 0) throw failed(what, result);
-    const id = (await readFile(join(quarantine.gitDir, INCOMING), "utf8").catch((error: unknown) => {
-      throw storageFailed(what, error);
-    })).trim() as ObjectId;
+    const id = (
+      await readFile(join(quarantine.gitDir, INCOMING), "utf8").catch((error: unknown) => {
+        throw storageFailed(what, error);
+      })
+    ).trim() as ObjectId;
     await absorb(quarantine, target.gitDir, target.history);
     // the host may put a tag or a blob there; every reader of keepAs wants a commit
     const commit = await target.objects.info(`${id}^{commit}`);
@@ -187,7 +216,13 @@ const MAX_WITHHELD = 8;
  * right in them. A host that no longer has one of them (it squashed and collected, or it withholds) fails the whole
  * request and names it; then the rest is asked for again.
  */
-export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly ObjectId[], limits: TransferLimits, folders = false): Promise<void> {
+export async function fetchObjects(
+  target: Target,
+  url: GitUrl,
+  wanted: readonly ObjectId[],
+  limits: TransferLimits,
+  folders = false,
+): Promise<void> {
   const what = `fetch ${String(wanted.length)} objects from ${redactUrl(url)}`;
   const deadline = performance.now() + limits.deadlineMs;
   let ids = [...wanted];
@@ -230,4 +265,3 @@ export async function fetchObjects(target: Target, url: GitUrl, wanted: readonly
     }
   }
 }
-

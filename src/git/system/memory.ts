@@ -18,7 +18,12 @@ export async function residentBytes(pid: number): Promise<number> {
       readFile(`/proc/${one}/task/${one}/children`, "utf8").catch(() => ""),
     ]);
     pages += Number(memory.split(" ")[1] ?? 0);
-    queue.push(...children.split(" ").filter((child) => child !== "").map(Number));
+    queue.push(
+      ...children
+        .split(" ")
+        .filter((child) => child !== "")
+        .map(Number),
+    );
   }
   return pages * PAGE_BYTES;
 }

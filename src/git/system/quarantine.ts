@@ -54,7 +54,8 @@ export async function sweep(gitDir: string, nowMs: number): Promise<void> {
     const [host, pid] = name.split("-");
     const isDead = host === hostMark() && pid !== undefined && /^\d+$/u.test(pid) && !isAlive(Number(pid));
     const info = await stat(join(folder, name)).catch(() => null);
-    if (isDead || (info !== null && nowMs - info.mtimeMs > STALE_MS)) await rm(join(folder, name), { recursive: true, force: true }).catch(() => undefined);
+    if (isDead || (info !== null && nowMs - info.mtimeMs > STALE_MS))
+      await rm(join(folder, name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -81,10 +82,14 @@ export async function openQuarantine(
   try {
     const format = await readFile(join(gitDir, "config"), "utf8").catch(() => "");
     const isSha256 = /^\s*objectformat\s*=\s*sha256\s*$/imu.test(format);
-    await Promise.all(["objects/info", "objects/pack", "refs/imprint"].map((name) => mkdir(join(dir, name), { recursive: true, mode: 0o700 })));
+    await Promise.all(
+      ["objects/info", "objects/pack", "refs/imprint"].map((name) => mkdir(join(dir, name), { recursive: true, mode: 0o700 })),
+    );
     // an author's clone may hold its own deploy key, proxy or CI token in its configuration
     const include = options.inherit ? `[include]\n\tpath = ${quoteConfig(join(gitDir, "config"))}\n` : "";
-    const version = isSha256 ? "\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n[core]\n" : "\trepositoryformatversion = 0\n";
+    const version = isSha256
+      ? "\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n[core]\n"
+      : "\trepositoryformatversion = 0\n";
     await Promise.all([
       writeFile(join(dir, "HEAD"), "ref: refs/heads/main\n"),
       writeFile(join(dir, "config"), `${include}[core]\n${version}\tbare = true\n\tlogallrefupdates = false\n`),
@@ -101,7 +106,9 @@ export async function openQuarantine(
 
 /** A path in `info/alternates` is a line, `#` starts a comment, and a leading quote means C quoting. */
 function quoteAlternate(path: string): string {
-  return /^[#"]|[\n\r]/u.test(path) ? `"${path.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n").replaceAll("\r", "\\r")}"` : path;
+  return /^[#"]|[\n\r]/u.test(path)
+    ? `"${path.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n").replaceAll("\r", "\\r")}"`
+    : path;
 }
 
 async function packFiles(gitDir: string): Promise<string[]> {

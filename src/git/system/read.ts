@@ -51,7 +51,8 @@ async function descend(target: Target, walks: readonly Walk[], request: ReadRequ
 /** For each path its blob; `missing` where there is none, `unavailable` where a tree on the way isn't to be had. */
 async function blobsAt(target: Target, root: ObjectId, request: ReadRequest): Promise<readonly (ObjectId | FileRead)[]> {
   const walks = request.files.map(({ path }): Walk => ({ parts: path.split("/"), depth: 0, at: root, end: null }));
-  for (let open: readonly Walk[] = walks; open.length > 0; open = open.filter(({ end }) => end === null)) await descend(target, open, request);
+  for (let open: readonly Walk[] = walks; open.length > 0; open = open.filter(({ end }) => end === null))
+    await descend(target, open, request);
   return walks.map(({ end }) => end ?? MISSING);
 }
 
@@ -95,7 +96,11 @@ export async function readFiles(target: Target, request: ReadRequest): Promise<r
 }
 
 /** The port's `listFiles`: streamed, so that a host's million junk entries are counted, not kept, past the cap. */
-export async function listFiles(target: Target, commit: ObjectId, maxFiles = MAX_LISTED): Promise<readonly { readonly path: string; readonly mode: string }[]> {
+export async function listFiles(
+  target: Target,
+  commit: ObjectId,
+  maxFiles = MAX_LISTED,
+): Promise<readonly { readonly path: string; readonly mode: string }[]> {
   const what = `list the files of ${commit}`;
   const files: { path: string; mode: string }[] = [];
   let rest: Buffer = Buffer.alloc(0);
@@ -112,7 +117,8 @@ export async function listFiles(target: Target, commit: ObjectId, maxFiles = MAX
       }
       rest = bytes.subarray(at);
       if (files.length > maxFiles) throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(maxFiles)} files`);
-      if (rest.length > MAX_PATH_BYTES) throw new ImprintError("TOO_LARGE", `Cannot ${what}: a path longer than ${String(MAX_PATH_BYTES)} bytes`);
+      if (rest.length > MAX_PATH_BYTES)
+        throw new ImprintError("TOO_LARGE", `Cannot ${what}: a path longer than ${String(MAX_PATH_BYTES)} bytes`);
     },
   });
   return files;

@@ -54,7 +54,10 @@ export function openSystemGit(options: SystemGitOptions): GitRepository {
 /** Makes an empty bare repository, whole or not at all; one that is there already is left as it is. */
 export async function createBareRepository(dir: string, options: { readonly objectFormat?: "sha1" | "sha256" } = {}): Promise<void> {
   if ((await readFile(join(dir, "HEAD")).catch(() => null)) !== null) return;
-  const format = options.objectFormat === "sha256" ? { version: 1, extensions: "[extensions]\n\tobjectformat = sha256\n" } : { version: 0, extensions: "" };
+  const format =
+    options.objectFormat === "sha256"
+      ? { version: 1, extensions: "[extensions]\n\tobjectformat = sha256\n" }
+      : { version: 0, extensions: "" };
   const config = `[core]\n\trepositoryformatversion = ${String(format.version)}\n\tfilemode = true\n\tbare = true\n\tlogallrefupdates = false\n${format.extensions}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n`;
   const temporary = join(dirname(dir), `.${randomBytes(6).toString("hex")}.new`);
   try {

@@ -21,7 +21,11 @@ const WATCH_EVERY_MS = 25;
 export type Git = {
   readonly program: string;
   /** Waits for the version check, then starts git with three pipes; the caller owns the child. */
-  start(request: { readonly args: readonly string[]; readonly url?: GitUrl | null; readonly env?: NodeJS.ProcessEnv }): Promise<ChildProcess>;
+  start(request: {
+    readonly args: readonly string[];
+    readonly url?: GitUrl | null;
+    readonly env?: NodeJS.ProcessEnv;
+  }): Promise<ChildProcess>;
 };
 
 export type GitRun = {
@@ -87,7 +91,10 @@ export function createGit(options: { readonly program: string; readonly env: Nod
   return {
     program,
     async start({ args, url, env: extra }) {
-      ready ??= Promise.all([checkVersion(program, env), sshSettings(program, env, gitDir).catch(() => ({}))]).then(([, ssh]) => ({ ...env, ...ssh }));
+      ready ??= Promise.all([checkVersion(program, env), sshSettings(program, env, gitDir).catch(() => ({}))]).then(([, ssh]) => ({
+        ...env,
+        ...ssh,
+      }));
       const base = await ready.catch((error: unknown) => {
         ready = null; // git may be installed while a long-running resolver waits for it
         throw error;
@@ -99,11 +106,16 @@ export function createGit(options: { readonly program: string; readonly env: Nod
 
 /** Git's own reason, fit for a message: its last line that says one. */
 export function reasonOf(stderr: string): string {
-  const lines = stderr.split(/[\r\n]+/u).map((line) => line.trim()).filter((line) => line !== "");
+  const lines = stderr
+    .split(/[\r\n]+/u)
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
   const telling = lines.filter((line) => /^(?:fatal|error|ssh|remote): \S|: Permission denied|^ERROR/u.test(line));
   const better = telling.filter((line) => !/Could not read from remote|error: failed to push|hung up unexpectedly/u.test(line));
   const line = better.at(-1) ?? telling.at(-1) ?? lines.at(-1) ?? "git gave no reason";
-  return redactUrl(line).replace(/^(?:fatal|error): /u, "").slice(0, 300);
+  return redactUrl(line)
+    .replace(/^(?:fatal|error): /u, "")
+    .slice(0, 300);
 }
 
 async function feed(child: ChildProcess, input: Iterable<Uint8Array | string>): Promise<void> {
@@ -119,7 +131,11 @@ async function feed(child: ChildProcess, input: Iterable<Uint8Array | string>): 
 
 /** Runs git to its end. Throws GIT_MISSING, TIMED_OUT and what `watch` or `onOutput` found; a status is the caller's. */
 export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
-  const child = await git.start({ args: request.args, url: request.url ?? null, ...(request.env === undefined ? {} : { env: request.env }) });
+  const child = await git.start({
+    args: request.args,
+    url: request.url ?? null,
+    ...(request.env === undefined ? {} : { env: request.env }),
+  });
   const maxOutputBytes = request.maxOutputBytes ?? MAX_OUTPUT_BYTES;
   const chunks: Buffer[] = [];
   let size = 0;
@@ -129,16 +145,26 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
     failure ??= error;
     killGroup(child);
   };
-  const timer = request.deadlineMs === undefined ? undefined : setTimeout(() => {
-    stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: no end after ${String(request.deadlineMs)} ms`));
-  }, request.deadlineMs);
+  const timer =
+    request.deadlineMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: no end after ${String(request.deadlineMs)} ms`));
+        }, request.deadlineMs);
   const { watch } = request;
   let watching = false;
-  const ticker = watch === undefined ? undefined : setInterval(() => {
-    if (watching || child.pid === undefined) return;
-    watching = true;
-    watch(child.pid).then((error) => { if (error !== null) stop(error); }, stop).finally(() => (watching = false));
-  }, WATCH_EVERY_MS);
+  const ticker =
+    watch === undefined
+      ? undefined
+      : setInterval(() => {
+          if (watching || child.pid === undefined) return;
+          watching = true;
+          watch(child.pid)
+            .then((error) => {
+              if (error !== null) stop(error);
+            }, stop)
+            .finally(() => (watching = false));
+        }, WATCH_EVERY_MS);
   child.stderr?.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString("utf8")).slice(-MAX_STDERR_LENGTH)));
   child.stdout?.on("data", (chunk: Buffer) => {
     if (failure !== null) return;
@@ -148,7 +174,8 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
       return stop(error);
     }
     size += chunk.length;
-    if (size > maxOutputBytes) return stop(new ImprintError("TOO_LARGE", `Cannot ${request.what}: git printed more than ${String(maxOutputBytes)} bytes`));
+    if (size > maxOutputBytes)
+      return stop(new ImprintError("TOO_LARGE", `Cannot ${request.what}: git printed more than ${String(maxOutputBytes)} bytes`));
     chunks.push(chunk);
   });
   try {
@@ -166,7 +193,11 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
 }
 
 /** `runGit` for local work that has no business failing: any status but 0 is `code` with git's reason. */
-export async function mustGit(git: Git, request: GitRun, code: "STORAGE_FAILED" | "INVALID_DOCUMENT" | "WORK_TREE" = "INVALID_DOCUMENT"): Promise<GitResult> {
+export async function mustGit(
+  git: Git,
+  request: GitRun,
+  code: "STORAGE_FAILED" | "INVALID_DOCUMENT" | "WORK_TREE" = "INVALID_DOCUMENT",
+): Promise<GitResult> {
   const result = await runGit(git, request);
   if (result.status === 0) return result;
   const reason = reasonOf(result.stderr);

@@ -23,8 +23,11 @@ export type UpstreamResponse = {
 
 export type UpstreamClient = {
   readonly registry: () => Promise<string>;
-  /** @throws ImprintError NOT_FOUND (404), DENIED (401, 403), UPSTREAM_FAILED */
-  get(pathOrUrl: string, request: { readonly accept: string; readonly integrity?: string; readonly what: string }): Promise<UpstreamResponse>;
+  /** @throws ImprintError NOT_FOUND (404), DENIED (401, 403), TARBALL_MISMATCH (other bytes than `integrity`), UPSTREAM_FAILED */
+  get(
+    pathOrUrl: string,
+    request: { readonly accept: string; readonly integrity?: string; readonly what: string },
+  ): Promise<UpstreamResponse>;
 };
 
 /** Milliseconds; npm's own defaults of minutes would outlast every client's patience. */
@@ -39,6 +42,7 @@ export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, ca
     async get(pathOrUrl, { accept, integrity, what }) {
       const { registry, options } = await load();
       const { default: npmFetch } = await import("npm-registry-fetch");
+      const abort = new AbortController();
       try {
         const response = await npmFetch(pathOrUrl, {
           timeout: TIMEOUT_MS,
@@ -47,9 +51,10 @@ export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, ca
           registry,
           cache: cacheFolder,
           headers: { accept },
+          signal: abort.signal,
           ...(integrity === undefined ? {} : { integrity }),
         } as Parameters<typeof npmFetch>[1]);
-        return { status: response.status, headers: response.headers, body: nodeStream(response.body) };
+        return { status: response.status, headers: response.headers, body: nodeStream(response.body, () => abort.abort()) };
       } catch (error) {
         throw upstreamError(error, what, registry);
       }
@@ -61,16 +66,32 @@ function upstreamError(error: unknown, what: string, registry: string): ImprintE
   const status = typeof error === "object" && error !== null && "statusCode" in error ? error.statusCode : undefined;
   const host = new URL(registry).host;
   if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
-  if (status === 401 || status === 403) return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
-  const reason = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : typeof status === "number" ? String(status) : "no answer";
+  if (status === 401 || status === 403)
+    return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
+  if (isIntegrityError(error))
+    return new ImprintError("TARBALL_MISMATCH", `Cannot serve ${what}: it is not what the registry's integrity says`, { cause: error });
+  const reason =
+    typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
+      ? error.code
+      : typeof status === "number"
+        ? String(status)
+        : "no answer";
   return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${host} failed (${reason})`, { cause: error });
 }
 
+function isIntegrityError(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "code" in error && error.code === "EINTEGRITY";
+}
+
 /** npm's fetcher hands out its own kind of stream, whose iterator leaks listeners; a Node stream has its errors too. */
-function nodeStream(body: NodeJS.ReadableStream | null): Readable {
+function nodeStream(body: NodeJS.ReadableStream | null, giveUp: () => void): Readable {
   const through = new PassThrough();
   if (body === null) return through.end();
-  body.once("error", (error: Error) => through.destroy(error));
+  body.on("error", (error: Error) => through.destroy(error));
+  // Whoever leaves early ends the download, too: it would hold a connection, and fill the cache for nobody.
+  through.once("close", () => {
+    if (!through.readableEnded) giveUp();
+  });
   body.pipe(through);
   return through;
 }

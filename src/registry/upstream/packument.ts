@@ -26,7 +26,9 @@ export function parseUpstreamPackument(text: string, name: PackageName): JsonObj
 /** The same document with every tarball on `base`. Mutates nothing. */
 export function rewriteTarballs(packument: JsonObject, name: PackageName, base: string): JsonObject {
   const versions = packument["versions"] as JsonObject;
-  const rewritten = Object.entries(versions).map(([version, manifest]) => [version, rewriteVersion(manifest, name, version, base)] as const);
+  const rewritten = Object.entries(versions).map(
+    ([version, manifest]) => [version, rewriteVersion(manifest, name, version, base)] as const,
+  );
   return { ...packument, versions: Object.fromEntries(rewritten) };
 }
 
@@ -55,7 +57,9 @@ async function strongest(dist: JsonObject): Promise<string | null> {
     const parsed = ssri.parse(dist["integrity"], { strict: true, single: true });
     if (parsed !== null) return parsed.toString();
   }
-  return typeof dist["shasum"] === "string" && /^[0-9a-f]{40}$/.test(dist["shasum"]) ? ssri.fromHex(dist["shasum"], "sha1").toString() : null;
+  return typeof dist["shasum"] === "string" && /^[0-9a-f]{40}$/.test(dist["shasum"])
+    ? ssri.fromHex(dist["shasum"], "sha1").toString()
+    : null;
 }
 
 /** The version that a tag or exact version names. */

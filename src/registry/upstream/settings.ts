@@ -8,9 +8,17 @@ import type ConfigType from "@npmcli/config";
 import type { UpstreamSettings } from "./client.ts";
 
 type Options = ConstructorParameters<typeof ConfigType>[0];
-type Definitions = { readonly definitions: Options["definitions"]; readonly shorthands: NonNullable<Options["shorthands"]>; readonly flatten: NonNullable<Options["flatten"]> };
+type Definitions = {
+  readonly definitions: Options["definitions"];
+  readonly shorthands: NonNullable<Options["shorthands"]>;
+  readonly flatten: NonNullable<Options["flatten"]>;
+};
 
-export async function loadUpstreamSettings(options: { readonly configured: string | undefined; readonly env: NodeJS.ProcessEnv; /** Registries that are us. */ readonly ourselves: readonly string[] }): Promise<UpstreamSettings> {
+export async function loadUpstreamSettings(options: {
+  readonly configured: string | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** Registries that are us. */ readonly ourselves: readonly string[];
+}): Promise<UpstreamSettings> {
   const [{ default: Config }, { default: npmFetch }] = await Promise.all([import("@npmcli/config"), import("npm-registry-fetch")]);
   // Not in the package's type declarations, hence read through its own module loader and typed here.
   const definitions = createRequire(import.meta.url)("@npmcli/config/lib/definitions") as Definitions;

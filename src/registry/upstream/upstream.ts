@@ -23,7 +23,10 @@ const FRESH_MS = 60_000;
 type Held = { readonly text: string; readonly at: number; readonly ready: Map<string, ReadyDocument> };
 
 export function createUpstream(client: UpstreamClient, nowMs: () => number): Upstream {
-  const held = new LRUCache<string, Held>({ maxSize: MAX_HELD_BYTES, sizeCalculation: ({ text, ready }) => text.length + [...ready.values()].reduce((sum, document) => sum + documentBytes(document), 1) });
+  const held = new LRUCache<string, Held>({
+    maxSize: MAX_HELD_BYTES,
+    sizeCalculation: ({ text, ready }) => text.length + [...ready.values()].reduce((sum, document) => sum + documentBytes(document), 1),
+  });
   const flights = new Map<string, Promise<Held>>();
 
   const fetchText = async (key: string, name: PackageName, accept: string): Promise<Held> => {
@@ -31,6 +34,8 @@ export function createUpstream(client: UpstreamClient, nowMs: () => number): Ups
     try {
       const { body } = await client.get(`/${name.replace("/", "%2f")}`, { accept, what: name });
       const text = await readText(body, name);
+      // What is no packument (a login page with status 200) must not push out the last good answer.
+      if (before?.text !== text) parseUpstreamPackument(text, name);
       // The same bytes: what was made of them is still good.
       const next: Held = { text, at: nowMs(), ready: before?.text === text ? before.ready : new Map() };
       held.set(key, next);
@@ -71,7 +76,8 @@ export function createUpstream(client: UpstreamClient, nowMs: () => number): Ups
     },
     async version(name, versionOrTag, base) {
       const manifest = resolveVersion(await parsed(name), versionOrTag);
-      if (manifest === null) throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: the public registry does not have it`);
+      if (manifest === null)
+        throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: the public registry does not have it`);
       const version = isJsonObject(manifest) && typeof manifest["version"] === "string" ? manifest["version"] : versionOrTag;
       return readyDocument(JSON.stringify(rewriteVersion(manifest, name, version, base)));
     },
@@ -82,7 +88,9 @@ export function createUpstream(client: UpstreamClient, nowMs: () => number): Ups
       const found = await findTarball(parseUpstreamPackument((await hold(name, true)).text, name), name, file);
       if (found === null) throw new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: the public registry lists no such tarball`);
       const response = await client.get(found.url, { accept: "*/*", integrity: found.integrity, what: file });
-      return tarballBody(response.body, response.headers.get("content-length"), file);
+      // The length of a compressed answer is not that of what comes out of it.
+      const contentLength = response.headers.get("content-encoding") === null ? response.headers.get("content-length") : null;
+      return tarballBody(response.body, contentLength, file);
     },
   };
 }
@@ -93,7 +101,8 @@ async function readText(body: Readable, name: PackageName): Promise<string> {
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.byteLength;
-      if (size > MAX_PACKUMENT_BYTES) throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${name}: the registry sends more than ${MAX_PACKUMENT_BYTES} bytes`);
+      if (size > MAX_PACKUMENT_BYTES)
+        throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${name}: the registry sends more than ${MAX_PACKUMENT_BYTES} bytes`);
       chunks.push(chunk);
     }
   } catch (error) {
@@ -109,9 +118,12 @@ async function readText(body: Readable, name: PackageName): Promise<string> {
  */
 async function tarballBody(body: Readable, contentLength: string | null, file: string): Promise<TarballBody> {
   const size = contentLength !== null && /^[0-9]{1,12}$/.test(contentLength) ? Number(contentLength) : null;
-  if (size !== null && size > MAX_TARBALL_BYTES) throw new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: ${size} bytes`);
+  if (size !== null && size > MAX_TARBALL_BYTES) {
+    body.destroy();
+    throw new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: ${size} bytes`);
+  }
   const checked = holdLast(body, file);
-  if (size !== null) return { size, stream: ReadableStream.from(checked) as ReadableStream<Uint8Array> };
+  if (size !== null) return { size, stream: streamOf(checked, body) };
   // Clients need a Content-Length; without one from upstream, it has to be counted.
   const chunks: Uint8Array[] = [];
   let total = 0;
@@ -123,6 +135,20 @@ async function tarballBody(body: Readable, contentLength: string | null, file: s
   return { size: total, stream: ReadableStream.from(chunks) as ReadableStream<Uint8Array> };
 }
 
+/** Given up before its first byte (HEAD, a client that leaves), the download behind it ends, too. */
+function streamOf(chunks: AsyncGenerator<Uint8Array>, body: Readable): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel() {
+      body.destroy();
+    },
+  });
+}
+
 async function* holdLast(body: Readable, file: string): AsyncGenerator<Uint8Array> {
   let last: Uint8Array | null = null;
   try {
@@ -131,7 +157,9 @@ async function* holdLast(body: Readable, file: string): AsyncGenerator<Uint8Arra
       last = new Uint8Array(chunk);
     }
   } catch (error) {
-    throw new ImprintError("TARBALL_MISMATCH", `Cannot serve ${file}: it broke off, or is not what the registry's integrity says`, { cause: error });
+    throw new ImprintError("TARBALL_MISMATCH", `Cannot serve ${file}: it broke off, or is not what the registry's integrity says`, {
+      cause: error,
+    });
   }
   if (last !== null) yield last;
 }

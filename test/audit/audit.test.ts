@@ -1,0 +1,168 @@
+/** `audit`: is what the lockfile pins what the authors signed? */
+import { writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { audit, auditLines, type AuditResult } from "../../src/cli/commands/audit.ts";
+import { parsePackageLock } from "../../src/audit/lockfile.ts";
+import type { Version } from "../../src/format/versions.ts";
+import { releasePath } from "../../src/format/paths.ts";
+import type { PackageName } from "../../src/format/names.ts";
+import { type TestIndex, type World, world } from "../support/world.ts";
+
+type Entry = { version?: string; resolved?: string; integrity?: string; name?: string; link?: boolean; inBundle?: boolean };
+
+let w: World;
+let alice: TestIndex;
+let cwd: string;
+let good: Record<string, Entry>;
+const integrity = new Map<string, string>();
+
+beforeAll(async () => {
+  w = await world();
+  alice = await w.index("alice");
+  for (const version of ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]) {
+    await alice.publish("@alice/a", version);
+    integrity.set(version, (await alice.release("@alice/a", version)).doc.dist.integrity);
+  }
+  await alice.amend("@alice/a", ({ releases }) => ({
+    yanked: new Map([["1.1.0" as Version, "slow"]]),
+    deprecated: new Map([["1.1.0" as Version, "old"]]),
+    withdrawn: new Map([["1.3.0" as Version, "stolen"]]),
+    releases: new Map([...releases].filter(([version]) => version !== "1.3.0")),
+    tags: new Map([["latest" as never, "1.2.0" as Version]]),
+  }));
+  cwd = await w.projectFolder("shop", { indices: { alice: { index: alice } }, upstream: { deny: ["@mycorp/*"] } });
+});
+beforeEach(() => {
+  good = {
+    "node_modules/@alice/a": {
+      version: "1.0.0",
+      resolved: "http://127.0.0.1:4870/@alice/a/-/a-1.0.0.tgz",
+      integrity: integrity.get("1.0.0") ?? "",
+    },
+  };
+});
+afterAll(() => w.close());
+
+async function audited(packages: Record<string, Entry>, home = "home-audit"): Promise<AuditResult> {
+  await writeFile(
+    `${cwd}/package-lock.json`,
+    JSON.stringify({ name: "shop", lockfileVersion: 3, packages: { "": { name: "shop" }, ...packages } }),
+  );
+  return audit({ frozen: false }, w.deps({ home: `${w.folder}/${home}`, cwd }));
+}
+
+async function reasonOf(entry: Entry): Promise<string | null> {
+  const { packages, refused, signed } = await audited({ "node_modules/@alice/a": entry });
+  expect([refused, signed]).toEqual([1, 0]);
+  return packages[0]?.reason ?? null;
+}
+
+describe("audit", () => {
+  it("signed, public and refused are counted, and who signed is named", async () => {
+    const result = await audited({
+      ...good,
+      "node_modules/react": { version: "19.0.0", resolved: "https://registry.example/react/-/react-19.0.0.tgz", integrity: "sha512-x" },
+      "node_modules/@mycorp/x": { version: "1.0.0" },
+    });
+    expect(result).toMatchObject({ signed: 1, public: 1, refused: 1 });
+    expect(result.packages.map(({ name, source, status }) => [name, source, status])).toEqual([
+      ["@alice/a", "alice", "signed"],
+      ["react", "upstream", "public"],
+      ["@mycorp/x", "none", "refused"],
+    ]);
+    expect(result.packages[0]?.signers).toHaveLength(1);
+    expect(auditLines(result)).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/alice 1 signed/),
+        expect.stringMatching(/public registry 1/),
+        expect.stringMatching(/✗ @mycorp\/x@1\.0\.0/),
+      ]),
+    );
+  });
+
+  it("refused: the integrity of another version, none, another, a weaker one beside it", async () => {
+    const entry = good["node_modules/@alice/a"] as Entry;
+    expect(await reasonOf({ ...entry, integrity: integrity.get("1.1.0") ?? "" })).toMatch(/not the signed one/);
+    expect(await reasonOf({ ...entry, integrity: `${integrity.get("1.0.0") ?? ""} sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=` })).toMatch(
+      /not the signed one/,
+    );
+    const { integrity: _, ...without } = entry;
+    expect(await reasonOf(without)).toMatch(/no integrity/);
+  });
+
+  it.each([
+    "git+ssh://git@host/alice/a.git#abc",
+    "file:../a",
+    "https://evil.example/a.tgz",
+    "https://evil.example/@alice/a.tgz",
+    "https://evil.example/%",
+    "http://127.0.0.1:4870/@alice/ab/-/a-1.0.0.tgz",
+  ])("refused: a claimed name from elsewhere, %s", async (resolved) => {
+    expect(await reasonOf({ ...good["node_modules/@alice/a"], resolved })).toMatch(/takes it from elsewhere/);
+  });
+
+  it("refused: a version that was never there, and one that was withdrawn", async () => {
+    expect(await reasonOf({ ...good["node_modules/@alice/a"], version: "9.9.9" })).toMatch(/does not have that version/);
+    expect(await reasonOf({ ...good["node_modules/@alice/a"], version: "1.3.0", integrity: integrity.get("1.3.0") ?? "" })).toMatch(
+      /withdrew it: stolen/,
+    );
+    const { packages } = await audited({ "node_modules/@alice/nope": { version: "1.0.0", integrity: "sha512-x" } });
+    expect(packages[0]?.reason).toMatch(/does not have it/);
+  });
+
+  it("yanked and deprecated: signed, and said", async () => {
+    const { packages, signed } = await audited({ "node_modules/@alice/a": { version: "1.1.0", integrity: integrity.get("1.1.0") ?? "" } });
+    expect([signed, packages[0]?.yanked, packages[0]?.deprecated]).toEqual([1, true, "old"]);
+  });
+
+  it("an alias is judged by the package's own name, a nested copy like any other; links and bundled ones are nobody's", async () => {
+    const entry = good["node_modules/@alice/a"] as Entry;
+    const { packages } = await audited({
+      "node_modules/renamed": { ...entry, name: "@alice/a" },
+      "node_modules/x/node_modules/@alice/a": { ...entry, integrity: "sha512-other" },
+      "node_modules/linked": { link: true, resolved: "packages/x" },
+      "packages/x": { version: "1.0.0" },
+    });
+    expect(packages.map(({ path, status }) => [path, status])).toEqual([
+      ["node_modules/renamed", "signed"],
+      ["node_modules/x/node_modules/@alice/a", "refused"],
+    ]);
+  });
+
+  it("refused: another package in the place of a claimed name", async () => {
+    const evil = { name: "evil", version: "1.0.0", resolved: "https://registry.example/evil/-/evil-1.0.0.tgz", integrity: "sha512-x" };
+    expect(await reasonOf(evil)).toMatch(/in the place of @alice\/a, which alice answers for/);
+  });
+
+  it("a lying host: what was verified still counts; without anything, each package is refused with its reason", async () => {
+    await audited(good);
+    const honest = alice.head();
+    await alice.flip(releasePath("@alice/a" as PackageName, "1.0.0" as Version));
+    expect(await audited(good)).toMatchObject({ signed: 1, refused: 0 });
+    expect((await audited(good, "home-cold")).packages[0]?.reason).toMatch(/HASH_MISMATCH/);
+    alice.reset(honest);
+    alice.down();
+    expect((await audited(good, "home-colder")).packages[0]?.reason).toMatch(/NEVER_SYNCED/);
+    alice.up();
+  });
+
+  it.each([
+    ["not JSON", "{"],
+    ["a list", "[]"],
+    ["version 1", '{"lockfileVersion":1,"dependencies":{}}'],
+    ["no packages", '{"lockfileVersion":3}'],
+    ["an entry that is none", '{"lockfileVersion":3,"packages":{"node_modules/x":1}}'],
+    ["no version", '{"lockfileVersion":3,"packages":{"node_modules/x":{}}}'],
+    ["no name", '{"lockfileVersion":3,"packages":{"node_modules/../x":{"version":"1.0.0"}}}'],
+    ["deep nesting", `{"lockfileVersion":3,"packages":${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}}`],
+  ])("a lockfile with %s is refused", (_, text) => {
+    expect(() => parsePackageLock(Buffer.from(text), "package-lock.json")).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+  });
+
+  it("__proto__ among the packages pollutes nothing", () => {
+    expect(() =>
+      parsePackageLock(Buffer.from('{"lockfileVersion":3,"packages":{"__proto__":{"polluted":true}}}'), "package-lock.json"),
+    ).not.toThrow();
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+  });
+});
