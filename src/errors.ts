@@ -33,15 +33,19 @@ export const CATALOGUE = {
   CONFIG_INVALID: { exit: 3, http: 500, hint: "mend the file at the place named (or restore it from git), then imprint list" },
   CONFIG_MISSING: { exit: 3, http: 500, hint: "imprint add '<url>#<id>' makes one beside the nearest package.json" },
   CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
-  SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (imprint serves the scope itself), then imprint run again" },
+  SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (its index answers for the scope), then imprint run again" },
   NOT_AN_INDEX: { exit: 3, http: 502, hint: "check the address; imprint init makes a new index" },
   NO_OWN_INDEX: { exit: 3, http: 500, hint: "imprint init makes an index; imprint publish --index <dir> names one" },
   NOT_GRANTED: { exit: 3, http: 403, hint: "imprint root grant '<name>' lets your index publish that name" },
   FOLDER_NOT_EMPTY: { exit: 3, http: 500, hint: "choose a folder that does not exist yet: imprint init <dir>" },
-  FILE_UNREADABLE: { exit: 3, http: 500, hint: "check that the file is there and readable, then run imprint again" },
+  FILE_UNREADABLE: {
+    exit: 3,
+    http: 500,
+    hint: "check that it is there and readable, then imprint publish, or whichever command it was, again",
+  },
   STORAGE_FAILED: { exit: 3, http: 503, hint: "check free space and permissions of IMPRINT_HOME; nothing was changed, then imprint sync" },
   PORT_IN_USE: { exit: 3, http: 500, hint: "imprint serve --port <other>, or stop the program that has the port" },
-  GIT_MISSING: { exit: 3, http: 500, hint: "install git 2.34 or newer, then run imprint again" },
+  GIT_MISSING: { exit: 3, http: 500, hint: "install git 2.34 or newer; imprint sync then shows whether it is found" },
   WORK_TREE: { exit: 3, http: 500, hint: "commit, stash or undo what git status shows in the index, then imprint publish again" },
   // 4: trust
   INVALID_DOCUMENT: { exit: 4, http: 403, hint: "imprint verify <url> shows every fault of the index; tell its author" },
@@ -53,7 +57,11 @@ export const CATALOGUE = {
   WRONG_ID: { exit: 4, http: 403, hint: "this is not the index you pinned: compare the id with its author before imprint add" },
   WRONG_INDEX: { exit: 4, http: 403, hint: "a file was copied from another place: imprint verify <url>; tell the author" },
   ROLLBACK: { exit: 4, http: 403, hint: "the host serves an older state than you have seen: imprint sync later, or tell the author" },
-  EQUIVOCATION: { exit: 4, http: 403, hint: "two signed states with one number: both are kept as evidence; tell the author, then imprint sync" },
+  EQUIVOCATION: {
+    exit: 4,
+    http: 403,
+    hint: "two signed states with one number: both are kept as evidence; tell the author, then imprint sync",
+  },
   LOCK_MISMATCH: { exit: 4, http: 403, hint: "imprint.lock has seen a newer or another state: imprint sync later, or tell the author" },
   NOT_LOCKED: { exit: 4, http: 403, hint: "run imprint sync without --frozen and commit imprint.lock" },
   RECORD_REGRESSED: { exit: 4, http: 403, hint: "a package lost what this machine has seen: tell the author; imprint why <name>" },
@@ -69,14 +77,30 @@ export const CATALOGUE = {
   // 6: conflict
   VERSION_EXISTS: { exit: 6, http: 403, hint: "releases never change: raise the version, then imprint publish" },
   LOST_RACE: { exit: 6, http: 503, hint: "others publish at the same time: imprint publish again" },
-  DIVERGED: { exit: 6, http: 503, hint: "the clone holds releases that were never pushed: push them or reset it to the host's branch, then imprint publish" },
-  STATE_CHANGED: { exit: 6, http: 503, hint: "another imprint changed the same state: run the command again" },
-  NAME_TAKEN: { exit: 6, http: 500, hint: "choose another with --as or --name, or imprint remove the first" },
+  DIVERGED: {
+    exit: 6,
+    http: 503,
+    hint: "the clone holds releases that were never pushed: push them or reset it to the host's branch, then imprint publish",
+  },
+  STATE_CHANGED: { exit: 6, http: 503, hint: "another process changed the same state: imprint sync, then the command again" },
+  NAME_TAKEN: {
+    exit: 6,
+    http: 500,
+    hint: "choose another with --as or --name, or imprint remove the first; what imprint root grant gave once stays granted",
+  },
   // 7: keys
   KEY_MISSING: { exit: 7, http: 500, hint: "copy the key file into imprint's keys folder, or make an index with imprint init" },
   KEY_INVALID: { exit: 7, http: 500, hint: "restore the key file from your copy, then imprint publish again" },
-  PASSPHRASE_WRONG: { exit: 7, http: 500, hint: "try again, or check IMPRINT_PASSPHRASE and IMPRINT_PASSPHRASE_FILE, then imprint publish" },
-  PASSPHRASE_NEEDED: { exit: 7, http: 500, hint: "set IMPRINT_PASSPHRASE or IMPRINT_PASSPHRASE_FILE, or run imprint publish on a terminal" },
+  PASSPHRASE_WRONG: {
+    exit: 7,
+    http: 500,
+    hint: "try again, or check IMPRINT_PASSPHRASE and IMPRINT_PASSPHRASE_FILE, then imprint publish",
+  },
+  PASSPHRASE_NEEDED: {
+    exit: 7,
+    http: 500,
+    hint: "set IMPRINT_PASSPHRASE or IMPRINT_PASSPHRASE_FILE, or run imprint publish on a terminal",
+  },
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof CATALOGUE;

@@ -1,8 +1,6 @@
 /** Whole processes, timed in turn with their baseline: machines are shared, so only ratios of one run mean anything. */
 import { spawn } from "node:child_process";
 
-export type Sample = { readonly label: string; readonly ms: readonly number[] };
-
 /** Wall milliseconds of one command. @throws where it fails */
 export function timeCommand(
   command: string,

@@ -45,7 +45,10 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       async (args) => {
         const deps = depsOf(args);
         const { init } = await import("./commands/init.ts");
-        const result = await init({ dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url }, deps);
+        const result = await init(
+          { dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url },
+          deps,
+        );
         print(deps, result, [result.id]);
       },
     )
@@ -62,8 +65,15 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       async (args) => {
         const deps = depsOf(args);
         const { publish } = await import("./commands/publish.ts");
-        const releases = await publish({ inputs: args.what ?? [], index: args.index, tag: args.tag, dryRun: args.dryRun, push: args.push }, deps);
-        print(deps, releases, releases.map(({ name, version }) => `${name}@${version}`));
+        const releases = await publish(
+          { inputs: args.what ?? [], index: args.index, tag: args.tag, dryRun: args.dryRun, push: args.push },
+          deps,
+        );
+        print(
+          deps,
+          releases,
+          releases.map(({ name, version }) => `${name}@${version}`),
+        );
       },
     )
     .command("root", "the index's root document", (y) =>
@@ -71,7 +81,10 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         .command(
           "grant <pattern>",
           "let your index publish one more name or scope",
-          (z) => z.positional("pattern", { type: "string", demandOption: true }).option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" }),
+          (z) =>
+            z
+              .positional("pattern", { type: "string", demandOption: true })
+              .option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" }),
           async (args) => {
             const deps = depsOf(args);
             const { grant } = await import("./commands/grant.ts");
@@ -109,16 +122,24 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         print(deps, await remove(args.name, deps), []);
       },
     )
-    .command("list", "the indices of this project", (y) => y, async (args) => {
-      const deps = depsOf(args);
-      const { list, listLines } = await import("./commands/list.ts");
-      const indices = await list(deps);
-      print(deps, indices, listLines(indices, nowMs()));
-    })
+    .command(
+      "list",
+      "the indices of this project",
+      (y) => y,
+      async (args) => {
+        const deps = depsOf(args);
+        const { list, listLines } = await import("./commands/list.ts");
+        const indices = await list(deps);
+        print(deps, indices, listLines(indices, nowMs()));
+      },
+    )
     .command(
       "sync [names..]",
       "ask the hosts for news and raise imprint.lock",
-      (y) => y.positional("names", { type: "string", array: true }).option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
+      (y) =>
+        y
+          .positional("names", { type: "string", array: true })
+          .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
       async (args) => {
         const deps = depsOf(args);
         const { sync } = await import("./commands/sync.ts");
@@ -165,7 +186,11 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         const result = await audit({ frozen: args.frozen }, deps);
         print(deps, result, auditLines(result));
         if (result.refused > 0) {
-          if (!deps.json) throw new ImprintError("AUDIT_FAILED", `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages are not what was signed`);
+          if (!deps.json)
+            throw new ImprintError(
+              "AUDIT_FAILED",
+              `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages are not what was signed`,
+            );
           setExit(CATALOGUE.AUDIT_FAILED.exit);
         }
       },
@@ -177,7 +202,17 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       async (args) => {
         const deps = depsOf(args);
         const { serve } = await import("./commands/serve.ts");
-        await serve({ port: portOf(args.port) ?? DEFAULT_PORT, anyPort: false, syncAfterMs: secondsOf(args.syncAfter), verbose: !args.quiet, version }, deps, options.stop());
+        await serve(
+          {
+            port: portOf(args.port) ?? DEFAULT_PORT,
+            anyPort: false,
+            syncAfterMs: secondsOf(args.syncAfter),
+            verbose: !args.quiet,
+            version,
+          },
+          deps,
+          options.stop(),
+        );
       },
     )
     .command(
@@ -225,5 +260,9 @@ function requireOnce(args: Readonly<Record<string, unknown>>): true {
 function resolverOptions<T>(y: Argv<T>) {
   return y
     .option("port", { type: "string", requiresArg: true, describe: `port on 127.0.0.1 (default: ${DEFAULT_PORT})` })
-    .option("sync-after", { type: "string", requiresArg: true, describe: "seconds after which an index is asked for news again (default: 60)" });
+    .option("sync-after", {
+      type: "string",
+      requiresArg: true,
+      describe: "seconds after which an index is asked for news again (default: 60)",
+    });
 }

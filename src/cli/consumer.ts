@@ -22,9 +22,14 @@ export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error:
   try {
     for (const [alias, { minAgeHours }] of files.project.indices) {
       // A policy that would silently not hold is worse than none.
-      if (minAgeHours !== undefined) throw new ImprintError("UNSUPPORTED_FORMAT", `Cannot use ${files.folder}: imprint.json asks for minAgeHours (${alias}), which needs a newer imprint`);
+      if (minAgeHours !== undefined)
+        throw new ImprintError(
+          "UNSUPPORTED_FORMAT",
+          `Cannot use ${files.folder}: imprint.json asks for minAgeHours (${alias}), which needs a newer imprint`,
+        );
     }
-    for (const [alias, entry] of files.project.indices) indices.set(alias, await openIndex(deps, alias, entry, files.lock.get(alias) ?? null, warn));
+    for (const [alias, entry] of files.project.indices)
+      indices.set(alias, await openIndex(deps, alias, entry, files.lock.get(alias) ?? null, warn));
   } catch (error) {
     await close();
     throw error;

@@ -2,7 +2,15 @@
 import { randomBytes } from "node:crypto";
 import path from "node:path";
 import type { PrivateKey } from "../crypto/ed25519.ts";
-import { type KeyFile, type KeyFileHeader, type KeyFileKind, type KeyPurpose, openKeyFile, readKeyFileHeader, sealKeyFile } from "../crypto/key-file.ts";
+import {
+  type KeyFile,
+  type KeyFileHeader,
+  type KeyFileKind,
+  type KeyPurpose,
+  openKeyFile,
+  readKeyFileHeader,
+  sealKeyFile,
+} from "../crypto/key-file.ts";
 import { ImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
 import type { Files } from "../storage/files.ts";
@@ -38,7 +46,12 @@ export async function saveKeyFile({ files, layout }: Stores, keyFile: KeyFile, p
  *
  * @throws ImprintError KEY_MISSING, PASSPHRASE_WRONG, PASSPHRASE_NEEDED, KEY_INVALID
  */
-export async function openKeysOf(stores: Stores, index: { readonly id: IndexId; readonly name: string }, kind: KeyFileKind, asking: { env: NodeJS.ProcessEnv; terminal: Terminal }): Promise<KeyFile> {
+export async function openKeysOf(
+  stores: Stores,
+  index: { readonly id: IndexId; readonly name: string },
+  kind: KeyFileKind,
+  asking: { env: NodeJS.ProcessEnv; terminal: Terminal },
+): Promise<KeyFile> {
   const found = (await listKeyFiles(stores)).find(({ header }) => header.index === index.id && header.kind === kind);
   const bytes = found === undefined ? null : await stores.files.read(found.path, MAX_BYTES);
   if (found === undefined || bytes === null) {

@@ -36,7 +36,8 @@ export async function main(options: MainOptions): Promise<number> {
   // What stands behind `run` belongs to the wrapped command, flags and all.
   const wrapped = splitRun(argv);
   try {
-    if (wrapped !== null && !wrapped.own.includes("--help") && !wrapped.own.includes("--version")) return await runWrapped(wrapped, options, depsOf);
+    if (wrapped !== null && !wrapped.own.includes("--help") && !wrapped.own.includes("--version"))
+      return await runWrapped(wrapped, options, depsOf);
     const { runCommands } = await import("./commands.ts");
     return await runCommands(options, depsOf);
   } catch (error) {
@@ -46,7 +47,8 @@ export async function main(options: MainOptions): Promise<number> {
 
 function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, C, allowFile }: GlobalFlags): Deps {
   // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
-  if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true) throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
+  if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
   return {
     terminal,
     env,
@@ -95,7 +97,14 @@ async function runWrapped({ own, command }: Wrapped, { version }: MainOptions, d
   const { values } = parseOwn(own);
   const { run } = await import("./commands/run.ts");
   const port = portOf(values.port);
-  const settings = { port: port ?? DEFAULT_PORT, anyPort: port === undefined, syncAfterMs: secondsOf(values["sync-after"]), verbose: values.verbose === true, frozen: values.frozen === true, version };
+  const settings = {
+    port: port ?? DEFAULT_PORT,
+    anyPort: port === undefined,
+    syncAfterMs: secondsOf(values["sync-after"]),
+    verbose: values.verbose === true,
+    frozen: values.frozen === true,
+    version,
+  };
   return run(command, settings, depsOf({ json: values.json, C: values.C, allowFile: values["allow-file"] }));
 }
 
@@ -103,17 +112,28 @@ function parseOwn(own: readonly string[]) {
   try {
     return parseArgs({
       args: own.map((word) => (word === "-C" ? "--C" : word)),
-      options: { C: { type: "string" }, json: { type: "boolean" }, "allow-file": { type: "boolean" }, port: { type: "string" }, "sync-after": { type: "string" }, frozen: { type: "boolean" }, verbose: { type: "boolean" } },
+      options: {
+        C: { type: "string" },
+        json: { type: "boolean" },
+        "allow-file": { type: "boolean" },
+        port: { type: "string" },
+        "sync-after": { type: "string" },
+        frozen: { type: "boolean" },
+        verbose: { type: "boolean" },
+      },
     });
   } catch (error) {
-    throw new ImprintError("USAGE", `Cannot run: ${error instanceof Error ? error.message : "wrong words before the command"}`, { cause: error });
+    throw new ImprintError("USAGE", `Cannot run: ${error instanceof Error ? error.message : "wrong words before the command"}`, {
+      cause: error,
+    });
   }
 }
 
 /** @throws ImprintError USAGE */
 export function portOf(port: string | undefined): number | undefined {
   if (port === undefined) return undefined;
-  if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535) throw new ImprintError("USAGE", `Cannot listen on port ${clean(port)}: give a number from 0 to 65535`);
+  if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new ImprintError("USAGE", `Cannot listen on port ${clean(port)}: give a number from 0 to 65535`);
   return Number(port);
 }
 

@@ -14,7 +14,10 @@ const MAX_BYTES = 1024 * 1024;
 const LINE = /^\s*["']?(@[^:\s"']+):registry["']?\s*(?:=|$)/;
 
 /** @throws ImprintError SCOPE_REGISTRY naming file and line */
-export async function requireNoScopeLines({ project, folder }: Pick<ProjectFiles, "project" | "folder">, { files, cwd, env }: Pick<Deps, "files" | "cwd" | "env">): Promise<void> {
+export async function requireNoScopeLines(
+  { project, folder }: Pick<ProjectFiles, "project" | "folder">,
+  { files, cwd, env }: Pick<Deps, "files" | "cwd" | "env">,
+): Promise<void> {
   const scopes = claimedScopes(project);
   const refuses = (scope: string): boolean => scopes.has(scope) || claimsEverything(project);
   for (const name of Object.keys(env)) {
@@ -35,10 +38,18 @@ function npmrcFiles(folder: string, cwd: string, env: NodeJS.ProcessEnv): readon
   const setting = (name: string): string | undefined => env[`npm_config_${name}`] ?? env[`NPM_CONFIG_${name.toUpperCase()}`];
   const home = env["HOME"] ?? homedir();
   const prefix = setting("prefix") ?? env["PREFIX"] ?? path.dirname(path.dirname(process.execPath));
-  const all = [path.join(folder, ".npmrc"), path.join(cwd, ".npmrc"), setting("userconfig") ?? path.join(home, ".npmrc"), setting("globalconfig") ?? path.join(prefix, "etc", "npmrc")];
+  const all = [
+    path.join(folder, ".npmrc"),
+    path.join(cwd, ".npmrc"),
+    setting("userconfig") ?? path.join(home, ".npmrc"),
+    setting("globalconfig") ?? path.join(prefix, "etc", "npmrc"),
+  ];
   return [...new Set(all)];
 }
 
 function refused(scope: string, where: string, alias: string | undefined): ImprintError {
-  return new ImprintError("SCOPE_REGISTRY", `Cannot start: ${where} sends ${scope} to a registry of its own, but ${alias ?? "an index"} answers for it`);
+  return new ImprintError(
+    "SCOPE_REGISTRY",
+    `Cannot start: ${where} sends ${scope} to a registry of its own, but ${alias ?? "an index"} answers for it`,
+  );
 }

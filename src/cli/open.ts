@@ -77,13 +77,20 @@ function syncClockOf({ files, layout, nowMs }: Deps, id: IndexId): SyncClock {
 }
 
 /** An index of a project, with its cache repository made if need be. */
-export async function openIndex(deps: Deps, alias: DisplayName, entry: ProjectIndex, lock: LockEntry | null, warn: (alias: DisplayName, error: ImprintError, source: string) => void): Promise<OpenIndex> {
+export async function openIndex(
+  deps: Deps,
+  alias: DisplayName,
+  entry: ProjectIndex,
+  lock: LockEntry | null,
+  warn: (alias: DisplayName, error: ImprintError, source: string) => void,
+): Promise<OpenIndex> {
   const { layout, files } = deps;
   const gitDir = layout.repository(entry.id);
   await createBareRepository(gitDir);
   const repository = openSystemGit({ gitDir });
   const urls = gitUrls(deps, entry.urls);
-  const toSource = (url: GitUrl): IndexSource => gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS });
+  const toSource = (url: GitUrl): IndexSource =>
+    gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS });
   const sources: readonly [IndexSource, ...IndexSource[]] = [toSource(urls[0]), ...urls.slice(1).map(toSource)];
   const store = stateStoreOf(deps, entry.id);
   const reader = openIndexReader({
@@ -91,7 +98,8 @@ export async function openIndex(deps: Deps, alias: DisplayName, entry: ProjectIn
     id: entry.id,
     sources,
     store,
-    memoryOf: (name) => openCell(files, layout.recordMemory(entry.id, `${shardOf(name)}/${packageFolder(name)}`), { maxBytes: MEMORY_MAX_BYTES }),
+    memoryOf: (name) =>
+      openCell(files, layout.recordMemory(entry.id, `${shardOf(name)}/${packageFolder(name)}`), { maxBytes: MEMORY_MAX_BYTES }),
     lock,
     keepEvidence: evidenceKeeper(deps, entry.id),
     syncClock: syncClockOf(deps, entry.id),
@@ -188,7 +196,13 @@ export async function openProbe(deps: Deps, url: string): Promise<{ readonly sou
   const gitDir = path.join(folder, "repo.git");
   await createBareRepository(gitDir);
   const repository = openSystemGit({ gitDir });
-  const source = gitSource({ repository, url: gitUrls(deps, [url])[0], ref: parseRefName("refs/heads/main"), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS });
+  const source = gitSource({
+    repository,
+    url: gitUrls(deps, [url])[0],
+    ref: parseRefName("refs/heads/main"),
+    keepAs: KEEP_HEAD,
+    limits: TRANSFER_LIMITS,
+  });
   return {
     source,
     async close() {

@@ -46,7 +46,12 @@ export async function readOwnIndices({ files, layout }: Stores): Promise<readonl
         const from = object(value, at);
         const folder = member(from, "path", at, text);
         if (!path.isAbsolute(folder)) fail(`${at}.path`, "an absolute path");
-        return { name: member(from, "name", at, displayName), id: member(from, "id", at, indexId), path: folder, url: optional(from, "url", at, text) ?? null };
+        return {
+          name: member(from, "name", at, displayName),
+          id: member(from, "id", at, indexId),
+          path: folder,
+          url: optional(from, "url", at, text) ?? null,
+        };
       }),
     );
   } catch (error) {
@@ -57,8 +62,18 @@ export async function readOwnIndices({ files, layout }: Stores): Promise<readonl
 
 export async function addOwnIndex(stores: Stores, added: OwnIndex): Promise<void> {
   const others = (await readOwnIndices(stores)).filter(({ name }) => name !== added.name);
-  const entries = [...others, added].map(({ name, id, path: folder, url }) => jsonObject([["name", name], ["id", id], ["path", folder], ...(url === null ? [] : [["url", url] as const])]));
-  await stores.files.writeAtomic(stores.layout.ownIndicesFile, formatPretty(jsonObject([["format", 1], ["indices", entries]])));
+  const entries = [...others, added].map(({ name, id, path: folder, url }) =>
+    jsonObject([["name", name], ["id", id], ["path", folder], ...(url === null ? [] : [["url", url] as const])]),
+  );
+  await stores.files.writeAtomic(
+    stores.layout.ownIndicesFile,
+    formatPretty(
+      jsonObject([
+        ["format", 1],
+        ["indices", entries],
+      ]),
+    ),
+  );
 }
 
 /**
@@ -72,7 +87,8 @@ export async function ownIndexNamed(stores: Stores, named: string, cwd: string):
   if (byName !== undefined) return byName;
   const folder = path.resolve(cwd, named);
   const id = await idOfClone(folder);
-  if (id === null) throw new ImprintError("NO_OWN_INDEX", `Cannot publish to ${named}: neither the name of an index of yours nor the folder of one`);
+  if (id === null)
+    throw new ImprintError("NO_OWN_INDEX", `Cannot publish to ${named}: neither the name of an index of yours nor the folder of one`);
   const key = (await listKeyFiles(stores)).find(({ header }) => header.index === id);
   if (key === undefined) throw new ImprintError("KEY_MISSING", `Cannot publish to ${named}: no key file here is for index ${id}`);
   const url = known.find((own) => own.id === id)?.url ?? null;
@@ -97,7 +113,10 @@ export async function ownIndexFor(stores: Stores, name: PackageName): Promise<Ow
   }
   if (best === null) {
     const names = known.map((own) => own.name).join(", ");
-    throw new ImprintError("NOT_GRANTED", `Cannot publish ${name}: no index of yours (${names}) grants that name; run: imprint root grant '${name}'`);
+    throw new ImprintError(
+      "NOT_GRANTED",
+      `Cannot publish ${name}: no index of yours (${names}) grants that name; run: imprint root grant '${name}'`,
+    );
   }
   return best;
 }

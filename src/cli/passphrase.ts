@@ -14,7 +14,11 @@ async function presetPassphrase(env: NodeJS.ProcessEnv): Promise<string | null> 
   try {
     return (await readFile(file, "utf8")).replace(/\r?\n$/, "");
   } catch (error) {
-    throw new ImprintError("FILE_UNREADABLE", `Cannot read IMPRINT_PASSPHRASE_FILE ${file}: ${error instanceof Error ? error.message : "unreadable"}`, { cause: error });
+    throw new ImprintError(
+      "FILE_UNREADABLE",
+      `Cannot read IMPRINT_PASSPHRASE_FILE ${file}: ${error instanceof Error ? error.message : "unreadable"}`,
+      { cause: error },
+    );
   }
 }
 
@@ -22,7 +26,8 @@ async function presetPassphrase(env: NodeJS.ProcessEnv): Promise<string | null> 
 export async function passphraseFor(what: string, { env, terminal }: Sources): Promise<string> {
   const preset = await presetPassphrase(env);
   if (preset !== null) return preset;
-  if (!terminal.interactive) throw new ImprintError("PASSPHRASE_NEEDED", `Cannot open ${what}: it has a passphrase and nobody is here to type it`);
+  if (!terminal.interactive)
+    throw new ImprintError("PASSPHRASE_NEEDED", `Cannot open ${what}: it has a passphrase and nobody is here to type it`);
   return terminal.askSecret(`Passphrase for ${what}`);
 }
 
@@ -30,6 +35,10 @@ export async function passphraseFor(what: string, { env, terminal }: Sources): P
 export async function newPassphrase(name: string, { env, terminal }: Sources): Promise<string> {
   const preset = await presetPassphrase(env);
   if (preset !== null) return preset;
-  if (!terminal.interactive) throw new ImprintError("PASSPHRASE_NEEDED", `Cannot make keys for ${name}: set a passphrase (an empty one is allowed: IMPRINT_PASSPHRASE=)`);
+  if (!terminal.interactive)
+    throw new ImprintError(
+      "PASSPHRASE_NEEDED",
+      `Cannot make keys for ${name}: set a passphrase (an empty one is allowed: IMPRINT_PASSPHRASE=)`,
+    );
   return terminal.askSecret(`Passphrase for ${name}'s keys (empty: none, whoever copies the file can publish)`);
 }

@@ -5,11 +5,25 @@ import { ImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { LIMITS } from "../format/limits.ts";
-import { EMPTY_PROJECT, formatLock, formatProject, type Lock, type LockEntry, parseLock, parseProject, type Project } from "../format/project.ts";
+import {
+  EMPTY_PROJECT,
+  formatLock,
+  formatProject,
+  type Lock,
+  type LockEntry,
+  parseLock,
+  parseProject,
+  type Project,
+} from "../format/project.ts";
 import { requireNoConflicts } from "../registry/claims.ts";
 import type { Files } from "../storage/files.ts";
 
-export type ProjectFiles = { readonly folder: string; readonly project: Project; readonly lock: Lock; /** False where imprint.json is not there yet. */ readonly exists: boolean };
+export type ProjectFiles = {
+  readonly folder: string;
+  readonly project: Project;
+  readonly lock: Lock;
+  /** False where imprint.json is not there yet. */ readonly exists: boolean;
+};
 
 /** Fixed, so that lockfiles and .npmrc mean the same on every machine. */
 export const DEFAULT_PORT = 4870;
@@ -44,7 +58,8 @@ export async function readProjectFiles(files: Files, folder: string): Promise<Pr
 export async function requireProject(files: Files, cwd: string): Promise<ProjectFiles> {
   const folder = findProjectFolder(cwd);
   const found = folder === null ? null : await readProjectFiles(files, folder);
-  if (found === null || !found.exists) throw new ImprintError("CONFIG_MISSING", `Cannot find imprint.json in ${path.resolve(cwd)} or above it`);
+  if (found === null || !found.exists)
+    throw new ImprintError("CONFIG_MISSING", `Cannot find imprint.json in ${path.resolve(cwd)} or above it`);
   return found;
 }
 
@@ -83,13 +98,19 @@ const REGISTRY_LINE = /^[ \t]*registry[ \t]*=[ \t]*(\S*)[ \t]*$/m;
  *
  * @returns changed file names, and the registry that stood there before if it was another one
  */
-export async function pointNpmrc(files: Files, folder: string): Promise<{ readonly changed: readonly string[]; readonly replaced: string | null }> {
+export async function pointNpmrc(
+  files: Files,
+  folder: string,
+): Promise<{ readonly changed: readonly string[]; readonly replaced: string | null }> {
   const file = path.join(folder, ".npmrc");
   const before = textOf((await files.read(file, LIMITS.projectBytes)) ?? new Uint8Array()) ?? "";
   const line = `registry=${DEFAULT_REGISTRY}`;
   const found = REGISTRY_LINE.exec(before)?.[1];
   if (found === DEFAULT_REGISTRY) return { changed: [], replaced: null };
-  const after = found === undefined ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n` : before.replace(REGISTRY_LINE, () => line);
+  const after =
+    found === undefined
+      ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`
+      : before.replace(REGISTRY_LINE, () => line);
   await files.writeAtomic(file, utf8(after), { mode: 0o644 });
   return { changed: [".npmrc"], replaced: found ?? null };
 }

@@ -18,7 +18,10 @@ import type { OpenUpload } from "./upload.ts";
 export type ReleaseToRead = { readonly name: PackageName; readonly version: Version; readonly facts: TarballFacts };
 
 /** @throws ImprintError of reading, its message saying that the push itself went through */
-export async function readBack(deps: Deps, options: { readonly own: OwnIndex; readonly open: OpenUpload; readonly releases: readonly ReleaseToRead[] }): Promise<void> {
+export async function readBack(
+  deps: Deps,
+  options: { readonly own: OwnIndex; readonly open: OpenUpload; readonly releases: readonly ReleaseToRead[] },
+): Promise<void> {
   const { own, open, releases } = options;
   const url = own.url ?? open.upload.remote?.fetchUrl;
   if (url === undefined) return;

@@ -2,7 +2,14 @@
 import { timingSafeEqual } from "node:crypto";
 import type { ImprintError } from "../errors.ts";
 
-export type Refusal = { readonly number: number; readonly name: string; readonly code: string; readonly message: string; readonly hint: string; /** Of SPEC.md, where one refused it. */ readonly step: string | null };
+export type Refusal = {
+  readonly number: number;
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  /** Of SPEC.md, where one refused it. */ readonly step: string | null;
+};
 
 export type Refusals = {
   add(name: string, error: ImprintError): void;

@@ -10,7 +10,12 @@ import { LIMITS } from "../format/limits.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
 
-export type ResolverState = { readonly port: number; readonly pid: number; /** 64 hex digits */ readonly secret: string; readonly policy: string };
+export type ResolverState = {
+  readonly port: number;
+  readonly pid: number;
+  /** 64 hex digits */ readonly secret: string;
+  readonly policy: string;
+};
 
 type Stores = { readonly files: Files; readonly layout: Layout };
 
@@ -46,7 +51,10 @@ export async function findResolver(stores: Stores, folder: string): Promise<Reso
   const nonce = randomBytes(16).toString("hex");
   const expected = proofOf(Buffer.from(state.secret, "hex"), nonce) ?? "";
   try {
-    const response = await fetch(`http://127.0.0.1:${state.port}/-/imprint/challenge/${nonce}`, { redirect: "error", signal: AbortSignal.timeout(CHALLENGE_MS) });
+    const response = await fetch(`http://127.0.0.1:${state.port}/-/imprint/challenge/${nonce}`, {
+      redirect: "error",
+      signal: AbortSignal.timeout(CHALLENGE_MS),
+    });
     const answer = (await response.json()) as { proof?: unknown };
     const proof = Buffer.from(typeof answer.proof === "string" ? answer.proof : "");
     return proof.byteLength === expected.length && timingSafeEqual(proof, Buffer.from(expected)) ? state : null;
@@ -59,7 +67,14 @@ async function readState({ files, layout }: Stores, folder: string): Promise<Res
   const bytes = await files.read(stateFile(layout, folder), 65_536);
   try {
     const { port, pid, secret, policy } = JSON.parse(textOf(bytes ?? new Uint8Array()) ?? "") as Record<string, unknown>;
-    if (!Number.isInteger(port) || typeof pid !== "number" || typeof secret !== "string" || !/^[0-9a-f]{64}$/.test(secret) || typeof policy !== "string") return null;
+    if (
+      !Number.isInteger(port) ||
+      typeof pid !== "number" ||
+      typeof secret !== "string" ||
+      !/^[0-9a-f]{64}$/.test(secret) ||
+      typeof policy !== "string"
+    )
+      return null;
     return { port: port as number, pid, secret, policy };
   } catch {
     return null; // none, or cut short by a crash: start anew

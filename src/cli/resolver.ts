@@ -56,14 +56,24 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     distTags: (...request) => policy.registry.distTags(...request),
     tarball: (...request) => policy.registry.tarball(...request),
   };
-  const app = createApp({ registry, allowedHosts: () => bases, prove: (nonce) => proofOf(secret, nonce), refusalsAfter: (token, after) => refusals.after(secret, token, after), version: settings.version });
+  const app = createApp({
+    registry,
+    allowedHosts: () => bases,
+    prove: (nonce) => proofOf(secret, nonce),
+    refusalsAfter: (token, after) => refusals.after(secret, token, after),
+    version: settings.version,
+  });
   const server = await listen(app.fetch, settings);
   const { port } = server.address() as AddressInfo;
   bases = new Set([`${HOST}:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   const { folder } = policy.consumer.files;
   await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: policy.digest });
   const reload = setInterval(() => {
-    void reopen().catch((error: unknown) => deps.terminal.warn(clean(`still serving the last good imprint.json: ${error instanceof Error ? error.message : "it cannot be read"}`)));
+    void reopen().catch((error: unknown) =>
+      deps.terminal.warn(
+        clean(`still serving the last good imprint.json: ${error instanceof Error ? error.message : "it cannot be read"}`),
+      ),
+    );
   }, RELOAD_MS);
   reload.unref();
 
@@ -99,13 +109,27 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   };
 }
 
-type Policy = { readonly consumer: Consumer; readonly registry: Registry; readonly digest: string; /** A digest that could not be opened, so that its error is said once. */ refused: string | null };
+type Policy = {
+  readonly consumer: Consumer;
+  readonly registry: Registry;
+  readonly digest: string;
+  /** A digest that could not be opened, so that its error is said once. */ refused: string | null;
+};
 
-async function openPolicy(deps: Deps, settings: ResolverSettings, consumer: Consumer, refusals: Refusals, served: Map<string, number>): Promise<Policy> {
+async function openPolicy(
+  deps: Deps,
+  settings: ResolverSettings,
+  consumer: Consumer,
+  refusals: Refusals,
+  served: Map<string, number>,
+): Promise<Policy> {
   const { project, folder } = consumer.files;
   await requireNoScopeLines(consumer.files, deps);
   const ourselves = [DEFAULT_REGISTRY, ...(deps.env["IMPRINT_REGISTRY"] === undefined ? [] : [deps.env["IMPRINT_REGISTRY"]])];
-  const client = openUpstreamClient(() => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }), deps.layout.upstream);
+  const client = openUpstreamClient(
+    () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }),
+    deps.layout.upstream,
+  );
   const monotonicMs = (): number => performance.now();
   const registry = createResolver({
     project,
@@ -123,7 +147,10 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: R
   return {
     answered(name, what, source, detail) {
       served.set(source, (served.get(source) ?? 0) + 1);
-      if (verbose) terminal.talk(`${terminal.style("dim", "·")} ${source === "upstream" ? "public registry" : source}  ${name} ${what}${detail === "" ? "" : ` ${clean(detail)}`}`);
+      if (verbose)
+        terminal.talk(
+          `${terminal.style("dim", "·")} ${source === "upstream" ? "public registry" : source}  ${name} ${what}${detail === "" ? "" : ` ${clean(detail)}`}`,
+        );
     },
     refused(name, error) {
       refusals.add(name, error);

@@ -24,7 +24,11 @@ export type Terminal = {
 
 export type Style = "bold" | "dim" | "green" | "red" | "yellow" | "cyan";
 
-export type TerminalStreams = { readonly stdin: NodeJS.ReadStream; readonly stdout: NodeJS.WriteStream; readonly stderr: NodeJS.WriteStream };
+export type TerminalStreams = {
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+};
 
 export function openTerminal({ stdin, stdout, stderr }: TerminalStreams, env: NodeJS.ProcessEnv): Terminal {
   const colour = env["NO_COLOR"] === undefined && (env["FORCE_COLOR"] !== undefined || stderr.isTTY === true);
@@ -77,7 +81,12 @@ export function talkOf(terminal: Terminal, text: string): void {
 
 /** `4 minutes`, for a span of milliseconds. */
 export function spanText(ms: number): string {
-  const units = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000], ["second", 1000]] as const;
+  const units = [
+    ["day", 86_400_000],
+    ["hour", 3_600_000],
+    ["minute", 60_000],
+    ["second", 1000],
+  ] as const;
   for (const [unit, size] of units) {
     const count = Math.floor(ms / size);
     if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"}`;

@@ -9,28 +9,62 @@ import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open
 import type { OwnIndex } from "./own-indices.ts";
 import { clean } from "./terminal.ts";
 
-export type OpenUpload = { readonly own: OwnIndex; readonly clone: CloneState; readonly repository: GitRepository; readonly upload: Upload };
+export type OpenUpload = {
+  readonly own: OwnIndex;
+  readonly clone: CloneState;
+  readonly repository: GitRepository;
+  readonly upload: Upload;
+};
 
 /** @throws ImprintError WORK_TREE, NO_OWN_INDEX, INVALID_URL */
 export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload> {
   const clone = await describeClone(own.path);
-  if (clone.inProgress !== null) throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: a ${clone.inProgress} is in progress there`);
-  if (clone.dirty.length > 0) throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: signed files were changed by hand (${clone.dirty.slice(0, 3).join(", ")}${clone.dirty.length > 3 ? ", …" : ""})`);
+  if (clone.inProgress !== null)
+    throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: a ${clone.inProgress} is in progress there`);
+  if (clone.dirty.length > 0)
+    throw new ImprintError(
+      "WORK_TREE",
+      `Cannot sign in ${own.path}: signed files were changed by hand (${clone.dirty.slice(0, 3).join(", ")}${clone.dirty.length > 3 ? ", …" : ""})`,
+    );
   if (clone.branch === null) throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: no branch is checked out`);
   const { remoteName, fetchUrl, pushUrl, branch } = clone;
   const repository = openClone(clone.gitDir);
   const remote =
     remoteName === null || fetchUrl === null
       ? null
-      : { fetchUrl: parseGitUrl(fetchUrl, { allowFile: true }), pushUrl: parseGitUrl(pushUrl ?? fetchUrl, { allowFile: true }), trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`) };
+      : {
+          fetchUrl: parseGitUrl(fetchUrl, { allowFile: true }),
+          pushUrl: parseGitUrl(pushUrl ?? fetchUrl, { allowFile: true }),
+          trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`),
+        };
   // A colleague's fresh clone has no push refspec for tarballs yet.
-  if (remote !== null && remoteName !== null) await configureRemote(own.path, { name: remoteName, url: remote.fetchUrl, ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }), branch });
-  const upload: Upload = { repository, id: own.id, branch: parseRefName(`refs/heads/${branch}`), remote, buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor), store: stateStoreOf(deps, own.id), keepEvidence: evidenceKeeper(deps, own.id), limits: TRANSFER_LIMITS };
+  if (remote !== null && remoteName !== null)
+    await configureRemote(own.path, {
+      name: remoteName,
+      url: remote.fetchUrl,
+      ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }),
+      branch,
+    });
+  const upload: Upload = {
+    repository,
+    id: own.id,
+    branch: parseRefName(`refs/heads/${branch}`),
+    remote,
+    buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor),
+    store: stateStoreOf(deps, own.id),
+    keepEvidence: evidenceKeeper(deps, own.id),
+    limits: TRANSFER_LIMITS,
+  };
   return { own, clone, repository, upload };
 }
 
 /** Commits and pushes; the clone's branch follows, and what the host now holds is what this machine trusts. */
-export async function runUpload(deps: Deps, open: OpenUpload, build: Parameters<typeof uploadChange>[1], push: boolean): Promise<UploadResult> {
+export async function runUpload(
+  deps: Deps,
+  open: OpenUpload,
+  build: Parameters<typeof uploadChange>[1],
+  push: boolean,
+): Promise<UploadResult> {
   const { upload, own } = open;
   const result = await uploadChange(upload, build, push);
   if (push && upload.remote !== null) await confirmUpload(upload);

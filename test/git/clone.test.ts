@@ -31,9 +31,7 @@ function folder(): string {
   return dir;
 }
 
-async function made(
-  bare = false,
-): Promise<{
+async function made(bare = false): Promise<{
   dir: string;
   gitDir: string;
   head: ObjectId;

@@ -235,15 +235,11 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
             return true;
           },
         });
-        const startedMs = performance.now();
         const other = await another("other.git");
-        const slowFetch = expect(fetch({ url: address(slow), into: other, limits: { deadlineMs: 1200 } })).rejects.toMatchObject({
-          code: "TIMED_OUT",
-        });
-        expect(await fetch()).not.toBeNull();
-        expect(performance.now() - startedMs).toBeLessThan(1200);
-        await slowFetch;
-        expect(performance.now() - startedMs).toBeLessThan(5000);
+        const slowFetch = fetch({ url: address(slow), into: other, limits: { deadlineMs: 6000 } }).catch((error: unknown) => error);
+        // The other index answers first, however slow this machine is: it does not wait for the deadline of the slow one.
+        expect(typeof (await Promise.race([slowFetch, fetch()]))).toBe("string");
+        expect(await slowFetch).toMatchObject({ code: "TIMED_OUT" });
       });
 
       test("an unreachable host, an error page, an unknown repository are UNREACHABLE; a message shows no secret", async () => {

@@ -127,7 +127,7 @@ describe("tar reader", () => {
         await expect(inspectTarball(zipped ? gzip(bytes) : bytes)).rejects.toMatchObject({ code: "TARBALL_REFUSED" });
       }),
     );
-    await fc.assert(
+    fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         try {
           parsePax(bytes);

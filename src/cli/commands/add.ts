@@ -16,20 +16,44 @@ import { requireNoConflicts } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
-import { findProjectFolder, pointNpmrc, type ProjectFiles, raiseLock, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
+import {
+  findProjectFolder,
+  pointNpmrc,
+  type ProjectFiles,
+  raiseLock,
+  readProjectFiles,
+  writeLock,
+  writeProject,
+} from "../project-files.ts";
 import { clean, spanText } from "../terminal.ts";
 
-export type AddOptions = { readonly url: string; readonly as: string | undefined; readonly packages: readonly string[]; readonly yes: boolean; readonly npmrc: boolean };
-export type AddResult = { readonly alias: string; readonly id: string; readonly packages: readonly string[]; readonly changed: readonly string[]; readonly added: boolean };
+export type AddOptions = {
+  readonly url: string;
+  readonly as: string | undefined;
+  readonly packages: readonly string[];
+  readonly yes: boolean;
+  readonly npmrc: boolean;
+};
+export type AddResult = {
+  readonly alias: string;
+  readonly id: string;
+  readonly packages: readonly string[];
+  readonly changed: readonly string[];
+  readonly added: boolean;
+};
 
 export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   const { terminal, files } = deps;
   const { url, id: given } = splitAddress(options.url);
   parseGitUrl(url, { allowFile: deps.allowFile });
   if (given === null && (options.yes || !terminal.interactive)) {
-    throw new ImprintError("NEEDS_ID", `Cannot add ${url}: it has no #<id>, and ${options.yes ? "--yes is only for an address with one" : "nobody is here to compare one"}`);
+    throw new ImprintError(
+      "NEEDS_ID",
+      `Cannot add ${url}: it has no #<id>, and ${options.yes ? "--yes is only for an address with one" : "nobody is here to compare one"}`,
+    );
   }
-  if (given !== null && !options.yes && !terminal.interactive) throw new ImprintError("NEEDS_ANSWER", `Cannot add ${url}: nobody is here to say yes`);
+  if (given !== null && !options.yes && !terminal.interactive)
+    throw new ImprintError("NEEDS_ANSWER", `Cannot add ${url}: nobody is here to say yes`);
   const folder = findProjectFolder(deps.cwd) ?? deps.cwd;
   const current = await readProjectFiles(files, folder);
   terminal.progress(`reading ${url}`);
@@ -59,7 +83,11 @@ export function splitAddress(address: string): { readonly url: string; readonly 
   const at = address.indexOf("#");
   if (at < 0) return { url: address, id: null };
   const id = address.slice(at + 1);
-  if (!isIndexId(id)) throw new ImprintError("INVALID_URL", `Cannot add ${clean(address.slice(0, at))}: after # stands no index id (64 lower-case hex digits)`);
+  if (!isIndexId(id))
+    throw new ImprintError(
+      "INVALID_URL",
+      `Cannot add ${clean(address.slice(0, at))}: after # stands no index id (64 lower-case hex digits)`,
+    );
   return { url: address.slice(0, at), id };
 }
 
@@ -77,27 +105,42 @@ async function fetchId(deps: Deps, url: string): Promise<IndexId> {
 }
 
 function chooseAlias({ as }: AddOptions, { project }: ProjectFiles, state: TrustedState, id: IndexId): DisplayName {
-  if (as !== undefined && !isDisplayName(as)) throw new ImprintError("USAGE", `Cannot name an index ${JSON.stringify(as)}: use letters, digits, . _ -`);
+  if (as !== undefined && !isDisplayName(as))
+    throw new ImprintError("USAGE", `Cannot name an index ${JSON.stringify(as)}: use letters, digits, . _ -`);
   const known = [...project.indices].find(([, entry]) => entry.id === id)?.[0];
   const alias = (as as DisplayName | undefined) ?? known ?? newestRoot(state.roots).doc.name;
   const taken = project.indices.get(alias);
-  if (taken !== undefined && taken.id !== id) throw new ImprintError("NAME_TAKEN", `Cannot add index as ${alias}: imprint.json has another index of that name`);
+  if (taken !== undefined && taken.id !== id)
+    throw new ImprintError("NAME_TAKEN", `Cannot add index as ${alias}: imprint.json has another index of that name`);
   return alias;
 }
 
 /** Never `*`, and unscoped names only where somebody says so: they belong to everybody. */
-async function chooseClaims({ packages, yes }: AddOptions, project: Project, alias: DisplayName, names: readonly PackageName[], state: TrustedState, { terminal }: Deps): Promise<readonly PackagePattern[]> {
+async function chooseClaims(
+  { packages, yes }: AddOptions,
+  project: Project,
+  alias: DisplayName,
+  names: readonly PackageName[],
+  state: TrustedState,
+  { terminal }: Deps,
+): Promise<readonly PackagePattern[]> {
   if (packages.length > 0) return packages.map(parsePackagePattern);
   const kept = project.indices.get(alias)?.packages;
   if (kept !== undefined && kept.length > 0) return kept;
   const claims: PackagePattern[] = [...scopesOf(names, state)];
   const unscoped = names.filter((name) => !name.startsWith("@"));
   if (!yes && unscoped.length <= 12) {
-    for (const name of unscoped) if (await terminal.askYes(`Take ${name} from ${alias} instead of the public registry?`)) claims.push(parsePackagePattern(name));
+    for (const name of unscoped)
+      if (await terminal.askYes(`Take ${name} from ${alias} instead of the public registry?`)) claims.push(parsePackagePattern(name));
   } else if (unscoped.length > 0) {
-    terminal.talk(clean(`not claimed, so still from the public registry: ${unscoped.slice(0, 8).join(", ")}${unscoped.length > 8 ? ", …" : ""}; claim one with --packages`));
+    terminal.talk(
+      clean(
+        `not claimed, so still from the public registry: ${unscoped.slice(0, 8).join(", ")}${unscoped.length > 8 ? ", …" : ""}; claim one with --packages`,
+      ),
+    );
   }
-  if (claims.length === 0) throw new ImprintError("USAGE", `Cannot add ${alias}: nothing to claim; name its packages with --packages 'name,@scope/*'`);
+  if (claims.length === 0)
+    throw new ImprintError("USAGE", `Cannot add ${alias}: nothing to claim; name its packages with --packages 'name,@scope/*'`);
   return claims;
 }
 
@@ -107,7 +150,15 @@ function withIndex(project: Project, alias: DisplayName, entry: ProjectIndex): P
   return { ...project, indices: new Map([...project.indices, [alias, { ...before, ...entry, urls }]]) };
 }
 
-async function save(options: AddOptions, deps: Deps, folder: string, project: Project, current: ProjectFiles, alias: DisplayName, synced: SyncResult): Promise<readonly string[]> {
+async function save(
+  options: AddOptions,
+  deps: Deps,
+  folder: string,
+  project: Project,
+  current: ProjectFiles,
+  alias: DisplayName,
+  synced: SyncResult,
+): Promise<readonly string[]> {
   const npmrc = options.npmrc ? await pointNpmrc(deps.files, folder) : { changed: [], replaced: null };
   let next = project;
   if (npmrc.replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(npmrc.replaced)) {
@@ -118,13 +169,28 @@ async function save(options: AddOptions, deps: Deps, folder: string, project: Pr
   return [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock)), ...npmrc.changed];
 }
 
-function describe({ terminal, nowMs }: Deps, about: { alias: string; id: IndexId; given: IndexId | null; state: TrustedState; names: readonly PackageName[]; claims: readonly PackagePattern[] }): void {
+function describe(
+  { terminal, nowMs }: Deps,
+  about: {
+    alias: string;
+    id: IndexId;
+    given: IndexId | null;
+    state: TrustedState;
+    names: readonly PackageName[];
+    claims: readonly PackagePattern[];
+  },
+): void {
   const { alias, id, given, state, names, claims } = about;
   const root = newestRoot(state.roots).doc;
   const age = spanText(Math.max(0, nowMs() - timestampMs(state.checkpoint.doc.time)));
   const signers = root.publishers.map(({ keys, threshold }) => `${threshold} of ${keys.length}`).join(", ");
   const shown = names.slice(0, 6).join(", ");
-  terminal.talk(clean(`${alias} · ${given === null ? `id ${id}: compare it with its author` : "id as you gave it"} · releases signed by ${signers} · signed ${age} ago · ${names.length === 0 ? "no packages yet" : `${shown}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`}`));
-  if (given === null) for (const { keys, packages } of root.publishers) terminal.talk(clean(`  ${packages.join(" ")}: ${keys.map(shortKey).join(", ")}`));
+  terminal.talk(
+    clean(
+      `${alias} · ${given === null ? `id ${id}: compare it with its author` : "id as you gave it"} · releases signed by ${signers} · signed ${age} ago · ${names.length === 0 ? "no packages yet" : `${shown}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`}`,
+    ),
+  );
+  if (given === null)
+    for (const { keys, packages } of root.publishers) terminal.talk(clean(`  ${packages.join(" ")}: ${keys.map(shortKey).join(", ")}`));
   terminal.talk(`From now on this project takes ${claims.join(", ")} from ${alias} only; all else from where it came before.`);
 }

@@ -9,7 +9,12 @@ import { clean } from "../terminal.ts";
 import { syncFrozen } from "./sync.ts";
 import { sourceOf } from "../../registry/claims.ts";
 
-export type AuditResult = { readonly packages: readonly AuditedPackage[]; readonly signed: number; readonly public: number; readonly refused: number };
+export type AuditResult = {
+  readonly packages: readonly AuditedPackage[];
+  readonly signed: number;
+  readonly public: number;
+  readonly refused: number;
+};
 
 const LOCKFILE = "package-lock.json";
 const MAX_BYTES = 256 * 1024 * 1024;
@@ -21,9 +26,12 @@ export async function audit(options: { readonly frozen: boolean }, deps: Deps): 
     const { project, lock, folder } = consumer.files;
     const file = path.join(folder, LOCKFILE);
     const bytes = await files.read(file, MAX_BYTES);
-    if (bytes === null) throw new ImprintError("FILE_UNREADABLE", `Cannot audit ${folder}: it has no ${LOCKFILE}; imprint run npm install writes one`);
+    if (bytes === null)
+      throw new ImprintError("FILE_UNREADABLE", `Cannot audit ${folder}: it has no ${LOCKFILE}; imprint run npm install writes one`);
     const packages = parsePackageLock(bytes, file);
-    const needed = new Set(packages.map(({ name }) => sourceOf(project, name)).map((source) => (source.kind === "index" ? source.alias : null)));
+    const needed = new Set(
+      packages.map(({ name }) => sourceOf(project, name)).map((source) => (source.kind === "index" ? source.alias : null)),
+    );
     for (const [alias, index] of consumer.indices) {
       if (options.frozen) await syncFrozen(index, lock);
       else if (needed.has(alias)) {
@@ -38,7 +46,12 @@ export async function audit(options: { readonly frozen: boolean }, deps: Deps): 
       }
     }
     const readers = new Map([...consumer.indices].map(([alias, { reader }]) => [alias, reader] as const));
-    const audited = await auditPackages({ packages, project, readers, onProgress: (done, total) => terminal.progress(`auditing ${done} of ${total}`) });
+    const audited = await auditPackages({
+      packages,
+      project,
+      readers,
+      onProgress: (done, total) => terminal.progress(`auditing ${done} of ${total}`),
+    });
     const count = (status: AuditedPackage["status"]): number => audited.filter((entry) => entry.status === status).length;
     return { packages: audited, signed: count("signed"), public: count("public"), refused: count("refused") };
   } finally {
@@ -53,7 +66,10 @@ export function auditLines({ packages }: AuditResult): readonly string[] {
     const of = packages.filter((entry) => entry.source === source);
     const signed = of.filter(({ status }) => status === "signed").length;
     const open = of.filter(({ status }) => status === "public").length;
-    return [...(signed > 0 ? [`✓ ${source} ${signed} signed, integrity as signed`] : []), ...(open > 0 ? [`✓ public registry ${open}, not signed by an index`] : [])];
+    return [
+      ...(signed > 0 ? [`✓ ${source} ${signed} signed, integrity as signed`] : []),
+      ...(open > 0 ? [`✓ public registry ${open}, not signed by an index`] : []),
+    ];
   });
   const notes = packages.flatMap(({ name, version, path: at, status, reason, yanked, deprecated }) => [
     ...(status === "refused" ? [`✗ ${name}@${version} (${at}): ${reason ?? ""}`] : []),

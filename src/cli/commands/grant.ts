@@ -23,7 +23,14 @@ export async function grant(options: { readonly pattern: string; readonly index:
     const author = await authorOf(deps);
     const build = async ({ state }: Base): Promise<Change> => {
       const nowMs = deps.nowMs();
-      const files = grantPattern({ state, pattern, rootKeys: keysFor(root, "root"), keys, publisherKeys: keys.publishers.map((key) => formatPublicKey(key.publicKey)), nowMs });
+      const files = grantPattern({
+        state,
+        pattern,
+        rootKeys: keysFor(root, "root"),
+        keys,
+        publisherKeys: keys.publishers.map((key) => formatPublicKey(key.publicKey)),
+        nowMs,
+      });
       if (files === null) throw new ImprintError("NAME_TAKEN", `Cannot grant ${pattern}: ${own.name}'s root grants it already`);
       return { files, message: `imprint: root grants ${pattern}`, author, timeMs: nowMs, refs: [] };
     };
@@ -39,6 +46,10 @@ async function onlyOwnIndex(deps: Deps): ReturnType<typeof ownIndexNamed> {
   const known = await readOwnIndices(deps);
   const [only] = known;
   if (only === undefined) throw new ImprintError("NO_OWN_INDEX", "Cannot grant: you have no index yet");
-  if (known.length > 1) throw new ImprintError("USAGE", `Cannot grant: you have several indices (${known.map(({ name }) => name).join(", ")}); choose one with --index`);
+  if (known.length > 1)
+    throw new ImprintError(
+      "USAGE",
+      `Cannot grant: you have several indices (${known.map(({ name }) => name).join(", ")}); choose one with --index`,
+    );
   return only;
 }

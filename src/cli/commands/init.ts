@@ -29,7 +29,14 @@ export type InitOptions = {
   readonly url: string | undefined;
 };
 
-export type InitResult = { readonly id: string; readonly name: string; readonly path: string; readonly packages: readonly string[]; readonly pushed: boolean; readonly addressWithId: string | null };
+export type InitResult = {
+  readonly id: string;
+  readonly name: string;
+  readonly path: string;
+  readonly packages: readonly string[];
+  readonly pushed: boolean;
+  readonly addressWithId: string | null;
+};
 
 const BRANCH = "main";
 
@@ -48,7 +55,15 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   if (passphrase === "") terminal.warn("no passphrase: whoever copies the key files can publish as you");
   const keys = { root: generatePrivateKey(), publisher: generatePrivateKey(), checkpoint: generatePrivateKey() };
   const index = createIndex({ name, packages, keys, nowMs: deps.nowMs() });
-  const daily: KeyFile = { kind: "daily", name, index: index.id, keys: [{ purpose: "publisher", key: keys.publisher }, { purpose: "checkpoint", key: keys.checkpoint }] };
+  const daily: KeyFile = {
+    kind: "daily",
+    name,
+    index: index.id,
+    keys: [
+      { purpose: "publisher", key: keys.publisher },
+      { purpose: "checkpoint", key: keys.checkpoint },
+    ],
+  };
   const root: KeyFile = { kind: "root", name, index: index.id, keys: [{ purpose: "root", key: keys.root }] };
   const written: string[] = [];
   const addressWithId = url === null ? null : `${url}#${index.id}`;
@@ -74,11 +89,17 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
     await Promise.all([...written.map((file) => rm(file, { force: true })), rm(folder, { recursive: true, force: true })]);
     throw error;
   }
-  terminal.ok(`daily keys   ${path.basename(written[0] ?? "")}   releases ${shortKey(formatPublicKey(keys.publisher.publicKey))} · checkpoints ${shortKey(formatPublicKey(keys.checkpoint.publicKey))}`);
-  terminal.ok(`root key     ${path.basename(written[1] ?? "")}   needed only to change keys or names; move it offline, keep a copy, nobody can replace it`);
+  terminal.ok(
+    `daily keys   ${path.basename(written[0] ?? "")}   releases ${shortKey(formatPublicKey(keys.publisher.publicKey))} · checkpoints ${shortKey(formatPublicKey(keys.checkpoint.publicKey))}`,
+  );
+  terminal.ok(
+    `root key     ${path.basename(written[1] ?? "")}   needed only to change keys or names; move it offline, keep a copy, nobody can replace it`,
+  );
   terminal.talk(`  in ${layout.keys}`);
   const pushed = remote === null ? false : await pushFirst(folder, remote, deps);
-  terminal.ok(`index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote} ${BRANCH}` : ""}`);
+  terminal.ok(
+    `index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote} ${BRANCH}` : ""}`,
+  );
   sayNext(deps, { addressWithId, id: index.id, folder, remote, pushed, packages });
   return { id: index.id, name, path: folder, packages, pushed, addressWithId };
 }
@@ -99,8 +120,21 @@ async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>,
   }
 }
 
-function sayNext({ terminal }: Deps, made: { addressWithId: string | null; id: string; folder: string; remote: string | null; pushed: boolean; packages: readonly PackagePattern[] }): void {
-  if (made.remote === null) terminal.talk(`Give it a host          git -C '${made.folder}' remote add origin <url> && git -C '${made.folder}' push -u origin ${BRANCH}`);
+function sayNext(
+  { terminal }: Deps,
+  made: {
+    addressWithId: string | null;
+    id: string;
+    folder: string;
+    remote: string | null;
+    pushed: boolean;
+    packages: readonly PackagePattern[];
+  },
+): void {
+  if (made.remote === null)
+    terminal.talk(
+      `Give it a host          git -C '${made.folder}' remote add origin <url> && git -C '${made.folder}' push -u origin ${BRANCH}`,
+    );
   terminal.talk(`Others add you with     ${terminal.style("bold", `imprint add '${made.addressWithId ?? `<url>#${made.id}`}'`)}`);
   const example = made.packages.find((pattern) => pattern !== "*") ?? "<any name>";
   terminal.talk(`Next, in a package named ${example.replace("/*", "/…")}   ${terminal.style("bold", "imprint publish")}`);
@@ -109,18 +143,25 @@ function sayNext({ terminal }: Deps, made: { addressWithId: string | null; id: s
 function chooseName({ name, dir }: InitOptions, { env, cwd }: Deps): DisplayName {
   const candidate = name ?? (dir === undefined ? env["USER"] : path.basename(path.resolve(cwd, dir)).replace(/-index$/, ""));
   if (candidate === undefined || !isDisplayName(candidate)) {
-    throw new ImprintError("USAGE", `Cannot make index: ${candidate === undefined ? "no name" : `${JSON.stringify(candidate)} is no name`}; pass --name with letters, digits, . _ -`);
+    throw new ImprintError(
+      "USAGE",
+      `Cannot make index: ${candidate === undefined ? "no name" : `${JSON.stringify(candidate)} is no name`}; pass --name with letters, digits, . _ -`,
+    );
   }
   return candidate;
 }
 
 async function requireEmpty(folder: string): Promise<void> {
-  if (existsSync(folder) && (await readdir(folder)).length > 0) throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make index in ${folder}: the folder is not empty`);
+  if (existsSync(folder) && (await readdir(folder)).length > 0)
+    throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make index in ${folder}: the folder is not empty`);
 }
 
 async function requireNewName(deps: Deps, name: DisplayName): Promise<void> {
   const stores = { files: deps.files, layout: deps.layout };
-  const taken = (await readOwnIndices(stores)).some((own) => own.name === name) || existsSync(deps.layout.keyFile(name, "daily")) || existsSync(deps.layout.keyFile(name, "root"));
+  const taken =
+    (await readOwnIndices(stores)).some((own) => own.name === name) ||
+    existsSync(deps.layout.keyFile(name, "daily")) ||
+    existsSync(deps.layout.keyFile(name, "root"));
   if (taken) throw new ImprintError("NAME_TAKEN", `Cannot make index ${name}: you have keys or an index of that name`);
 }
 

@@ -5,7 +5,15 @@ import type { Deps } from "../deps.ts";
 import { openConsumer } from "../consumer.ts";
 import { spanText } from "../terminal.ts";
 
-export type ListedIndex = { readonly alias: string; readonly id: string; readonly urls: readonly string[]; readonly packages: readonly string[]; readonly root: number | null; readonly seq: number | null; readonly signed: string | null };
+export type ListedIndex = {
+  readonly alias: string;
+  readonly id: string;
+  readonly urls: readonly string[];
+  readonly packages: readonly string[];
+  readonly root: number | null;
+  readonly seq: number | null;
+  readonly signed: string | null;
+};
 
 export async function list(deps: Deps): Promise<readonly ListedIndex[]> {
   const consumer = await openConsumer(deps);
@@ -33,7 +41,10 @@ export async function list(deps: Deps): Promise<readonly ListedIndex[]> {
 export function listLines(indices: readonly ListedIndex[], nowMs: number): readonly string[] {
   if (indices.length === 0) return ["no indices: all packages come from the public registry"];
   return indices.map(({ alias, id, packages, signed }) => {
-    const age = signed === null ? "never synced" : `signed ${spanText(Math.max(0, nowMs - timestampMs(signed as Parameters<typeof timestampMs>[0])))} ago`;
+    const age =
+      signed === null
+        ? "never synced"
+        : `signed ${spanText(Math.max(0, nowMs - timestampMs(signed as Parameters<typeof timestampMs>[0])))} ago`;
     return `${alias}  ${packages.join(" ")}  ${age}  ${id.slice(0, 8)}…${id.slice(-4)}`;
   });
 }

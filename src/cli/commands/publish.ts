@@ -38,7 +38,14 @@ export type PublishOptions = {
   readonly push: boolean;
 };
 
-export type PublishedRelease = { readonly name: string; readonly version: string; readonly integrity: string; readonly index: string; readonly commit: string | null; readonly pushed: boolean };
+export type PublishedRelease = {
+  readonly name: string;
+  readonly version: string;
+  readonly integrity: string;
+  readonly index: string;
+  readonly commit: string | null;
+  readonly pushed: boolean;
+};
 
 type Candidate = {
   readonly input: string;
@@ -72,12 +79,23 @@ async function prepare(input: string, options: PublishOptions, deps: Deps): Prom
   const target = path.resolve(cwd, input);
   const isFolder = await isDirectory(target);
   terminal.progress(`packing ${input}`);
-  const packed = isFolder ? await packPackage(target, { env, onOutput: (text) => talkOf(terminal, text) }) : { tarballPath: target, cleanup: async () => {} };
+  const packed = isFolder
+    ? await packPackage(target, { env, onOutput: (text) => talkOf(terminal, text) })
+    : { tarballPath: target, cleanup: async () => {} };
   try {
     const facts = await inspectTarball(packed.tarballPath);
     const { name, version, warnings } = checkPublishable(facts);
     for (const warning of warnings) terminal.warn(clean(`${name}: ${warning}`));
-    return { input, folder: isFolder ? target : null, tarballPath: packed.tarballPath, facts, name, version, tag: tagFor(options, facts), cleanup: packed.cleanup };
+    return {
+      input,
+      folder: isFolder ? target : null,
+      tarballPath: packed.tarballPath,
+      facts,
+      name,
+      version,
+      tag: tagFor(options, facts),
+      cleanup: packed.cleanup,
+    };
   } catch (error) {
     await packed.cleanup();
     throw error;
@@ -88,7 +106,11 @@ async function isDirectory(target: string): Promise<boolean> {
   try {
     return (await stat(target)).isDirectory();
   } catch (error) {
-    throw new ImprintError("FILE_UNREADABLE", `Cannot publish ${target}: ${errnoOf(error) === "ENOENT" ? "there is no such folder or file" : "it cannot be read"}`, { cause: error });
+    throw new ImprintError(
+      "FILE_UNREADABLE",
+      `Cannot publish ${target}: ${errnoOf(error) === "ENOENT" ? "there is no such folder or file" : "it cannot be read"}`,
+      { cause: error },
+    );
   }
 }
 
@@ -99,7 +121,11 @@ function tagFor({ tag }: PublishOptions, { packageJson }: TarballFacts): DistTag
   return typeof configured === "string" ? parseDistTag(configured) : null;
 }
 
-async function groupByIndex(candidates: readonly Candidate[], { index }: PublishOptions, deps: Deps): Promise<readonly { own: OwnIndex; members: Candidate[] }[]> {
+async function groupByIndex(
+  candidates: readonly Candidate[],
+  { index }: PublishOptions,
+  deps: Deps,
+): Promise<readonly { own: OwnIndex; members: Candidate[] }[]> {
   const groups: { own: OwnIndex; members: Candidate[] }[] = [];
   for (const candidate of candidates) {
     const own = index === undefined ? await ownIndexFor(deps, candidate.name) : await ownIndexNamed(deps, index, deps.cwd);
@@ -110,18 +136,35 @@ async function groupByIndex(candidates: readonly Candidate[], { index }: Publish
   return groups;
 }
 
-async function publishGroup(own: OwnIndex, members: readonly Candidate[], options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
+async function publishGroup(
+  own: OwnIndex,
+  members: readonly Candidate[],
+  options: PublishOptions,
+  deps: Deps,
+): Promise<readonly PublishedRelease[]> {
   const { terminal } = deps;
   const open = await openUpload(deps, own);
   try {
     const labels = members.map(({ name, version }) => `${name}@${version}`);
-    const result = (commit: string | null, pushed: boolean): PublishedRelease[] => members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, commit, pushed }));
-    if (options.push && open.upload.remote === null) throw new ImprintError("PUSH_FAILED", `Cannot publish to ${own.name}: its clone ${own.path} has no remote; git -C '${own.path}' remote add origin <url>, or --no-push`);
-    const requests = members.map(({ name, version, facts, tag }): ReleaseRequest => ({ name, version, dist: distOf(facts), manifest: facts.manifest, tag }));
+    const result = (commit: string | null, pushed: boolean): PublishedRelease[] =>
+      members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, commit, pushed }));
+    if (options.push && open.upload.remote === null)
+      throw new ImprintError(
+        "PUSH_FAILED",
+        `Cannot publish to ${own.name}: its clone ${own.path} has no remote; git -C '${own.path}' remote add origin <url>, or --no-push`,
+      );
+    const requests = members.map(({ name, version, facts, tag }): ReleaseRequest => ({
+      name,
+      version,
+      dist: distOf(facts),
+      manifest: facts.manifest,
+      tag,
+    }));
     // Whatever can be refused is refused before anybody is asked for a passphrase.
     await requirePublishable(open, requests);
     if (options.dryRun) {
-      for (const { name, version, facts } of members) terminal.talk(`would publish ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`);
+      for (const { name, version, facts } of members)
+        terminal.talk(`would publish ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`);
       return result(null, false);
     }
     const keyFile = await openKeysOf(deps, own, "daily", deps);
@@ -136,7 +179,8 @@ async function publishGroup(own: OwnIndex, members: readonly Candidate[], option
     };
     terminal.progress(options.push ? `pushing to ${hostOf(open)}` : "committing");
     const { commit, attempts } = await runUpload(deps, open, build, options.push);
-    const raced = attempts > 1 ? ` · ${attempts - 1} other ${attempts === 2 ? "publisher was" : "publishers were"} faster, signed again` : "";
+    const raced =
+      attempts > 1 ? ` · ${attempts - 1} other ${attempts === 2 ? "publisher was" : "publishers were"} faster, signed again` : "";
     if (!options.push) {
       terminal.ok(`signed · committed ${commit.slice(0, 7)} in ${own.path}`);
       terminal.talk(`Publish it with   ${terminal.style("bold", `git -C '${own.path}' push`)}`);
@@ -144,7 +188,9 @@ async function publishGroup(own: OwnIndex, members: readonly Candidate[], option
     }
     terminal.progress("reading back as a stranger would");
     await readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
-    terminal.ok(`signed · committed ${commit.slice(0, 7)} · pushed ${open.clone.branch ?? ""} and ${members.length} tarball${members.length === 1 ? "" : "s"}${raced} · read back as a stranger would: signature, tarball, manifest match`);
+    terminal.ok(
+      `signed · committed ${commit.slice(0, 7)} · pushed ${open.clone.branch ?? ""} and ${members.length} tarball${members.length === 1 ? "" : "s"}${raced} · read back as a stranger would: signature, tarball, manifest match`,
+    );
     return result(commit, true);
   } finally {
     await open.repository.close();
@@ -168,7 +214,14 @@ async function commitTarballs({ repository }: OpenUpload, members: readonly Cand
   for (const { facts, tarballPath } of members) {
     const ref = parseRefName(tarballRef(facts.sha512Hex));
     const content = new Uint8Array(await readFile(tarballPath));
-    const to = await repository.commit({ base: null, changes: [{ path: "package.tgz", content }], message: "tarball", author: { name: "imprint", email: "imprint@localhost" }, timeMs: 0, keepAs: ref });
+    const to = await repository.commit({
+      base: null,
+      changes: [{ path: "package.tgz", content }],
+      message: "tarball",
+      author: { name: "imprint", email: "imprint@localhost" },
+      timeMs: 0,
+      keepAs: ref,
+    });
     updates.push({ ref, expected: null, to });
   }
   return updates;
@@ -176,13 +229,15 @@ async function commitTarballs({ repository }: OpenUpload, members: readonly Cand
 
 function distOf(facts: TarballFacts): ReleaseRequest["dist"] {
   const { integrity, shasum, size, unpackedSize, fileCount, sha512Hex } = facts;
-  if (integrityHex(integrity) !== sha512Hex) throw new ImprintError("TARBALL_REFUSED", "Cannot publish: the tarball changed while it was read");
+  if (integrityHex(integrity) !== sha512Hex)
+    throw new ImprintError("TARBALL_REFUSED", "Cannot publish: the tarball changed while it was read");
   return { integrity, shasum, size, unpackedSize, fileCount };
 }
 
 async function runAfter(candidates: readonly Candidate[], { env, terminal }: Deps): Promise<void> {
   for (const { folder } of candidates) {
     if (folder === null) continue;
-    for (const script of ["publish", "postpublish"] as const) await runLifecycle(folder, script, { env, onOutput: (text) => talkOf(terminal, text) });
+    for (const script of ["publish", "postpublish"] as const)
+      await runLifecycle(folder, script, { env, onOutput: (text) => talkOf(terminal, text) });
   }
 }

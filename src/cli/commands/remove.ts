@@ -10,10 +10,17 @@ export async function remove(alias: string, deps: Deps): Promise<RemoveResult> {
   const { files, terminal } = deps;
   const { folder, project, lock } = await requireProject(files, deps.cwd);
   const entry = project.indices.get(alias as DisplayName);
-  if (entry === undefined) throw new ImprintError("NOT_FOUND", `Cannot remove ${alias}: imprint.json has ${[...project.indices.keys()].join(", ") || "no index"}`);
-  const without = <T>(map: ReadonlyMap<DisplayName, T>): ReadonlyMap<DisplayName, T> => new Map([...map].filter(([name]) => name !== alias));
-  const changed = [...(await writeProject(files, folder, { ...project, indices: without(project.indices) })), ...(await writeLock(files, folder, without(lock)))];
+  if (entry === undefined)
+    throw new ImprintError("NOT_FOUND", `Cannot remove ${alias}: imprint.json has ${[...project.indices.keys()].join(", ") || "no index"}`);
+  const without = <T>(map: ReadonlyMap<DisplayName, T>): ReadonlyMap<DisplayName, T> =>
+    new Map([...map].filter(([name]) => name !== alias));
+  const changed = [
+    ...(await writeProject(files, folder, { ...project, indices: without(project.indices) })),
+    ...(await writeLock(files, folder, without(lock))),
+  ];
   terminal.ok(changed.join(", "));
-  terminal.warn(`${entry.packages.join(", ")} now come from the public registry, if anybody has them there; deny them under upstream.deny in imprint.json if they must not`);
+  terminal.warn(
+    `${entry.packages.join(", ")} now come from the public registry, if anybody has them there; deny them under upstream.deny in imprint.json if they must not`,
+  );
   return { alias, changed };
 }

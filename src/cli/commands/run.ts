@@ -55,7 +55,8 @@ export async function run(command: readonly string[], options: RunOptions, deps:
 async function requireStates(consumer: Consumer, { frozen }: RunOptions, deps: Deps): Promise<void> {
   for (const [alias, { reader }] of consumer.indices) {
     const floor = consumer.files.lock.get(alias);
-    if (frozen && floor === undefined) throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${alias}`);
+    if (frozen && floor === undefined)
+      throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${alias}`);
     const state = await reader.current();
     const behind = state !== null && floor !== undefined && isBehind(() => requireFloor(state, floor));
     if (state !== null && !behind) continue;
@@ -84,7 +85,11 @@ async function runWithRunning(state: ResolverState, program: string, args: reado
 
 async function fetchRefusals(base: string, { secret }: ResolverState, after: number): Promise<readonly Refusal[]> {
   try {
-    const response = await fetch(`${base}/-/imprint/refusals/${after}`, { headers: { authorization: `Bearer ${secret}` }, redirect: "error", signal: AbortSignal.timeout(2000) });
+    const response = await fetch(`${base}/-/imprint/refusals/${after}`, {
+      headers: { authorization: `Bearer ${secret}` },
+      redirect: "error",
+      signal: AbortSignal.timeout(2000),
+    });
     return response.ok ? ((await response.json()) as readonly Refusal[]) : [];
   } catch {
     return []; // it stopped meanwhile; what it refused stands in its own log
@@ -137,7 +142,9 @@ function runChild(program: string, args: readonly string[], env: NodeJS.ProcessE
 
 function sayServed(served: ReadonlyMap<string, number>, { terminal }: Deps): void {
   if (served.size === 0) return;
-  const parts = [...served].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([source, count]) => `${count} from ${source === "upstream" ? "the public registry" : source}`);
+  const parts = [...served]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([source, count]) => `${count} from ${source === "upstream" ? "the public registry" : source}`);
   terminal.talk(terminal.style("dim", `imprint answered ${parts.join(", ")}`));
 }
 

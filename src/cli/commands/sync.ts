@@ -8,16 +8,27 @@ import { raiseLock, readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
 import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
 
-export type SyncedIndex = { readonly alias: string; readonly changed: boolean; readonly seq: number | null; readonly signed: string | null; readonly error: { readonly code: string; readonly message: string } | null };
+export type SyncedIndex = {
+  readonly alias: string;
+  readonly changed: boolean;
+  readonly seq: number | null;
+  readonly signed: string | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+};
 
-export async function sync(options: { readonly frozen: boolean; readonly only: readonly string[] }, deps: Deps): Promise<readonly SyncedIndex[]> {
+export async function sync(
+  options: { readonly frozen: boolean; readonly only: readonly string[] },
+  deps: Deps,
+): Promise<readonly SyncedIndex[]> {
   const consumer = await openConsumer(deps);
   const { terminal, files } = deps;
   const failures: ImprintError[] = [];
   const results: SyncedIndex[] = [];
   let lock: Lock = consumer.files.lock;
   try {
-    for (const alias of options.only) if (![...consumer.indices.keys()].some((known) => known === alias)) throw new ImprintError("NOT_FOUND", `Cannot sync ${alias}: imprint.json has no such index`);
+    for (const alias of options.only)
+      if (![...consumer.indices.keys()].some((known) => known === alias))
+        throw new ImprintError("NOT_FOUND", `Cannot sync ${alias}: imprint.json has no such index`);
     for (const [alias, index] of consumer.indices) {
       if (options.only.length > 0 && !options.only.includes(alias)) continue;
       terminal.progress(`syncing ${alias}`);

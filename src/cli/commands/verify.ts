@@ -21,24 +21,35 @@ import { splitAddress } from "./add.ts";
 export type VerifyOptions = { readonly target: string | undefined; readonly id: string | undefined; readonly tarballs: boolean };
 export type VerifyResult = Omit<VerifyReport, "good" | "state"> & { readonly tarballs: number | null; readonly ok: boolean };
 
-type Opened = { readonly index: WholeIndex; /** Where the `git` source of tarballs is. */ readonly urls: readonly GitUrl[]; close(): Promise<void> };
+type Opened = {
+  readonly index: WholeIndex;
+  /** Where the `git` source of tarballs is. */ readonly urls: readonly GitUrl[];
+  close(): Promise<void>;
+};
 
 export async function verify(options: VerifyOptions, deps: Deps): Promise<VerifyResult> {
   const { terminal } = deps;
   const { url: target, id } = splitAddress(options.target ?? ".");
-  if (options.id !== undefined && !isIndexId(options.id)) throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
+  if (options.id !== undefined && !isIndexId(options.id))
+    throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
   const pinned = id ?? (options.id as IndexId | undefined) ?? null;
   const folder = path.resolve(deps.cwd, target);
   const opened = existsSync(folder) ? await openFolder(folder) : await openRemote(deps, target);
   try {
     const started = performance.now();
-    const report = await verifyIndex(opened.index, pinned, ({ packages, of, releases }) => terminal.progress(`verifying ${packages} of ${of} packages, ${rate(releases, started)} releases/s`));
+    const report = await verifyIndex(opened.index, pinned, ({ packages, of, releases }) =>
+      terminal.progress(`verifying ${packages} of ${of} packages, ${rate(releases, started)} releases/s`),
+    );
     const { good, state, ...facts } = report;
     const root = state === null ? null : newestRoot(state.roots).doc;
     const tarballs = options.tarballs && root !== null ? openTarballs(deps, opened.urls, async () => root.tarballs) : null;
-    const more = tarballs === null ? [] : await verifyTarballs(good, tarballs, (done, total) => terminal.progress(`verifying tarball ${done} of ${total}`));
+    const more =
+      tarballs === null
+        ? []
+        : await verifyTarballs(good, tarballs, (done, total) => terminal.progress(`verifying tarball ${done} of ${total}`));
     const faults = [...facts.faults, ...more];
-    for (const fault of faults) terminal.talk(`${terminal.style("red", "✗")} ${clean(`${fault.file} (${fault.step}): ${fault.message} (${fault.code})`)}`);
+    for (const fault of faults)
+      terminal.talk(`${terminal.style("red", "✗")} ${clean(`${fault.file} (${fault.step}): ${fault.message} (${fault.code})`)}`);
     return { ...facts, faults, tarballs: tarballs === null ? null : good.length, ok: faults.length === 0 };
   } finally {
     await opened.close();
@@ -47,8 +58,14 @@ export async function verify(options: VerifyOptions, deps: Deps): Promise<Verify
 
 /** One line of result; throws VERIFY_FAILED where there are faults. */
 export function verifyLines({ id, roots, packages, releases, signatures, tarballs, faults, ok }: VerifyResult): readonly string[] {
-  if (!ok) throw new ImprintError("VERIFY_FAILED", `Cannot pass index ${id ?? "without a root"}: ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`);
-  return [`✓ index ${id}: ${roots} ${roots === 1 ? "root" : "roots"}, ${packages} packages, ${releases} releases, ${signatures} signatures${tarballs === null ? "" : `, ${tarballs} tarballs`}, all good`];
+  if (!ok)
+    throw new ImprintError(
+      "VERIFY_FAILED",
+      `Cannot pass index ${id ?? "without a root"}: ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`,
+    );
+  return [
+    `✓ index ${id}: ${roots} ${roots === 1 ? "root" : "roots"}, ${packages} packages, ${releases} releases, ${signatures} signatures${tarballs === null ? "" : `, ${tarballs} tarballs`}, all good`,
+  ];
 }
 
 function rate(count: number, started: number): number {
@@ -59,12 +76,19 @@ function rate(count: number, started: number): number {
 async function openFolder(folder: string): Promise<Opened> {
   const clone = await describeClone(folder).catch(() => null);
   const remote = clone?.fetchUrl ?? null;
-  const urls = clone === null ? [] : [...(remote === null ? [] : [parseGitUrl(remote, { allowFile: true })]), parseGitUrl(clone.gitDir, { allowFile: true })];
+  const urls =
+    clone === null
+      ? []
+      : [...(remote === null ? [] : [parseGitUrl(remote, { allowFile: true })]), parseGitUrl(clone.gitDir, { allowFile: true })];
   if (clone !== null && clone.bare) {
     if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot verify ${folder}: it has no commits`);
     const repository = openClone(clone.gitDir);
     const head = parseObjectId(clone.head);
-    return { index: { snapshot: await commitSource(repository, head, TRANSFER_LIMITS).open(), listFiles: () => repository.listFiles(head) }, urls, close: () => repository.close() };
+    return {
+      index: { snapshot: await commitSource(repository, head, TRANSFER_LIMITS).open(), listFiles: () => repository.listFiles(head) },
+      urls,
+      close: () => repository.close(),
+    };
   }
   return { index: { snapshot: await directorySource(folder).open(), listFiles: () => listDirectory(folder) }, urls, close: async () => {} };
 }
@@ -82,7 +106,14 @@ async function openRemote(deps: Deps, target: string): Promise<Opened> {
   try {
     deps.terminal.progress(`fetching ${url}`);
     // Every blob: all of them are looked at.
-    const source = gitSource({ repository, url, ref: parseRefName("refs/heads/main"), keepAs: parseRefName("refs/imprint/head"), limits: TRANSFER_LIMITS, wholeClone: true });
+    const source = gitSource({
+      repository,
+      url,
+      ref: parseRefName("refs/heads/main"),
+      keepAs: parseRefName("refs/imprint/head"),
+      limits: TRANSFER_LIMITS,
+      wholeClone: true,
+    });
     const snapshot = await source.open();
     return { index: { snapshot, listFiles: () => repository.listFiles(parseObjectId(snapshot.at)) }, urls: [url], close };
   } catch (error) {

@@ -9,7 +9,12 @@ import type { Deps } from "../deps.ts";
 import { clean } from "../terminal.ts";
 
 export type WhyNode = { readonly text: string; readonly children: readonly WhyNode[] };
-export type WhyResult = { readonly name: string; readonly source: string; readonly answer: "served" | "absent" | "refused" | "upstream"; readonly tree: WhyNode };
+export type WhyResult = {
+  readonly name: string;
+  readonly source: string;
+  readonly answer: "served" | "absent" | "refused" | "upstream";
+  readonly tree: WhyNode;
+};
 
 export async function why(text: string, deps: Deps): Promise<WhyResult> {
   const name = parsePackageName(text);
@@ -18,32 +23,90 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
     const source = sourceOf(consumer.files.project, name);
     if (source.kind === "denied") {
       const rule = source.pattern === null ? "no entry of upstream.allow names it" : `upstream.deny has ${source.pattern}`;
-      return { name, source: "none", answer: "refused", tree: { text: `${name} is refused`, children: [leaf(`imprint.json: ${rule}`), leaf("to change that, edit upstream in imprint.json")] } };
+      return {
+        name,
+        source: "none",
+        answer: "refused",
+        tree: {
+          text: `${name} is refused`,
+          children: [leaf(`imprint.json: ${rule}`), leaf("to change that, edit upstream in imprint.json")],
+        },
+      };
     }
     if (source.kind === "upstream") {
-      return { name, source: "upstream", answer: "upstream", tree: { text: `${name} comes from the public registry`, children: [leaf("no index in imprint.json claims it"), leaf(`upstream.allow has ${source.pattern}`)] } };
+      return {
+        name,
+        source: "upstream",
+        answer: "upstream",
+        tree: {
+          text: `${name} comes from the public registry`,
+          children: [leaf("no index in imprint.json claims it"), leaf(`upstream.allow has ${source.pattern}`)],
+        },
+      };
     }
     const { alias, pattern } = source;
     const index = consumer.indices.get(alias);
     const claim = leaf(`imprint.json: ${alias} claims ${pattern}; no other source may answer`);
     const state = (await index?.reader.current()) ?? null;
     if (index === undefined || state === null) {
-      return { name, source: alias, answer: "refused", tree: { text: `${name} cannot be served yet`, children: [claim, leaf(`${alias} was never verified on this machine: imprint sync`)] } };
+      return {
+        name,
+        source: alias,
+        answer: "refused",
+        tree: {
+          text: `${name} cannot be served yet`,
+          children: [claim, leaf(`${alias} was never verified on this machine: imprint sync`)],
+        },
+      };
     }
-    const where = leaf(`${alias}: root ${newestRoot(state.roots).doc.version}, seq ${state.checkpoint.doc.seq}, signed ${state.checkpoint.doc.time}`);
+    const where = leaf(
+      `${alias}: root ${newestRoot(state.roots).doc.version}, seq ${state.checkpoint.doc.seq}, signed ${state.checkpoint.doc.time}`,
+    );
     try {
       const { view, fault } = await index.reader.readPackage(name);
-      if (view === null) return { name, source: alias, answer: "absent", tree: { text: `${name} does not exist`, children: [claim, where, leaf(`${alias}'s signed checkpoint does not list it`)] } };
+      if (view === null)
+        return {
+          name,
+          source: alias,
+          answer: "absent",
+          tree: { text: `${name} does not exist`, children: [claim, where, leaf(`${alias}'s signed checkpoint does not list it`)] },
+        };
       const faults = fault === null ? [] : [leaf(`the host broke it (${fault.code}: ${fault.message}); served as last verified`)];
       const releases = [...view.versions].map(([version, verdict]) =>
-        leaf("release" in verdict ? `${version} ${verdict.verdict} · signed by ${verdict.signers.map(shortKey).join(", ")}` : `${version} refused (${verdict.verdict}): ${verdict.reason}`),
+        leaf(
+          "release" in verdict
+            ? `${version} ${verdict.verdict} · signed by ${verdict.signers.map(shortKey).join(", ")}`
+            : `${version} refused (${verdict.verdict}): ${verdict.reason}`,
+        ),
       );
       const tags = [...view.record.doc.tags].map(([tag, version]) => `${tag} → ${version}`).join(", ");
-      return { name, source: alias, answer: "served", tree: { text: `${name} comes from ${alias}`, children: [claim, where, ...faults, leaf(`record: revision ${view.record.doc.revision}; ${tags}`), { text: "releases", children: releases }] } };
+      return {
+        name,
+        source: alias,
+        answer: "served",
+        tree: {
+          text: `${name} comes from ${alias}`,
+          children: [
+            claim,
+            where,
+            ...faults,
+            leaf(`record: revision ${view.record.doc.revision}; ${tags}`),
+            { text: "releases", children: releases },
+          ],
+        },
+      };
     } catch (error) {
       if (!isImprintError(error)) throw error;
       const at = error.step === undefined ? "" : ` (${error.step})`;
-      return { name, source: alias, answer: "refused", tree: { text: `${name} is refused`, children: [claim, where, leaf(`${error.code}${at}: ${error.message}`), leaf(`next: ${error.hint}`)] } };
+      return {
+        name,
+        source: alias,
+        answer: "refused",
+        tree: {
+          text: `${name} is refused`,
+          children: [claim, where, leaf(`${error.code}${at}: ${error.message}`), leaf(`next: ${error.hint}`)],
+        },
+      };
     }
   } finally {
     await consumer.close();

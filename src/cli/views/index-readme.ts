@@ -1,5 +1,10 @@
 /** The README of a new index: what a stranger who opens the repository in a browser needs. */
-export function indexReadme(index: { readonly name: string; readonly packages: readonly string[]; readonly addressWithId: string | null; readonly id: string }): string {
+export function indexReadme(index: {
+  readonly name: string;
+  readonly packages: readonly string[];
+  readonly addressWithId: string | null;
+  readonly id: string;
+}): string {
   return `# ${index.name}: a package index
 
 This repository lists packages (${index.packages.map((pattern) => `\`${pattern}\``).join(", ")}) as signed JSON files. It is written and read by
