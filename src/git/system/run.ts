@@ -149,7 +149,7 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
     request.deadlineMs === undefined
       ? undefined
       : setTimeout(() => {
-          stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: no end after ${String(Math.round(request.deadlineMs))} ms`));
+          stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: no end after ${String(Math.round(request.deadlineMs ?? 0))} ms`));
         }, request.deadlineMs);
   const { watch } = request;
   let watching = false;
