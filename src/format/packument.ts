@@ -7,7 +7,7 @@
  */
 import { isJsonObject, type JsonObject, jsonObject, type JsonValue } from "./json.ts";
 import { baseNameOf, type PackageName } from "./names.ts";
-import type { Release } from "./release.ts";
+import { MANIFEST_FIELDS, type Release } from "./release.ts";
 import type { Timestamp } from "./time.ts";
 import { compareVersions, type DistTag, type Version } from "./versions.ts";
 
@@ -27,25 +27,9 @@ export type PackumentSource = {
   readonly maintainer: string;
 };
 
-/** Fields of the abbreviated packument, as npm's registry API names them, beside `name`, `version` and `dist`. */
-const ABBREVIATED = [
-  "dependencies",
-  "optionalDependencies",
-  "devDependencies",
-  "bundleDependencies",
-  "bundledDependencies",
-  "peerDependencies",
-  "peerDependenciesMeta",
-  "acceptDependencies",
-  "bin",
-  "directories",
-  "engines",
-  "os",
-  "cpu",
-  "libc",
-  "funding",
-] as const;
 const TOP_LEVEL = ["description", "keywords", "license", "author", "homepage", "repository", "bugs"] as const;
+/** What installing needs. The top-level fields are for people, and left out of the abbreviated packument. */
+const ABBREVIATED: readonly string[] = MANIFEST_FIELDS.filter((field) => !TOP_LEVEL.some((name) => name === field));
 const STRING_MAPS: ReadonlySet<string> = new Set(["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"]);
 
 /** @param base origin and prefix without a final slash, e.g. `http://127.0.0.1:4870` */
@@ -96,7 +80,7 @@ export function versionManifest(source: PackumentSource, version: Version, base:
 function fullVersion(entry: PackumentVersion, base: string, maintainers: JsonValue[]): JsonObject {
   const { name, version, manifest } = entry.release;
   return jsonObject([
-    ...normalised(manifest, name, Object.keys(manifest)),
+    ...normalised(manifest, name, MANIFEST_FIELDS),
     ["name", name],
     ["version", version],
     ["_id", `${name}@${version}`],
@@ -134,7 +118,7 @@ function normalised(manifest: JsonObject, name: PackageName, fields: readonly st
   const entries: [string, JsonValue][] = [];
   for (const field of fields) {
     const value = Object.hasOwn(manifest, field) ? manifest[field] : undefined;
-    if (value === undefined || field === "hasInstallScript" || field === "hasShrinkwrap") continue;
+    if (value === undefined) continue;
     if (field === "bin") entries.push([field, typeof value === "string" ? jsonObject([[baseNameOf(name), value]]) : value]);
     else if (field === "bundledDependencies") entries.push(["bundleDependencies", value]);
     // A range map with anything but strings in it stops some clients: the rest of the package still installs.

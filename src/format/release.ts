@@ -24,6 +24,31 @@ import type { PackageName } from "./names.ts";
 import type { Timestamp } from "./time.ts";
 import type { Version } from "./versions.ts";
 
+/** Fields of a package.json that `manifest` holds, verbatim, absent where absent. */
+export const MANIFEST_FIELDS: readonly string[] = [
+  "dependencies",
+  "optionalDependencies",
+  "peerDependencies",
+  "peerDependenciesMeta",
+  "acceptDependencies",
+  "bundleDependencies",
+  "bundledDependencies",
+  "bin",
+  "directories",
+  "engines",
+  "os",
+  "cpu",
+  "libc",
+  "description",
+  "keywords",
+  "license",
+  "author",
+  "homepage",
+  "repository",
+  "bugs",
+  "funding",
+];
+
 export type Dist = {
   readonly integrity: Integrity;
   readonly shasum: Shasum;

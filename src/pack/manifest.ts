@@ -6,32 +6,8 @@
 import { canonicalize, formatPretty, isJsonObject, jsonObject, requireDepth, requireSafeNumbers } from "../format/json.ts";
 import type { JsonObject, JsonValue } from "../format/json.ts";
 import { LIMITS } from "../format/limits.ts";
+import { MANIFEST_FIELDS } from "../format/release.ts";
 import { tarballRefused } from "./refuse.ts";
-
-/** Copied verbatim, absent where absent. SPEC.md lists the same. */
-export const MANIFEST_FIELDS: readonly string[] = [
-  "dependencies",
-  "optionalDependencies",
-  "peerDependencies",
-  "peerDependenciesMeta",
-  "acceptDependencies",
-  "bundleDependencies",
-  "bundledDependencies",
-  "bin",
-  "directories",
-  "engines",
-  "os",
-  "cpu",
-  "libc",
-  "description",
-  "keywords",
-  "license",
-  "author",
-  "homepage",
-  "repository",
-  "bugs",
-  "funding",
-];
 
 /** Scripts that run on the machine of whoever installs the package. */
 export const INSTALL_SCRIPTS: readonly string[] = ["preinstall", "install", "postinstall"];

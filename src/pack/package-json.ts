@@ -13,7 +13,8 @@ import { isJsonObject, requireDepth } from "../format/json.ts";
 import type { JsonObject, JsonValue } from "../format/json.ts";
 import { PACK_LIMITS } from "./limits.ts";
 import type { PackLimits } from "./limits.ts";
-import { INSTALL_SCRIPTS, MANIFEST_FIELDS } from "./manifest.ts";
+import { MANIFEST_FIELDS } from "../format/release.ts";
+import { INSTALL_SCRIPTS } from "./manifest.ts";
 import { quote } from "./refuse.ts";
 
 const DECISIVE: ReadonlySet<string> = new Set([...MANIFEST_FIELDS, "name", "version", "private", "scripts"]);

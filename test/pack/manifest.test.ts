@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { JsonObject } from "../../src/format/json.ts";
 import { inspectTarball } from "../../src/pack/inspect.ts";
-import { differingFields, equalManifests, MANIFEST_FIELDS, manifestOf } from "../../src/pack/manifest.ts";
+import { MANIFEST_FIELDS } from "../../src/format/release.ts";
+import { differingFields, equalManifests, manifestOf } from "../../src/pack/manifest.ts";
 import { makePackage, makeTarball } from "../support/tarball.ts";
 
 const NONE = { hasShrinkwrap: false, hasBindingGyp: false };
