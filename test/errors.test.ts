@@ -351,7 +351,7 @@ describe("the catalogue", () => {
     const [, ...families] = table.split(/^ {2}\/\/ (?=[1-7]: )/m);
     expect(families.map((family) => family.slice(0, 1))).toEqual(["1", "2", "3", "4", "5", "6", "7"]);
     const stands = families.flatMap((family) =>
-      [...family.matchAll(/^ {2}([A-Z_]+): \{ exit: (\d)/gm)].map(([, code, exit]) => ({ code, exit, family: family.slice(0, 1) })),
+      [...family.matchAll(/^ {2}([A-Z_]+): \{\s+exit: (\d)/gm)].map(([, code, exit]) => ({ code, exit, family: family.slice(0, 1) })),
     );
     expect(stands.map(({ code }) => code)).toEqual(CODES);
     for (const { code, exit, family } of stands) expect({ code, exit }).toEqual({ code, exit: family });

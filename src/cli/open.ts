@@ -171,21 +171,24 @@ async function tarballFromGit(url: GitUrl, ref: string, maxBytes: number): Promi
 /** A file as a web stream; the file is closed when the stream ends, fails or is given up. */
 function streamOf(file: OpenFile): ReadableStream<Uint8Array> {
   const chunks = file.stream()[Symbol.asyncIterator]();
+  let closing: Promise<void> | null = null;
+  // Once: a reader may leave while the next piece is being read, and both ends then want to close.
+  const close = (): Promise<void> => (closing ??= file.close());
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await chunks.next();
         if (done !== true) return controller.enqueue(value);
       } catch (error) {
-        await file.close();
+        await close();
         throw error;
       }
-      await file.close();
+      await close();
       controller.close();
     },
     async cancel() {
       await chunks.return?.();
-      await file.close();
+      await close();
     },
   });
 }
