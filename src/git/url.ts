@@ -59,6 +59,8 @@ function checkPath(text: string, path: string): void {
   // git and ssh decode these before they use them
   if (/%(?:[01][0-9a-f]|7f)/iu.test(path)) throw refuse(text, "an encoded control character");
   if (path === "" || path === "/") throw refuse(text, "no path after the host");
+  // a scheme typed twice: `https://https://host` is a path on a host named https
+  if (path.startsWith("//")) throw refuse(text, "two slashes after the host");
   // what looks like user:password@ after a scheme typed twice, or a slash too many, is no path to send or to print
   if (/[^/:@]:[^/@]*@/u.test(path)) throw refuse(text, "credentials in the address");
   if (path.includes("?")) throw refuse(text, "a query is no part of a git address");

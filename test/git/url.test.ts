@@ -125,6 +125,10 @@ describe("parseGitUrl", () => {
     }
   });
 
+  test("a scheme typed twice is refused", () => {
+    expect(() => parseGitUrl("https://https://-", { allowFile: false })).toThrow(/two slashes/);
+  });
+
   test("whatever it accepts holds no option, helper, control character or secret", () => {
     const piece = fc.constantFrom(
       "https://",
