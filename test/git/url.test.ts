@@ -166,7 +166,7 @@ describe("parseGitUrl", () => {
         }
         expect(url).toMatch(/^(?:https:\/\/|http:\/\/(?:127\.|\[::1\]|localhost)|ssh:\/\/|[A-Za-z0-9_][A-Za-z0-9._+-]*@[A-Za-z0-9_[])/u);
         // A dash may start a folder of the path, never the host.
-        expect(url.replace(/\[[0-9a-f:.]+\]/iu, "six")).not.toMatch(/::|[\s#?\\]|%0a|^[a-z]+:\/\/-|@-/u);
+        expect(url.replace(/\[[0-9a-f:.]+\]/iu, "six")).not.toMatch(/::|[\s#?\\]|%0a|^[a-z]+:\/\/-|^[^/:]*@-/u);
         expect(url).not.toContain("user:pw@");
         expect(parseGitUrl(url, { allowFile: false })).toBe(url);
       }),
