@@ -18,7 +18,7 @@ const MAX_REF_LENGTH = 512;
 const SHORTHANDS: Readonly<Record<string, string>> = { github: "github.com", gitlab: "gitlab.com", codeberg: "codeberg.org" };
 
 /** C0, C1, DEL, bidirectional overrides and line separators: what could forge a line of a log or a terminal. */
-// eslint-disable-next-line no-control-regex
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 const HOST = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/u;
@@ -162,7 +162,7 @@ export function parseRefName(text: string): RefName {
     text.endsWith(".") ||
     text.includes("..") ||
     text.includes("@{") ||
-    // eslint-disable-next-line no-control-regex
+    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
     /[\u0000-\u0020\u007f~^:?*[\\]/u.test(text) ||
     text.replace(UNPRINTABLE, "") !== text ||
     text.split("/").some((part) => part === "" || part.startsWith(".") || part.startsWith("-") || part.endsWith(".lock"));

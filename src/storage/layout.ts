@@ -20,24 +20,18 @@ export type Layout = {
   readonly keys: string;
   /** Which clones on this machine are the user's own indices. */
   readonly ownIndicesFile: string;
-  /** Folder of the user's own imprint.json and imprint.lock (`-g`, or outside any project). */
-  readonly userProject: string;
   /** Cell with roots and checkpoint last trusted. */
   trustedState(indexId: string): string;
   /** Pairs of checkpoints that convict a host or a key. */
   evidence(indexId: string): string;
   /** Cell with the last verified record of one package; `packagePath` is `<hh>/<scope>+<name>`. */
   recordMemory(indexId: string, packagePath: string): string;
-  /** Folder of all record memories of an index. */
-  recordMemories(indexId: string): string;
   /** State of running resolvers: ports and the secrets that prove them. */
   readonly resolvers: string;
   /** Bare repository with what was fetched of an index. */
   repository(indexId: string): string;
   /** Tarballs by sha512. */
   readonly blobs: string;
-  /** Documents by sha256. */
-  readonly documents: string;
   /** Public packuments by registry. */
   readonly upstream: string;
 };
@@ -59,15 +53,12 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     keys,
     keyFile: (name, kind) => join(keys, `${name}.${kind}.json`),
     ownIndicesFile: join(config, "indices.json"),
-    userProject: config,
     trustedState: (indexId) => join(state, VERSION, "trust", indexId),
     evidence: (indexId) => join(state, VERSION, "evidence", indexId),
     recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
-    recordMemories: (indexId) => join(state, VERSION, "records", indexId),
     resolvers: join(state, VERSION, "resolvers"),
     repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
     blobs: join(cache, VERSION, "blobs"),
-    documents: join(cache, VERSION, "documents"),
     upstream: join(cache, VERSION, "upstream"),
   };
 }

@@ -3,7 +3,6 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBlobStore } from "../../src/storage/blobs.ts";
-import { createDocumentCache } from "../../src/storage/documents.ts";
 import { nodeFiles } from "../../src/storage/files.ts";
 import { failingFiles } from "./failing-files.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -89,13 +88,4 @@ describe("blobs", () => {
     expect(await openBlobStore(nodeFiles(), root).open(hash)).toBeNull();
     expect(existsSync(dirname(join(root, hash.slice(0, 2), hash)))).toBe(false);
   });
-});
-
-test("documents: by hash, within bounds", () => {
-  const cache = createDocumentCache({ maxBytes: 10_000 });
-  const keys = Array.from({ length: 50 }, (_, at) => cache.put(Buffer.alloc(500, at)));
-  expect(cache.sizeBytes).toBeLessThanOrEqual(10_000);
-  expect(cache.get(keys[0] ?? "")).toBeUndefined();
-  expect(cache.get(keys[49] ?? "")).toEqual(Buffer.alloc(500, 49));
-  expect(keys[49]).toBe(hashOf(Buffer.alloc(500, 49), "sha256"));
 });

@@ -15,10 +15,8 @@ test.each([{}, { IMPRINT_HOME: "" }])("without it, the platform's folders: %j", 
   const layout = layoutFrom(env, platform);
   expect(layout.keyFile("alice", "daily")).toBe(join("/c/keys/alice.daily.json"));
   expect(layout.ownIndicesFile).toBe(join("/c/indices.json"));
-  expect(layout.userProject).toBe("/c");
   expect(layout.trustedState("ab")).toBe(join("/d/v1/trust/ab"));
   expect(layout.evidence("ab")).toBe(join("/d/v1/evidence/ab"));
-  expect(layout.recordMemories("ab")).toBe(join("/d/v1/records/ab"));
   expect(layout.resolvers).toBe(join("/d/v1/resolvers"));
-  expect([layout.blobs, layout.documents, layout.upstream]).toEqual([join("/k/v1/blobs"), join("/k/v1/documents"), join("/k/v1/upstream")]);
+  expect([layout.blobs, layout.upstream]).toEqual([join("/k/v1/blobs"), join("/k/v1/upstream")]);
 });

@@ -15,7 +15,7 @@ function quotePath(path: string): string {
 }
 
 function person(author: CommitRequest["author"], timeMs: number): string {
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   const clean = (text: string): string => text.replace(/[<>\u0000-\u001f\u007f]/gu, "").trim();
   return `${clean(author.name)} <${clean(author.email)}> ${String(Math.floor(timeMs / 1000))} +0000`;
 }
