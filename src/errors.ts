@@ -18,6 +18,11 @@ export const CATALOGUE = {
   DENIED: { exit: 1, http: 403, hint: "imprint why <name> shows the rule in imprint.json that denies it" },
   PACKAGE_REFUSED: { exit: 1, http: 403, hint: "change the package as the message says, then imprint publish --dry-run" },
   TARBALL_REFUSED: { exit: 1, http: 403, hint: "pack the package again from a clean folder, then imprint publish --dry-run" },
+  TAG_REFUSED: {
+    exit: 1,
+    http: 403,
+    hint: "imprint tag ls <name> shows where the tags point, imprint tag add <name>@<version> <tag> moves one",
+  },
   PACK_FAILED: { exit: 1, http: 500, hint: "mend the script or command that failed, then imprint publish again" },
   AUDIT_FAILED: { exit: 1, http: 403, hint: "imprint why <name> explains each package; do not install until it is clear" },
   COMMAND_NOT_FOUND: { exit: 1, http: 500, hint: "install the command, or check the words after imprint run" },
@@ -28,7 +33,7 @@ export const CATALOGUE = {
   INVALID_NAME: { exit: 2, http: 400, hint: "check the spelling; imprint why <name> shows what a name resolves to" },
   INVALID_URL: { exit: 2, http: 400, hint: "use an https or ssh git address: imprint add 'https://host/alice/index.git#<id>'" },
   NEEDS_ID: { exit: 2, http: 400, hint: "ask the author for the address with its #<id>, then imprint add '<url>#<id>'" },
-  NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes with the index id: imprint add '<url>#<id>' --yes" },
+  NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes (imprint add wants the index id with it)" },
   // 3: configuration
   CONFIG_INVALID: { exit: 3, http: 500, hint: "mend the file at the place named (or restore it from git), then imprint list" },
   CONFIG_MISSING: { exit: 3, http: 500, hint: "imprint add '<url>#<id>' makes one beside the nearest package.json" },

@@ -20,6 +20,7 @@ import type { ObjectId } from "../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../src/git/url.ts";
 import { parseRegistryPath } from "../src/http/path.ts";
 import { createIndex } from "../src/index/create.ts";
+import { amendRecord, parsePackageSpec } from "../src/index/amend.ts";
 import { requireNoRegress } from "../src/index/memory.ts";
 import { commitSource } from "../src/index/source.ts";
 import { readState } from "../src/index/sync.ts";
@@ -117,6 +118,11 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   DENIED: async () => (await w.consumer({ upstream: { deny: ["left-pad"] } })).get("/left-pad"),
   PACKAGE_REFUSED: async () => checkPublishable(await inspectTarball(await makePackage({ private: true }))),
   TARBALL_REFUSED: () => inspectTarball(utf8("not a tarball")),
+  TAG_REFUSED: async () => {
+    const { index, pkg } = await indexWithRelease("yanked-latest");
+    const { doc } = await index.record(pkg);
+    amendRecord(doc, parsePackageSpec(pkg), { kind: "yank", reason: "" });
+  },
   PACK_FAILED: () =>
     runLifecycle(folder({ "package.json": '{"name":"x","version":"1.0.0","scripts":{"prepublishOnly":"exit 3"}}' }), "prepublishOnly", {
       env: process.env,

@@ -3,21 +3,10 @@ import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
 import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./main.ts";
+import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
-
-/** Prints a command's data: as JSON, or as the lines of its view. */
-function print(deps: Deps, data: unknown, lines: readonly string[]): void {
-  if (deps.json) deps.terminal.result(JSON.stringify(data));
-  else for (const line of lines) deps.terminal.result(line);
-}
-
-/** `--packages a,b --packages c` */
-function listOf(value: readonly string[] | undefined): readonly string[] {
-  return (value ?? [])
-    .flatMap((item) => item.split(","))
-    .map((item) => item.trim())
-    .filter((item) => item !== "");
-}
+import { releaseCommands } from "./commands-release.ts";
+import { listOf, print, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
@@ -26,7 +15,8 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
   const setExit = (code: number): void => {
     exitCode = code;
   };
-  const parser = yargs()
+  const wiring: Wiring = { depsOf, setExit };
+  const author = yargs()
     .scriptName("imprint")
     .version(version)
     .option("json", { type: "boolean", describe: "results as JSON on stdout", global: true })
@@ -75,25 +65,8 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           releases.map(({ name, version }) => `${name}@${version}`),
         );
       },
-    )
-    .command("root", "the index's root document", (y) =>
-      y
-        .command(
-          "grant <pattern>",
-          "let your index publish one more name or scope",
-          (z) =>
-            z
-              .positional("pattern", { type: "string", demandOption: true })
-              .option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" }),
-          async (args) => {
-            const deps = depsOf(args);
-            const { grant } = await import("./commands/grant.ts");
-            const result = await grant({ pattern: args.pattern, index: args.index }, deps);
-            print(deps, result, [result.pattern]);
-          },
-        )
-        .demandCommand(1, "Say what to do with the root: grant"),
-    )
+    );
+  const parser = indexCommands(releaseCommands(author, wiring), wiring)
     .command(
       "add <url>",
       "trust an index: '<url>#<id>'",
@@ -249,7 +222,7 @@ function notUnderstood(message: string, cause?: unknown): ImprintError {
 }
 
 /** What may be given more than once: yargs would make a list of any other option, which no command expects. */
-const LISTS = new Set(["_", "what", "names", "command", "packages"]);
+const LISTS = new Set(["_", "what", "names", "command", "packages", "specs"]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {
   const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));

@@ -247,3 +247,8 @@ async function moveRef(git: Git, dir: string, ref: RefName, to: ObjectId, from: 
   const result = await runGit(git, { args: ["-C", dir, "update-ref", "-m", "imprint: publish", ref, to, expected], what: `update ${ref}` });
   if (result.status !== 0) throw new ImprintError("STATE_CHANGED", `Cannot update ${ref} in ${dir}: ${reasonOf(result.stderr)}`);
 }
+
+/** Deletes a local ref, if it is there. */
+export async function deleteRef(dir: string, ref: RefName, options: CloneOptions = {}): Promise<void> {
+  await mustGit(gitOf(options), { args: ["-C", dir, "update-ref", "-d", ref], what: `delete ${ref} in ${dir}` }, "STORAGE_FAILED");
+}

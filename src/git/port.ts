@@ -29,7 +29,8 @@ export type RefUpdate = {
   readonly ref: RefName;
   /** What the remote must hold now: an id, or null for "does not exist". */
   readonly expected: ObjectId | null;
-  readonly to: ObjectId;
+  /** Null: the ref is deleted. */
+  readonly to: ObjectId | null;
 };
 
 /** One file of a commit to be made: path with `/`, and its bytes (null: removed). */

@@ -35,7 +35,7 @@ export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly 
 
 const LATEST = "latest" as DistTag;
 
-/** The record of a package with one more release, and that release's file. */
+/** The next record of a package, and the files of releases that come or go with it. */
 type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
 
 /**
@@ -59,13 +59,56 @@ export async function writeReleases(options: {
     const draft = drafts.get(request.name) ?? startDraft(state, request.name, packages.get(request.name) ?? null, nowMs);
     drafts.set(request.name, addRelease(draft, state, request, keys, nowMs));
   }
-  const records = [...drafts].map(([name, { record, kept }]): FileChange => ({
+  return writeDrafts({ state, snapshot, drafts, keys, nowMs });
+}
+
+/**
+ * The files of a commit that changes records and releases nothing. A release that its record now withdraws loses its file.
+ *
+ * @throws ImprintError NOT_GRANTED, KEY_INVALID
+ */
+export async function writeRecords(options: {
+  readonly state: TrustedState;
+  readonly snapshot: Snapshot;
+  /** What stands there now, and what shall stand there but for its `revision`. */
+  readonly records: readonly { readonly before: PackageView; readonly after: PackageRecord }[];
+  readonly keys: WriterKeys;
+  readonly nowMs: number;
+}): Promise<readonly FileChange[]> {
+  const { state, snapshot, records, keys, nowMs } = options;
+  const drafts = records.map(({ before, after }): [PackageName, Draft] => {
+    const gone = [...before.record.doc.releases.keys()].filter((version) => !after.releases.has(version));
+    const { kept, record } = startDraft(state, before.name, before, nowMs);
+    return [
+      before.name,
+      {
+        record: { ...after, revision: record.revision },
+        kept,
+        releases: gone.map((version) => ({ path: releasePath(before.name, version), content: null })),
+      },
+    ];
+  });
+  return writeDrafts({ state, snapshot, drafts: new Map(drafts), keys, nowMs });
+}
+
+/** Releases first, then records, shards and the checkpoint: on a static host nothing is listed before it is there. */
+async function writeDrafts(options: {
+  readonly state: TrustedState;
+  readonly snapshot: Snapshot;
+  readonly drafts: ReadonlyMap<PackageName, Draft>;
+  readonly keys: WriterKeys;
+  readonly nowMs: number;
+}): Promise<readonly FileChange[]> {
+  const { state, snapshot, drafts, keys, nowMs } = options;
+  const records = [...drafts].map(([name, { record, kept }]) => ({
+    name,
     path: recordPath(name),
     content: signDocument("package", encodeRecord(record, kept), publishersOf(state, name, keys)),
   }));
-  const hashes = new Map([...drafts.keys()].map((name, i) => [name, fileHashOf(records[i]?.content as Uint8Array)]));
+  const hashes = new Map(records.map(({ name, content }) => [name, fileHashOf(content)]));
   const tree = await writeTree(state, snapshot, hashes, keys, nowMs);
-  return [...[...drafts.values()].flatMap(({ releases }) => releases), ...records, ...tree];
+  const files = [...drafts.values()].flatMap(({ releases }) => releases);
+  return [...files, ...records.map(({ path, content }) => ({ path, content })), ...tree];
 }
 
 /**

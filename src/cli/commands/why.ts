@@ -72,13 +72,13 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
           tree: { text: `${name} does not exist`, children: [claim, where, leaf(`${alias}'s signed checkpoint does not list it`)] },
         };
       const faults = fault === null ? [] : [leaf(`the host broke it (${fault.code}: ${fault.message}); served as last verified`)];
-      const releases = [...view.versions].map(([version, verdict]) =>
-        leaf(
-          "release" in verdict
-            ? `${version} ${verdict.verdict} · signed by ${verdict.signers.map(shortKey).join(", ")}`
-            : `${version} refused (${verdict.verdict}): ${verdict.reason}`,
-        ),
-      );
+      const { yanked, deprecated, withdrawn } = view.record.doc;
+      const releases = [...view.versions].map(([version, verdict]) => {
+        if (!("release" in verdict)) return leaf(`${version} refused (${verdict.verdict}): ${verdict.reason}`);
+        const notes = [because(yanked.get(version)), deprecated.has(version) ? ` · deprecated${because(deprecated.get(version))}` : ""];
+        return leaf(`${version} ${verdict.verdict}${notes.join("")} · signed by ${verdict.signers.map(shortKey).join(", ")}`);
+      });
+      const gone = [...withdrawn].map(([version, reason]) => leaf(`${version} withdrawn${because(reason)}`));
       const tags = [...view.record.doc.tags].map(([tag, version]) => `${tag} → ${version}`).join(", ");
       return {
         name,
@@ -91,7 +91,7 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
             where,
             ...faults,
             leaf(`record: revision ${view.record.doc.revision}; ${tags}`),
-            { text: "releases", children: releases },
+            { text: "releases", children: [...releases, ...gone] },
           ],
         },
       };
@@ -122,6 +122,10 @@ export function treeLines({ text, children }: WhyNode, indent = ""): readonly st
       return [`${indent}${last ? "└ " : "├ "}${head ?? ""}`, ...rest];
     }),
   ];
+}
+
+function because(reason: string | undefined): string {
+  return reason === undefined || reason === "" ? "" : ` (${reason})`;
 }
 
 function leaf(text: string): WhyNode {

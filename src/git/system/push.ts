@@ -48,7 +48,7 @@ export async function push(
       ...updates.map(({ ref, expected }) => `--force-with-lease=${ref}:${expected ?? ""}`),
       "--",
       url,
-      ...updates.map(({ ref, to }) => `${to}:${ref}`),
+      ...updates.map(({ ref, to }) => `${to ?? ""}:${ref}`),
     ],
     url,
     deadlineMs: limits.deadlineMs,

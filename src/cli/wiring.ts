@@ -1,0 +1,26 @@
+/** What every command's wiring needs. */
+import type { Deps } from "./deps.ts";
+import type { GlobalFlags } from "./main.ts";
+
+/** The options of every command, as yargs has them. */
+export type GlobalOptions = { json: boolean | undefined; C: string | undefined; "allow-file": boolean | undefined };
+
+export type Wiring = {
+  readonly depsOf: (flags: GlobalFlags) => Deps;
+  /** For a command that ran well and whose answer is no. */
+  readonly setExit: (code: number) => void;
+};
+
+/** Prints a command's data: as JSON, or as the lines of its view. */
+export function print(deps: Deps, data: unknown, lines: readonly string[]): void {
+  if (deps.json) deps.terminal.result(JSON.stringify(data));
+  else for (const line of lines) deps.terminal.result(line);
+}
+
+/** `--packages a,b --packages c` */
+export function listOf(value: readonly string[] | undefined): readonly string[] {
+  return (value ?? [])
+    .flatMap((item) => item.split(","))
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}
