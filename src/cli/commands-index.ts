@@ -2,22 +2,87 @@
 import type { Argv } from "yargs";
 import { type GlobalOptions, print, type Wiring } from "./wiring.ts";
 
+const PURPOSES = ["root", "publisher", "checkpoint"] as const;
+
 export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
-  return y.command("root", "the index's root document", (z) =>
-    z
-      .command(
-        "grant <pattern>",
-        "let your index publish one more name or scope",
-        (q) => q.positional("pattern", { type: "string", demandOption: true }).option("index", INDEX),
-        async (args) => {
-          const deps = depsOf(args);
-          const { grant } = await import("./commands/grant.ts");
-          const result = await grant({ pattern: args.pattern, index: args.index }, deps);
-          print(deps, result, [result.pattern]);
-        },
-      )
-      .demandCommand(1, "Say what to do with the root: show or grant"),
-  );
+  return y
+    .command("root", "the index's root document", (z) =>
+      z
+        .command(
+          "show",
+          "keys, thresholds and names of your index",
+          (q) => q.option("index", INDEX),
+          async (args) => {
+            const deps = depsOf(args);
+            const { rootShow, rootLines } = await import("./commands/root-show.ts");
+            const shown = await rootShow(args.index, deps);
+            print(deps, shown, rootLines(shown));
+          },
+        )
+        .command(
+          "grant <pattern>",
+          "let your index publish one more name or scope",
+          (q) => q.positional("pattern", { type: "string", demandOption: true }).option("index", INDEX),
+          async (args) => {
+            const deps = depsOf(args);
+            const { grant } = await import("./commands/grant.ts");
+            const result = await grant({ pattern: args.pattern, index: args.index }, deps);
+            print(deps, result, [result.pattern]);
+          },
+        )
+        .demandCommand(1, "Say what to do with the root: show or grant"),
+    )
+    .command("key", "your key files", (z) =>
+      z
+        .command(
+          "list",
+          "the key files on this machine",
+          (q) => q,
+          async (args) => {
+            const deps = depsOf(args);
+            const { keyList, keyLines } = await import("./commands/key.ts");
+            const files = await keyList(deps);
+            print(deps, files, keyLines(files));
+          },
+        )
+        .command(
+          "export <name>",
+          "a key file to carry elsewhere, sealed as it is",
+          (q) =>
+            q
+              .positional("name", { type: "string", demandOption: true })
+              .option("kind", { choices: ["daily", "root"] as const, default: "daily" as const, describe: "which of its files" })
+              .option("only", { choices: PURPOSES, describe: "only the keys for this, sealed anew" })
+              .option("out", { type: "string", requiresArg: true, describe: "file to write (default: stdout)" }),
+          async (args) => {
+            const deps = depsOf(args);
+            const { keyExport } = await import("./commands/key.ts");
+            const bytes = await keyExport({ name: args.name, kind: args.kind, only: args.only, out: args.out }, deps);
+            if (args.out === undefined) deps.terminal.result(Buffer.from(bytes).toString("utf8").trimEnd());
+          },
+        )
+        .command(
+          "import <file>",
+          "a key file of imprint's, or an OpenSSH ed25519 key",
+          (q) =>
+            q
+              .positional("file", { type: "string", demandOption: true })
+              .option("index", {
+                type: "string",
+                requiresArg: true,
+                describe: "of an OpenSSH key: the index that it signs for, by name or id",
+              })
+              .option("name", { type: "string", requiresArg: true, describe: "of an OpenSSH key: name of the key file" })
+              .option("purpose", { choices: PURPOSES, default: "publisher" as const, describe: "of an OpenSSH key: what it signs" }),
+          async (args) => {
+            const deps = depsOf(args);
+            const { keyImport } = await import("./commands/key.ts");
+            const made = await keyImport({ file: args.file, index: args.index, name: args.name, purpose: args.purpose }, deps);
+            print(deps, made, [made.path]);
+          },
+        )
+        .demandCommand(1, "Say what to do with keys: list, export or import"),
+    );
 }
 
 const INDEX = { type: "string", requiresArg: true, describe: "own index, by name or folder" } as const;

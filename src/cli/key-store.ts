@@ -53,12 +53,21 @@ export async function openKeysOf(
   asking: { env: NodeJS.ProcessEnv; terminal: Terminal },
 ): Promise<KeyFile> {
   const found = (await listKeyFiles(stores)).find(({ header }) => header.index === index.id && header.kind === kind);
-  const bytes = found === undefined ? null : await stores.files.read(found.path, MAX_BYTES);
-  if (found === undefined || bytes === null) {
+  if (found === undefined)
     throw new ImprintError("KEY_MISSING", `Cannot sign for ${index.name}: no ${kind} key file of its index in ${stores.layout.keys}`);
-  }
+  return (await keyFileOf(stores, found, asking)).file;
+}
+
+/** A key file, opened, and the passphrase that opened it. @throws ImprintError as openKeysOf */
+export async function keyFileOf(
+  { files }: Stores,
+  found: FoundKeyFile,
+  asking: { env: NodeJS.ProcessEnv; terminal: Terminal },
+): Promise<{ readonly file: KeyFile; readonly passphrase: string }> {
+  const bytes = await files.read(found.path, MAX_BYTES);
+  if (bytes === null) throw new ImprintError("KEY_MISSING", `Cannot open ${found.path}: it is gone`);
   const passphrase = found.header.protected ? await passphraseFor(path.basename(found.path), asking) : "";
-  return openKeyFile(bytes, passphrase);
+  return { file: await openKeyFile(bytes, passphrase), passphrase };
 }
 
 export function keysFor(file: KeyFile, purpose: KeyPurpose): readonly PrivateKey[] {

@@ -96,6 +96,25 @@ export async function ownIndexNamed(stores: Stores, named: string, cwd: string):
 }
 
 /**
+ * The index that `--index` names, or the only one.
+ *
+ * @param verb what is to be done with it, for messages
+ * @throws ImprintError NO_OWN_INDEX, USAGE
+ */
+export async function theOwnIndex(stores: Stores, named: string | undefined, cwd: string, verb: string): Promise<OwnIndex> {
+  if (named !== undefined) return ownIndexNamed(stores, named, cwd);
+  const known = await readOwnIndices(stores);
+  const [only] = known;
+  if (only === undefined) throw new ImprintError("NO_OWN_INDEX", `Cannot ${verb}: you have no index yet`);
+  if (known.length > 1)
+    throw new ImprintError(
+      "USAGE",
+      `Cannot ${verb}: you have several indices (${known.map(({ name }) => name).join(", ")}); choose one with --index`,
+    );
+  return only;
+}
+
+/**
  * The own index whose root grants `name` most closely.
  *
  * @throws ImprintError NO_OWN_INDEX, NOT_GRANTED
