@@ -29,8 +29,7 @@ export function shardPath(shard: ShardName): string {
 
 /** `@alice+foo` of `@alice/foo`, `+left-pad` of `left-pad`, `+!j!s!o!n!stream` of `JSONStream`. */
 export function packageFolder(name: PackageName): string {
-  const plain = `${scopeOf(name) ?? ""}+${baseNameOf(name)}`;
-  return plain.replace(/[A-Z]/g, (letter) => `!${letter.toLowerCase()}`);
+  return withoutUpperCase(`${scopeOf(name) ?? ""}+${baseNameOf(name)}`);
 }
 
 export function recordPath(name: PackageName): string {
@@ -39,4 +38,16 @@ export function recordPath(name: PackageName): string {
 
 export function releasePath(name: PackageName, version: Version): string {
   return `packages/${shardOf(name)}/${packageFolder(name)}/${version}.json`;
+}
+
+/** Proposals, which no reader opens: what `seal` moves into place. */
+export const PROPOSALS = "proposals";
+
+/** Two versions that differ only by case may both be proposed, though only one can be released. */
+export function proposalPath(name: PackageName, version: Version, file: "release.json" | "record.json"): string {
+  return `${PROPOSALS}/${packageFolder(name)}/${withoutUpperCase(version)}/${file}`;
+}
+
+function withoutUpperCase(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => `!${letter.toLowerCase()}`);
 }

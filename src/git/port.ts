@@ -84,8 +84,11 @@ export type GitRepository = {
     readonly limits: TransferLimits;
   }): Promise<readonly FileRead[]>;
 
-  /** Every file path at `commit` with its mode, for a whole-index check; git's own modes (`100644`, `120000`, …). */
-  listFiles(commit: ObjectId): Promise<readonly { readonly path: string; readonly mode: string }[]>;
+  /**
+   * Every file path at `commit` with its mode, for a whole-index check; git's own modes (`100644`, `120000`, …). With
+   * `folder` (such as `proposals`) only those below it, and no other tree is looked at.
+   */
+  listFiles(commit: ObjectId, folder?: string): Promise<readonly { readonly path: string; readonly mode: string }[]>;
 
   /** A new commit object, without touching a work tree, an index file or any ref but `keepAs`. */
   commit(request: CommitRequest & { readonly keepAs: RefName }): Promise<ObjectId>;

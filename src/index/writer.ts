@@ -36,7 +36,7 @@ export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly 
 const LATEST = "latest" as DistTag;
 
 /** The next record of a package, and the files of releases that come or go with it. */
-type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
+export type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
 
 /**
  * The files of a commit that adds `requests`, in the order in which they may be written to a static host.
@@ -133,8 +133,12 @@ export function requireReleasable(
   if (twice !== undefined) throw new ImprintError("VERSION_EXISTS", `Cannot publish ${twice}: it is given twice`);
 }
 
-/** Shards and checkpoint over changed records. */
-async function writeTree(
+/**
+ * Shards and checkpoint over changed records; with none, the same content signed anew.
+ *
+ * @throws ImprintError KEY_INVALID
+ */
+export async function writeTree(
   state: TrustedState,
   snapshot: Snapshot,
   records: ReadonlyMap<PackageName, FileHash>,
@@ -175,7 +179,7 @@ export async function readShard(snapshot: Snapshot, state: TrustedState, shard: 
   return parseShard(bytes as Uint8Array, shard);
 }
 
-function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
+export function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
   const empty: PackageRecord = {
     index: state.id,
     name,
@@ -190,7 +194,14 @@ function startDraft(state: TrustedState, name: PackageName, view: PackageView | 
   return { record: { ...before, revision: nextNumber(before.revision, nowMs) }, kept: view?.record.signed ?? {}, releases: [] };
 }
 
-function addRelease(draft: Draft, state: TrustedState, request: ReleaseRequest, keys: WriterKeys, nowMs: number): Draft {
+/** @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED */
+export function addRelease(
+  draft: Draft,
+  state: TrustedState,
+  request: ReleaseRequest,
+  keys: Pick<WriterKeys, "publishers">,
+  nowMs: number,
+): Draft {
   const { name, version, dist, manifest } = request;
   const { record } = draft;
   requireNewVersion(record, version);
@@ -204,7 +215,7 @@ function addRelease(draft: Draft, state: TrustedState, request: ReleaseRequest, 
 }
 
 /** Numbers are never used twice: not for what was withdrawn, and not in another case. */
-function requireNewVersion(record: PackageRecord, version: Version): void {
+export function requireNewVersion(record: PackageRecord, version: Version): void {
   for (const known of [...record.releases.keys(), ...record.withdrawn.keys()]) {
     if (known === version)
       throw new ImprintError(
@@ -245,8 +256,8 @@ function requireGrant(state: TrustedState, name: PackageName): Publishers {
   return entry;
 }
 
-/** The keys at hand that may sign for a name. */
-function publishersOf(state: TrustedState, name: PackageName, keys: WriterKeys): readonly PrivateKey[] {
+/** The keys at hand that may sign for a name. @throws ImprintError NOT_GRANTED */
+export function publishersOf(state: TrustedState, name: PackageName, keys: Pick<WriterKeys, "publishers">): readonly PrivateKey[] {
   const entry = requireGrant(state, name);
   const usable = keys.publishers.filter((key) => entry.keys.includes(formatPublicKey(key.publicKey)));
   if (usable.length < entry.threshold) {

@@ -99,13 +99,22 @@ export async function readFiles(target: Target, request: ReadRequest): Promise<r
 export async function listFiles(
   target: Target,
   commit: ObjectId,
+  folder: string | undefined,
   maxFiles = MAX_LISTED,
 ): Promise<readonly { readonly path: string; readonly mode: string }[]> {
   const what = `list the files of ${commit}`;
   const files: { path: string; mode: string }[] = [];
   let rest: Buffer = Buffer.alloc(0);
   await mustGit(target.git, {
-    args: [`--git-dir=${target.gitDir}`, "ls-tree", "-r", "-z", "--full-tree", commit],
+    args: [
+      `--git-dir=${target.gitDir}`,
+      "ls-tree",
+      "-r",
+      "-z",
+      "--full-tree",
+      commit,
+      ...(folder === undefined ? [] : ["--", `${folder}/`]),
+    ],
     what,
     onOutput: (chunk) => {
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);

@@ -44,7 +44,7 @@ export function openSystemGit(options: SystemGitOptions): GitRepository {
     },
     head: async (ref) => (await objects.info(`${ref}^{commit}`))?.id ?? null,
     readFiles: (request) => readFiles(target, request),
-    listFiles: (id) => listFiles(target, id),
+    listFiles: (id, folder) => listFiles(target, id, folder),
     commit: (request) => commit(git, gitDir, request),
     push: (request) => push(git, gitDir, request),
     close: () => objects.close(),
