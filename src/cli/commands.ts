@@ -50,20 +50,31 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .positional("what", { type: "string", array: true, describe: "folders or .tgz files (default: the folder here)" })
           .option("index", { type: "string", requiresArg: true, describe: "own index, by name or folder" })
           .option("tag", { type: "string", requiresArg: true, describe: "dist-tag (default: publishConfig.tag, else latest)" })
+          .option("workspaces", { type: "boolean", default: false, describe: "all packages of the workspace here whose version is new" })
+          .option("filter", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            describe: "with --workspaces: names or globs ('!…' leaves out)",
+          })
           .option("dry-run", { type: "boolean", default: false, describe: "check everything, sign nothing" })
           .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
       async (args) => {
         const deps = depsOf(args);
-        const { publish } = await import("./commands/publish.ts");
-        const releases = await publish(
-          { inputs: args.what ?? [], index: args.index, tag: args.tag, dryRun: args.dryRun, push: args.push },
-          deps,
-        );
-        print(
-          deps,
-          releases,
-          releases.map(({ name, version }) => `${name}@${version}`),
-        );
+        const { index, tag, dryRun, push, what: inputs = [], filter: filters = [] } = args;
+        const linesOf = (releases: readonly { name: string; version: string }[]): string[] =>
+          releases.map(({ name, version }) => `${name}@${version}`);
+        if (args.workspaces) {
+          if (inputs.length > 0) throw notUnderstood("--workspaces publishes the packages of the workspace here, not folders or files");
+          const { publishWorkspaces } = await import("./commands/publish-workspaces.ts");
+          const result = await publishWorkspaces({ index, tag, dryRun, push, filters }, deps);
+          print(deps, result, linesOf(result.releases));
+        } else {
+          if (filters.length > 0) throw notUnderstood("--filter goes with --workspaces");
+          const { publish } = await import("./commands/publish.ts");
+          const releases = await publish({ inputs, index, tag, dryRun, push }, deps);
+          print(deps, releases, linesOf(releases));
+        }
       },
     );
   const parser = indexCommands(releaseCommands(author, wiring), wiring)
@@ -222,7 +233,7 @@ function notUnderstood(message: string, cause?: unknown): ImprintError {
 }
 
 /** What may be given more than once: yargs would make a list of any other option, which no command expects. */
-const LISTS = new Set(["_", "what", "names", "command", "packages", "specs"]);
+const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from"]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {
   const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));

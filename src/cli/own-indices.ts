@@ -120,24 +120,45 @@ export async function theOwnIndex(stores: Stores, named: string | undefined, cwd
  * @throws ImprintError NO_OWN_INDEX, NOT_GRANTED
  */
 export async function ownIndexFor(stores: Stores, name: PackageName): Promise<OwnIndex> {
+  return requireOwnIndex(await ownIndicesFor(stores, [name]), name);
+}
+
+/** Of many names at once; `closest` has only those that some index grants. */
+export type Closest = { readonly known: readonly OwnIndex[]; readonly closest: ReadonlyMap<PackageName, OwnIndex> };
+
+/** @throws ImprintError NO_OWN_INDEX */
+export async function ownIndicesFor(stores: Stores, names: readonly PackageName[]): Promise<Closest> {
   const known = await readOwnIndices(stores);
-  if (known.length === 0) throw new ImprintError("NO_OWN_INDEX", `Cannot publish ${name}: you have no index yet`);
-  let best: OwnIndex | null = null;
-  let bestRank = 0;
+  if (known.length === 0) throw new ImprintError("NO_OWN_INDEX", `Cannot publish ${names[0] ?? "anything"}: you have no index yet`);
+  const closest = new Map<PackageName, OwnIndex>();
+  const ranks = new Map<PackageName, number>();
   for (const own of known) {
     const state = await cloneState(own);
-    const granted = publishersFor(newestRoot(state.roots).doc, name)?.packages ?? [];
-    const rank = Math.max(0, ...granted.map((pattern: PackagePattern) => patternRank(pattern, name)));
-    if (rank > bestRank) [best, bestRank] = [own, rank];
+    for (const name of names) {
+      const rank = rankOf(state, name);
+      if (rank <= (ranks.get(name) ?? 0)) continue;
+      ranks.set(name, rank);
+      closest.set(name, own);
+    }
   }
-  if (best === null) {
-    const names = known.map((own) => own.name).join(", ");
-    throw new ImprintError(
-      "NOT_GRANTED",
-      `Cannot publish ${name}: no index of yours (${names}) grants that name; run: imprint root grant '${name}'`,
-    );
-  }
-  return best;
+  return { known, closest };
+}
+
+/** How closely a root grants `name`; 0: not at all. */
+export function rankOf({ roots }: Pick<TrustedState, "roots">, name: PackageName): number {
+  const granted = publishersFor(newestRoot(roots).doc, name)?.packages ?? [];
+  return Math.max(0, ...granted.map((pattern: PackagePattern) => patternRank(pattern, name)));
+}
+
+/** @throws ImprintError NOT_GRANTED */
+export function requireOwnIndex({ known, closest }: Closest, name: PackageName): OwnIndex {
+  const own = closest.get(name);
+  if (own !== undefined) return own;
+  const names = known.map((index) => index.name).join(", ");
+  throw new ImprintError(
+    "NOT_GRANTED",
+    `Cannot publish ${name}: no index of yours (${names}) grants that name; run: imprint root grant '${name}'`,
+  );
 }
 
 /** What the clone's branch says, from the pinned id on. */

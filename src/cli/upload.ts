@@ -2,8 +2,10 @@
 import { ImprintError } from "../errors.ts";
 import type { GitRepository } from "../git/port.ts";
 import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
+import type { PackageName } from "../format/names.ts";
 import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
-import { type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
+import { type Base, type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
+import { type PackageView, readPackage } from "../index/package-reader.ts";
 import type { Deps } from "./deps.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
 import type { OwnIndex } from "./own-indices.ts";
@@ -76,6 +78,15 @@ export async function runUpload(
     deps.terminal.warn(`the clone could not follow: ${clean(error.message)}; git -C '${own.path}' pull`);
   }
   return result;
+}
+
+/** What is there of each name now; null for a new one. */
+export async function readNames(
+  base: Base,
+  named: readonly { readonly name: PackageName }[],
+): Promise<ReadonlyMap<PackageName, PackageView | null>> {
+  const names = [...new Set(named.map(({ name }) => name))];
+  return new Map(await Promise.all(names.map(async (name) => [name, await readPackage(base.snapshot, base.state, name)] as const)));
 }
 
 /** The host for a line of talk. */

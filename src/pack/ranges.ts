@@ -1,6 +1,6 @@
 /**
- * Dependency ranges that only the author's own checkout can resolve. `npm pack` leaves `workspace:` and `catalog:` in
- * the tarball (pnpm and yarn rewrite them), and a package published so can't be installed by anyone.
+ * Dependency ranges that only the author's own checkout can resolve. npm and yarn 1 leave `workspace:` and `catalog:` in
+ * the tarball (pnpm, yarn 4 and bun rewrite them), and a package published so can't be installed by anyone.
  */
 import { isJsonObject } from "../format/json.ts";
 import type { JsonObject } from "../format/json.ts";
@@ -17,6 +17,12 @@ function isLocal(range: string): boolean {
   return LOCAL_PROTOCOL.test(inner) || LOCAL_PATH.test(inner);
 }
 
+function adviceFor(range: string): string {
+  return /(^|@)(workspace|catalog):/i.test(range.trim())
+    ? "pack with pnpm, yarn 4 or bun (packageManager in package.json), which make a version range of it, or write one"
+    : "write a version range, and publish that package too";
+}
+
 /** One line for each range that nobody else could install. */
 export function rangeProblems(packageJson: JsonObject): readonly string[] {
   const problems: string[] = [];
@@ -29,7 +35,7 @@ export function rangeProblems(packageJson: JsonObject): readonly string[] {
     }
     for (const [name, range] of Object.entries(ranges)) {
       if (typeof range !== "string") problems.push(`${field}: the range of ${quote(name)} is not a string`);
-      else if (isLocal(range)) problems.push(`${field}: nobody else can install ${quote(name)} from ${quote(range)}`);
+      else if (isLocal(range)) problems.push(`${field}: nobody else can install ${quote(name)} from ${quote(range)}; ${adviceFor(range)}`);
     }
   }
   return problems;

@@ -12,36 +12,10 @@ import { ImprintError } from "../errors.ts";
 import { isJsonObject } from "../format/json.ts";
 import type { JsonObject } from "../format/json.ts";
 import { describeEnding, runCommand } from "./command.ts";
-import type { CommandOptions } from "./command.ts";
 import { readPackageJson } from "./package-json.ts";
+import { type Tool, toolEnvironment, toolFor, type ToolOptions } from "./tool.ts";
 
-type Command = readonly [string, ...string[]];
-
-type PackageManager = {
-  /** The program, as it is found on the PATH. */
-  readonly program: string;
-  /** Runs one script of package.json. */
-  readonly script: (name: string) => readonly string[];
-  /** Packs into `destination`, an absolute path; whatever dry-run setting is about. */
-  readonly pack: (destination: string) => readonly string[];
-};
-
-/** One entry a package manager; the others come with an issue of their own. */
-const PACKAGE_MANAGERS = {
-  npm: {
-    program: "npm",
-    // No notifier: publishing contacts no registry.
-    script: (name) => ["run", "--no-update-notifier", name],
-    pack: (destination) => ["pack", "--no-update-notifier", "--dry-run=false", "--pack-destination", destination],
-  },
-} as const satisfies Record<string, PackageManager>;
-
-export type PackageManagerName = keyof typeof PACKAGE_MANAGERS;
-
-export type PackOptions = CommandOptions & {
-  readonly packageManager?: PackageManagerName;
-  /** What to run instead of the package manager's program, e.g. node and a path to npm's. */
-  readonly command?: Command;
+export type PackOptions = ToolOptions & {
   /** Where the folder for the tarball is made; the system's folder for temporary files unless given. */
   readonly tempFolder?: string;
 };
@@ -55,20 +29,23 @@ export type Packed = {
   readonly cleanup: () => Promise<void>;
 };
 
-function managerOf(options: PackOptions): { readonly manager: PackageManager; readonly command: Command } {
-  const manager = PACKAGE_MANAGERS[options.packageManager ?? "npm"];
-  return { manager, command: options.command ?? [manager.program] };
-}
-
 function hasScript(packageJson: JsonObject, name: string): boolean {
   const scripts = packageJson["scripts"];
   return isJsonObject(scripts) && Object.hasOwn(scripts, name) && scripts[name] !== "";
 }
 
-async function runChecked(dir: string, what: string, args: readonly string[], options: PackOptions): Promise<void> {
-  const { command } = managerOf(options);
-  const ending = await runCommand([...command, ...args], dir, options);
-  if (ending.code !== 0) throw new ImprintError("PACK_FAILED", `Cannot publish ${dir}: ${what} failed with ${describeEnding(ending)}`);
+async function runChecked(dir: string, what: string, tool: Tool, args: readonly string[], options: PackOptions): Promise<void> {
+  const ending = await runCommand([...tool.command, ...args], dir, { ...options, env: toolEnvironment(options.env) });
+  if (ending.code === 0) return;
+  const { manager, from } = tool;
+  throw new ImprintError(
+    "PACK_FAILED",
+    `Cannot publish ${dir}: ${what} failed with ${describeEnding(ending)} (with ${manager.name}: ${from})`,
+  );
+}
+
+async function runScript(dir: string, script: string, tool: Tool, options: PackOptions): Promise<void> {
+  if (hasScript(await readPackageJson(dir), script)) await runChecked(dir, `script ${script}`, tool, tool.manager.script(script), options);
 }
 
 async function theOneTarball(dir: string, folder: string): Promise<string> {
@@ -84,7 +61,8 @@ async function theOneTarball(dir: string, folder: string): Promise<string> {
 }
 
 /**
- * Runs a lifecycle script if the package in `dir` has it (npm runs its `pre` and `post` scripts too).
+ * Runs a lifecycle script, by the package's own package manager, if the package in `dir` has it (npm runs its `pre` and
+ * `post` scripts too).
  *
  * @returns whether there was one
  * @throws ImprintError PACK_FAILED naming script and exit code; COMMAND_NOT_FOUND; FILE_UNREADABLE; PACKAGE_REFUSED
@@ -95,23 +73,24 @@ export async function runLifecycle(
   options: PackOptions,
 ): Promise<boolean> {
   if (!hasScript(await readPackageJson(dir), script)) return false;
-  await runChecked(dir, `script ${script}`, managerOf(options).manager.script(script), options);
+  await runScript(dir, script, await toolFor(dir, options), options);
   return true;
 }
 
 /**
- * Runs `prepublishOnly`, then packs the package in `dir` (with `prepack`, `prepare` and `postpack`, which the package
- * manager runs itself). The folder is left as its scripts leave it.
+ * Runs `prepublishOnly` and whatever else the package manager's own publish would run, then packs the package in `dir`
+ * (with `prepack`, `prepare` and `postpack`, which the package manager runs itself). The folder is left as its scripts
+ * leave it.
  *
  * @throws ImprintError PACK_FAILED, COMMAND_NOT_FOUND, FILE_UNREADABLE, PACKAGE_REFUSED; nothing is left behind then
  */
 export async function packPackage(dir: string, options: PackOptions): Promise<Packed> {
-  await runLifecycle(dir, "prepublishOnly", options);
+  const tool = await toolFor(dir, options);
+  for (const script of tool.manager.before) await runScript(dir, script, tool, options);
   const folder = await mkdtemp(join(options.tempFolder ?? tmpdir(), "imprint-pack-"));
   const cleanup = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
-    const { manager } = managerOf(options);
-    await runChecked(dir, `${manager.program} pack`, manager.pack(folder), options);
+    await runChecked(dir, `${tool.manager.program} pack`, tool, tool.manager.pack(folder), options);
     return { tarballPath: await theOneTarball(dir, folder), packageJson: await readPackageJson(dir), cleanup };
   } catch (error) {
     await cleanup();

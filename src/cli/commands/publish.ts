@@ -5,29 +5,22 @@
  * then it is read back from the host as a consumer with empty hands would, because a push that nobody can read is no
  * publication.
  */
-import { readFile, stat } from "node:fs/promises";
-import path from "node:path";
-import { ImprintError, errnoOf } from "../../errors.ts";
+import { readFile } from "node:fs/promises";
+import { ImprintError } from "../../errors.ts";
 import { integrityHex } from "../../format/decode.ts";
-import type { PackageName } from "../../format/names.ts";
 import { tarballRef } from "../../format/tarball-source.ts";
-import { type DistTag, parseDistTag, type Version } from "../../format/versions.ts";
 import type { RefUpdate } from "../../git/port.ts";
 import { parseRefName } from "../../git/url.ts";
 import { type Base, type Change, chooseBase } from "../../index/publish.ts";
-import { type PackageView, readPackage } from "../../index/package-reader.ts";
 import { type ReleaseRequest, requireReleasable, type WriterKeys, writeReleases } from "../../index/writer.ts";
-import { checkPublishable } from "../../pack/check.ts";
-import { inspectTarball, type TarballFacts } from "../../pack/inspect.ts";
-import { packPackage, runLifecycle } from "../../pack/run.ts";
-import { isJsonObject } from "../../format/json.ts";
+import type { TarballFacts } from "../../pack/inspect.ts";
 import { authorOf } from "../author.ts";
+import { type Candidate, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
 import { keysFor, openKeysOf } from "../key-store.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { readBack } from "../read-back.ts";
-import { clean, talkOf } from "../terminal.ts";
-import { hostOf, type OpenUpload, openUpload, runUpload } from "../upload.ts";
+import { hostOf, type OpenUpload, openUpload, readNames, runUpload } from "../upload.ts";
 
 export type PublishOptions = {
   /** Folders or .tgz files; empty: the folder here. */
@@ -47,23 +40,11 @@ export type PublishedRelease = {
   readonly pushed: boolean;
 };
 
-type Candidate = {
-  readonly input: string;
-  /** The package's folder, whose scripts still have to run; null for a .tgz. */
-  readonly folder: string | null;
-  readonly tarballPath: string;
-  readonly facts: TarballFacts;
-  readonly name: PackageName;
-  readonly version: Version;
-  readonly tag: DistTag | null;
-  readonly cleanup: () => Promise<void>;
-};
-
 export async function publish(options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
   const inputs = options.inputs.length > 0 ? options.inputs : ["."];
   const candidates: Candidate[] = [];
   try {
-    for (const input of inputs) candidates.push(await prepare(input, options, deps));
+    for (const input of inputs) candidates.push(await prepare(input, options.tag, deps));
     const groups = await groupByIndex(candidates, options, deps);
     const published: PublishedRelease[] = [];
     for (const { own, members } of groups) published.push(...(await publishGroup(own, members, options, deps)));
@@ -72,53 +53,6 @@ export async function publish(options: PublishOptions, deps: Deps): Promise<read
   } finally {
     await Promise.all(candidates.map(({ cleanup }) => cleanup()));
   }
-}
-
-async function prepare(input: string, options: PublishOptions, deps: Deps): Promise<Candidate> {
-  const { terminal, env, cwd } = deps;
-  const target = path.resolve(cwd, input);
-  const isFolder = await isDirectory(target);
-  terminal.progress(`packing ${input}`);
-  const packed = isFolder
-    ? await packPackage(target, { env, onOutput: (text) => talkOf(terminal, text) })
-    : { tarballPath: target, cleanup: async () => {} };
-  try {
-    const facts = await inspectTarball(packed.tarballPath);
-    const { name, version, warnings } = checkPublishable(facts);
-    for (const warning of warnings) terminal.warn(clean(`${name}: ${warning}`));
-    return {
-      input,
-      folder: isFolder ? target : null,
-      tarballPath: packed.tarballPath,
-      facts,
-      name,
-      version,
-      tag: tagFor(options, facts),
-      cleanup: packed.cleanup,
-    };
-  } catch (error) {
-    await packed.cleanup();
-    throw error;
-  }
-}
-
-async function isDirectory(target: string): Promise<boolean> {
-  try {
-    return (await stat(target)).isDirectory();
-  } catch (error) {
-    throw new ImprintError(
-      "FILE_UNREADABLE",
-      `Cannot publish ${target}: ${errnoOf(error) === "ENOENT" ? "there is no such folder or file" : "it cannot be read"}`,
-      { cause: error },
-    );
-  }
-}
-
-function tagFor({ tag }: PublishOptions, { packageJson }: TarballFacts): DistTag | null {
-  if (tag !== undefined) return parseDistTag(tag);
-  const config = packageJson["publishConfig"];
-  const configured = isJsonObject(config) ? config["tag"] : undefined;
-  return typeof configured === "string" ? parseDistTag(configured) : null;
 }
 
 async function groupByIndex(
@@ -136,10 +70,11 @@ async function groupByIndex(
   return groups;
 }
 
-async function publishGroup(
+/** One commit and one push, for packages of one index. */
+export async function publishGroup(
   own: OwnIndex,
   members: readonly Candidate[],
-  options: PublishOptions,
+  options: Pick<PublishOptions, "dryRun" | "push">,
   deps: Deps,
 ): Promise<readonly PublishedRelease[]> {
   const { terminal } = deps;
@@ -203,11 +138,6 @@ async function requirePublishable(open: OpenUpload, requests: readonly ReleaseRe
   requireReleasable(base.state, await readNames(base, requests), requests);
 }
 
-async function readNames(base: Base, requests: readonly ReleaseRequest[]): Promise<ReadonlyMap<PackageName, PackageView | null>> {
-  const names = [...new Set(requests.map(({ name }) => name))];
-  return new Map(await Promise.all(names.map(async (name) => [name, await readPackage(base.snapshot, base.state, name)] as const)));
-}
-
 /** Orphan commits of one file each, the same for the same bytes: a second try pushes nothing new. */
 async function commitTarballs({ repository }: OpenUpload, members: readonly Candidate[]): Promise<readonly RefUpdate[]> {
   const updates: RefUpdate[] = [];
@@ -232,12 +162,4 @@ function distOf(facts: TarballFacts): ReleaseRequest["dist"] {
   if (integrityHex(integrity) !== sha512Hex)
     throw new ImprintError("TARBALL_REFUSED", "Cannot publish: the tarball changed while it was read");
   return { integrity, shasum, size, unpackedSize, fileCount };
-}
-
-async function runAfter(candidates: readonly Candidate[], { env, terminal }: Deps): Promise<void> {
-  for (const { folder } of candidates) {
-    if (folder === null) continue;
-    for (const script of ["publish", "postpublish"] as const)
-      await runLifecycle(folder, script, { env, onOutput: (text) => talkOf(terminal, text) });
-  }
 }
