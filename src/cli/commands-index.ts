@@ -1,6 +1,6 @@
 /** Commands about an own index itself: its root, its keys. */
 import type { Argv } from "yargs";
-import { type GlobalOptions, print, type Wiring } from "./wiring.ts";
+import { FROM, type GlobalOptions, listOf, print, type Wiring } from "./wiring.ts";
 
 const PURPOSES = ["root", "publisher", "checkpoint"] as const;
 
@@ -82,6 +82,29 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
           },
         )
         .demandCommand(1, "Say what to do with keys: list, export or import"),
+    )
+    .command(
+      "seal [specs..]",
+      "release what was proposed and merged; with nothing new, sign the index anew",
+      (z) =>
+        z
+          .positional("specs", { type: "string", array: true, describe: "'<package>@<version>' of some proposals (default: all)" })
+          .option("from", FROM)
+          .option("index", INDEX)
+          .option("renew", { type: "boolean", default: false, describe: "only sign anew, whatever is proposed" })
+          .option("dry-run", { type: "boolean", default: false, describe: "check everything, sign nothing" })
+          .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { seal } = await import("./commands/seal.ts");
+        const { index, renew, dryRun, push } = args;
+        const result = await seal({ specs: args.specs ?? [], from: listOf(args.from), index, renew, dryRun, push }, deps);
+        print(
+          deps,
+          result,
+          result.sealed.map(({ name, version }) => `${name}@${version}`),
+        );
+      },
     );
 }
 

@@ -6,7 +6,7 @@ import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./main.ts
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
-import { listOf, print, type Wiring } from "./wiring.ts";
+import { FROM, listOf, print, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
@@ -57,22 +57,26 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
             requiresArg: true,
             describe: "with --workspaces: names or globs ('!…' leaves out)",
           })
+          .option("propose", { type: "boolean", default: false, describe: "a branch for a pull request; needs no checkpoint key" })
+          .option("branch", { type: "string", requiresArg: true, describe: "with --propose: its name" })
           .option("dry-run", { type: "boolean", default: false, describe: "check everything, sign nothing" })
           .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
       async (args) => {
         const deps = depsOf(args);
         const { index, tag, dryRun, push, what: inputs = [], filter: filters = [] } = args;
+        if (args.branch !== undefined && !args.propose) throw notUnderstood("--branch goes with --propose");
+        const propose = args.propose ? { branch: args.branch } : null;
         const linesOf = (releases: readonly { name: string; version: string }[]): string[] =>
           releases.map(({ name, version }) => `${name}@${version}`);
         if (args.workspaces) {
           if (inputs.length > 0) throw notUnderstood("--workspaces publishes the packages of the workspace here, not folders or files");
           const { publishWorkspaces } = await import("./commands/publish-workspaces.ts");
-          const result = await publishWorkspaces({ index, tag, dryRun, push, filters }, deps);
+          const result = await publishWorkspaces({ index, tag, dryRun, push, propose, filters }, deps);
           print(deps, result, linesOf(result.releases));
         } else {
           if (filters.length > 0) throw notUnderstood("--filter goes with --workspaces");
           const { publish } = await import("./commands/publish.ts");
-          const releases = await publish({ inputs, index, tag, dryRun, push }, deps);
+          const releases = await publish({ inputs, index, tag, dryRun, push, propose }, deps);
           print(deps, releases, linesOf(releases));
         }
       },
@@ -149,9 +153,21 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         y
           .positional("index", { type: "string", describe: "folder or address (default: the folder here)" })
           .option("id", { type: "string", requiresArg: true, describe: "the id that it must have" })
-          .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" }),
+          .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" })
+          .option("proposal", { type: "boolean", default: false, describe: "the pull request that is checked out, before it is merged" })
+          .option("base", { type: "string", requiresArg: true, describe: "of a proposal: what it would be merged into" })
+          .option("from", FROM),
       async (args) => {
         const deps = depsOf(args);
+        if (args.proposal) {
+          const { verifyProposal, proposalLines } = await import("./commands/verify-proposal.ts");
+          const result = await verifyProposal({ folder: args.index, base: args.base, from: listOf(args.from), id: args.id }, deps);
+          if (!deps.json) return print(deps, result, proposalLines(result));
+          print(deps, result, []);
+          if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);
+          return;
+        }
+        if (args.base !== undefined || args.from !== undefined) throw notUnderstood("--base and --from go with --proposal");
         const { verify, verifyLines } = await import("./commands/verify.ts");
         const result = await verify({ target: args.index, id: args.id, tarballs: args.tarballs }, deps);
         if (deps.json) {

@@ -24,3 +24,11 @@ export function listOf(value: readonly string[] | undefined): readonly string[] 
     .map((item) => item.trim())
     .filter((item) => item !== "");
 }
+
+/** Repositories that proposals came from. */
+export const FROM = {
+  type: "string",
+  array: true,
+  requiresArg: true,
+  describe: "of a proposal: git address of the repository that it came from, with its tarballs",
+} as const;

@@ -252,3 +252,27 @@ async function moveRef(git: Git, dir: string, ref: RefName, to: ObjectId, from: 
 export async function deleteRef(dir: string, ref: RefName, options: CloneOptions = {}): Promise<void> {
   await mustGit(gitOf(options), { args: ["-C", dir, "update-ref", "-d", ref], what: `delete ${ref} in ${dir}` }, "STORAGE_FAILED");
 }
+
+/** The address that a remote is fetched from, as configured and so possibly with credentials; null where there is none. */
+export function remoteUrl(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
+  return ask(gitOf(options), dir, ["config", "--get", `remote.${name}.url`]);
+}
+
+/** The commit that a name such as `origin/main` or `HEAD^1` means in a clone, or null. */
+export async function resolveCommit(dir: string, name: string, options: CloneOptions = {}): Promise<ObjectId | null> {
+  return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
+}
+
+/** Paths that `to` adds, changes or removes since it left `from` (their merge base, where history is known). */
+export async function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
+  const git = gitOf(options);
+  const base = (await ask(git, dir, ["merge-base", from, to])) ?? from;
+  const result = await mustGit(git, {
+    args: ["-C", dir, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, to],
+    what: `compare ${from} with ${to}`,
+  });
+  return result.stdout
+    .toString("utf8")
+    .split("\0")
+    .filter((path) => path !== "");
+}

@@ -5,7 +5,7 @@
  * A proposal adds one release, with the tags that point at it, and nothing else. Its record is compared with the index's
  * newest in full, not only by revision: one that was made on an older state would silently undo a yank.
  */
-import { badSignatures } from "../crypto/documents.ts";
+import { badSignatures, signDocument } from "../crypto/documents.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
 import { LIMITS } from "../format/limits.ts";
@@ -15,11 +15,10 @@ import { encodeRecord, type PackageRecord, parseRecord } from "../format/record.
 import { parseRelease, type Release } from "../format/release.ts";
 import { publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
-import { signDocument } from "../crypto/documents.ts";
 import type { FileChange } from "../git/port.ts";
 import { judgeRelease, type PackageView, readPackage, verifyRecord } from "./package-reader.ts";
 import type { Snapshot } from "./source.ts";
-import { newestRoot, type TrustedState } from "./trust.ts";
+import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 import {
   addRelease,
   type Draft,
@@ -131,7 +130,8 @@ async function readProposal(snapshot: Snapshot, folder: string): Promise<Proposa
   ]);
   if (release?.state !== "found" || record?.state !== "found")
     throw new ImprintError("TOO_LARGE", `Cannot read ${folder}: a file of it is too large or cannot be had`);
-  const [{ doc }, { doc: next }] = [parseRelease(release.bytes), parseRecord(record.bytes)];
+  const { doc } = inFile(releaseFile, STEP, () => parseRelease(release.bytes));
+  const { doc: next } = inFile(recordFile, STEP, () => parseRecord(record.bytes));
   const { name, version } = doc;
   if (proposalPath(name, version, "release.json") !== releaseFile)
     throw new ImprintError("WRONG_INDEX", `Cannot accept ${folder}: it holds ${name}@${version}`, { file: releaseFile });

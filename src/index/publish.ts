@@ -178,7 +178,8 @@ async function readLocal(snapshot: Snapshot, id: IndexId, trusted: TrustedState 
   }
 }
 
-async function readHost(upload: Upload): Promise<Base | null> {
+/** The host's newest state, verified and trusted from now on; null where it has no branch yet. */
+export async function readHost(upload: Upload): Promise<Base | null> {
   const { repository, id, branch, remote, store, keepEvidence, limits } = upload;
   if (remote === null) return null;
   const source = gitSource({ repository, url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, limits, wholeClone: true });

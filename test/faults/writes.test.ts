@@ -140,7 +140,14 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
         await writeFile(path, await makePackage({ name: "@author/x", version: `1.0.${String(n)}` }));
         return path;
       };
-      const request = async (n: number) => ({ inputs: [await tarballOf(n)], index: "author", tag: undefined, dryRun: false, push: true });
+      const request = async (n: number) => ({
+        inputs: [await tarballOf(n)],
+        index: "author",
+        tag: undefined,
+        dryRun: false,
+        push: true,
+        propose: null,
+      });
       const writes = await failEachWrite(
         when,
         async () => undefined,

@@ -10,9 +10,14 @@ import { type Candidate, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
 import { clean } from "../terminal.ts";
 import { type Plan, type Planned, type PlanOptions, planWorkspaces, SKIPPED, type Skipped } from "../workspace-plan.ts";
-import { type PublishedRelease, publishGroup } from "./publish.ts";
+import { type PublishedRelease, publishGroup, type PublishOptions } from "./publish.ts";
 
-export type PublishWorkspacesOptions = PlanOptions & { readonly tag: string | undefined; readonly dryRun: boolean; readonly push: boolean };
+export type PublishWorkspacesOptions = PlanOptions & {
+  readonly tag: string | undefined;
+  readonly dryRun: boolean;
+  readonly push: boolean;
+  readonly propose: PublishOptions["propose"];
+};
 
 export type WorkspacesResult = {
   /** Every package of the workspace; those to publish first, in the order in which they are packed. */
@@ -40,7 +45,7 @@ export async function publishWorkspaces(options: PublishWorkspacesOptions, deps:
     for (const one of planned.packages) if (one.skipped === null) candidates.push(await prepareOne(one, options, deps));
     requireInstallable(planned, candidates, deps);
     const releases = await publishGroup(own, candidates, options, deps);
-    if (!options.dryRun && options.push) await runAfter(candidates, deps);
+    if (!options.dryRun && options.push && options.propose === null) await runAfter(candidates, deps);
     return { plan, releases };
   } finally {
     await Promise.all(candidates.map(({ cleanup }) => cleanup()));

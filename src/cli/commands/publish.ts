@@ -8,19 +8,18 @@
 import { readFile } from "node:fs/promises";
 import { ImprintError } from "../../errors.ts";
 import { integrityHex } from "../../format/decode.ts";
-import { tarballRef } from "../../format/tarball-source.ts";
 import type { RefUpdate } from "../../git/port.ts";
-import { parseRefName } from "../../git/url.ts";
-import { type Base, type Change, chooseBase } from "../../index/publish.ts";
-import { type ReleaseRequest, requireReleasable, type WriterKeys, writeReleases } from "../../index/writer.ts";
+import { chooseBase } from "../../index/publish.ts";
+import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
 import type { TarballFacts } from "../../pack/inspect.ts";
-import { authorOf } from "../author.ts";
 import { type Candidate, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
-import { keysFor, openKeysOf } from "../key-store.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
+import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
-import { hostOf, type OpenUpload, openUpload, readNames, runUpload } from "../upload.ts";
+import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { commitTarball } from "../tarball-refs.ts";
+import { type OpenUpload, openUpload, readNames } from "../upload.ts";
 
 export type PublishOptions = {
   /** Folders or .tgz files; empty: the folder here. */
@@ -29,6 +28,8 @@ export type PublishOptions = {
   readonly tag: string | undefined;
   readonly dryRun: boolean;
   readonly push: boolean;
+  /** A pull request instead of a release; a branch of that name, else of one made from the package's. */
+  readonly propose: { readonly branch: string | undefined } | null;
 };
 
 export type PublishedRelease = {
@@ -38,6 +39,8 @@ export type PublishedRelease = {
   readonly index: string;
   readonly commit: string | null;
   readonly pushed: boolean;
+  /** Of a proposal: the branch that holds it. */
+  readonly branch: string | null;
 };
 
 export async function publish(options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
@@ -48,7 +51,7 @@ export async function publish(options: PublishOptions, deps: Deps): Promise<read
     const groups = await groupByIndex(candidates, options, deps);
     const published: PublishedRelease[] = [];
     for (const { own, members } of groups) published.push(...(await publishGroup(own, members, options, deps)));
-    if (!options.dryRun && options.push) await runAfter(candidates, deps);
+    if (!options.dryRun && options.push && options.propose === null) await runAfter(candidates, deps);
     return published;
   } finally {
     await Promise.all(candidates.map(({ cleanup }) => cleanup()));
@@ -74,86 +77,64 @@ async function groupByIndex(
 export async function publishGroup(
   own: OwnIndex,
   members: readonly Candidate[],
-  options: Pick<PublishOptions, "dryRun" | "push">,
+  options: Pick<PublishOptions, "dryRun" | "push" | "propose">,
   deps: Deps,
 ): Promise<readonly PublishedRelease[]> {
   const { terminal } = deps;
-  const open = await openUpload(deps, own);
+  const { push, propose } = options;
+  const open = propose === null ? await openUpload(deps, own) : await openForProposal(deps, own);
   try {
-    const labels = members.map(({ name, version }) => `${name}@${version}`);
-    const result = (commit: string | null, pushed: boolean): PublishedRelease[] =>
-      members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, commit, pushed }));
-    if (options.push && open.upload.remote === null)
-      throw new ImprintError(
-        "PUSH_FAILED",
-        `Cannot publish to ${own.name}: its clone ${own.path} has no remote; git -C '${own.path}' remote add origin <url>, or --no-push`,
-      );
-    const requests = members.map(({ name, version, facts, tag }): ReleaseRequest => ({
-      name,
-      version,
-      dist: distOf(facts),
-      manifest: facts.manifest,
-      tag,
-    }));
+    requireRemote(open, push && !options.dryRun);
+    const result = (done: Pick<PublishedRelease, "commit" | "pushed" | "branch">): PublishedRelease[] =>
+      members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, ...done }));
+    const requests = members.map(requestOf);
     // Whatever can be refused is refused before anybody is asked for a passphrase.
-    await requirePublishable(open, requests);
+    const base = propose === null ? (await chooseBase(open.upload)).base : await proposalBase(open);
+    requireReleasable(base.state, await readNames(base, requests), requests);
     if (options.dryRun) {
       for (const { name, version, facts } of members)
-        terminal.talk(`would publish ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`);
-      return result(null, false);
+        terminal.talk(
+          `would ${propose === null ? "publish" : "propose"} ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`,
+        );
+      return result({ commit: null, pushed: false, branch: null });
     }
-    const keyFile = await openKeysOf(deps, own, "daily", deps);
-    const keys: WriterKeys = { publishers: keysFor(keyFile, "publisher"), checkpoint: keysFor(keyFile, "checkpoint") };
-    const tarballs = await commitTarballs(open, members);
-    const author = await authorOf(deps);
-    const build = async (base: Base): Promise<Change> => {
-      const nowMs = deps.nowMs();
-      const packages = await readNames(base, requests);
-      const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
-      return { files, message: `imprint: ${labels.join(", ")}`, author, timeMs: nowMs, refs: tarballs };
-    };
-    terminal.progress(options.push ? `pushing to ${hostOf(open)}` : "committing");
-    const { commit, attempts } = await runUpload(deps, open, build, options.push);
-    const raced =
-      attempts > 1 ? ` · ${attempts - 1} other ${attempts === 2 ? "publisher was" : "publishers were"} faster, signed again` : "";
-    if (!options.push) {
-      terminal.ok(`signed · committed ${commit.slice(0, 7)} in ${own.path}`);
+    const keys = await dailyKeysOf(deps, own);
+    const refs = await commitTarballs(open, members);
+    if (propose !== null) return result(await proposeReleases({ open, base, requests, keys, refs, branch: propose.branch, push }, deps));
+    const message = `imprint: ${members.map(({ name, version }) => `${name}@${version}`).join(", ")}`;
+    const uploaded = await signAndUpload(deps, open, {
+      push,
+      build: async (base, nowMs) => {
+        const packages = await readNames(base, requests);
+        const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
+        return { files, message, refs };
+      },
+    });
+    const { commit } = uploaded;
+    if (!push) {
+      terminal.ok(`signed · ${uploadedText(open, uploaded, push)}`);
       terminal.talk(`Publish it with   ${terminal.style("bold", `git -C '${own.path}' push`)}`);
-      return result(commit, false);
+      return result({ commit, pushed: false, branch: null });
     }
     terminal.progress("reading back as a stranger would");
     await readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
     terminal.ok(
-      `signed · committed ${commit.slice(0, 7)} · pushed ${open.clone.branch ?? ""} and ${members.length} tarball${members.length === 1 ? "" : "s"}${raced} · read back as a stranger would: signature, tarball, manifest match`,
+      `signed · ${uploadedText(open, uploaded, push)} and ${members.length} tarball${members.length === 1 ? "" : "s"} · read back as a stranger would: signature, tarball, manifest match`,
     );
-    return result(commit, true);
+    return result({ commit, pushed: true, branch: null });
   } finally {
     await open.repository.close();
   }
 }
 
-/** A dry build against what is there now: republished versions, tags, grants. */
-async function requirePublishable(open: OpenUpload, requests: readonly ReleaseRequest[]): Promise<void> {
-  const { base } = await chooseBase(open.upload);
-  requireReleasable(base.state, await readNames(base, requests), requests);
+function requestOf({ name, version, facts, tag }: Candidate): ReleaseRequest {
+  return { name, version, dist: distOf(facts), manifest: facts.manifest, tag };
 }
 
-/** Orphan commits of one file each, the same for the same bytes: a second try pushes nothing new. */
 async function commitTarballs({ repository }: OpenUpload, members: readonly Candidate[]): Promise<readonly RefUpdate[]> {
   const updates: RefUpdate[] = [];
-  for (const { facts, tarballPath } of members) {
-    const ref = parseRefName(tarballRef(facts.sha512Hex));
-    const content = new Uint8Array(await readFile(tarballPath));
-    const to = await repository.commit({
-      base: null,
-      changes: [{ path: "package.tgz", content }],
-      message: "tarball",
-      author: { name: "imprint", email: "imprint@localhost" },
-      timeMs: 0,
-      keepAs: ref,
-    });
-    updates.push({ ref, expected: null, to });
-  }
+  for (const { facts, tarballPath } of members)
+    updates.push(await commitTarball(repository, facts.sha512Hex, new Uint8Array(await readFile(tarballPath))));
   return updates;
 }
 

@@ -1,0 +1,143 @@
+/**
+ * `imprint seal`: what pull requests proposed becomes released, or, with nothing proposed, the index is signed anew.
+ *
+ * Whoever seals may hold the checkpoint key alone. So everything is judged again here, however it was reviewed: the whole
+ * index as the host has it, each proposal, and each tarball. One that is refused stops all of it; name others to seal those.
+ */
+import { verifyIndex } from "../../audit/verify-index.ts";
+import { verifyTarballs } from "../../audit/verify-tarballs.ts";
+import { ImprintError } from "../../errors.ts";
+import { integrityHex } from "../../format/decode.ts";
+import { PROPOSALS } from "../../format/paths.ts";
+import type { GitUrl, RefUpdate } from "../../git/port.ts";
+import { parseGitUrl } from "../../git/url.ts";
+import { type Base, chooseBase } from "../../index/publish.ts";
+import { type Accepted, judgeProposals, type ProposalFault, readProposals, writeSeal } from "../../index/proposals.ts";
+import type { TarballStore } from "../../index/tarballs.ts";
+import { newestRoot } from "../../index/trust.ts";
+import type { Deps } from "../deps.ts";
+import { openTarballs } from "../open.ts";
+import { theOwnIndex } from "../own-indices.ts";
+import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { commitTarball } from "../tarball-refs.ts";
+import { clean } from "../terminal.ts";
+import { type OpenUpload, openUpload } from "../upload.ts";
+
+export type SealOptions = {
+  /** `<name>@<version>` of the proposals to seal; none: all. */
+  readonly specs: readonly string[];
+  /** Where the tarballs are: the repositories that the pull requests came from. */
+  readonly from: readonly string[];
+  readonly index: string | undefined;
+  /** Sign anew whatever is proposed. */
+  readonly renew: boolean;
+  readonly dryRun: boolean;
+  readonly push: boolean;
+};
+
+export type SealResult = {
+  readonly index: string;
+  readonly sealed: readonly { readonly name: string; readonly version: string }[];
+  readonly commit: string | null;
+};
+
+export async function seal(options: SealOptions, deps: Deps): Promise<SealResult> {
+  const { terminal } = deps;
+  const own = await theOwnIndex(deps, options.index, deps.cwd, "seal");
+  const open = await openUpload(deps, own);
+  try {
+    requireRemote(open, options.push && !options.dryRun);
+    const tarballs = tarballsOf(open, options.from, deps);
+    const { base } = await chooseBase(open.upload);
+    await requireWhole(open, base, deps);
+    const accepted = await acceptedOf(open, base, options);
+    await requireTarballs(accepted, tarballs, deps);
+    const labels = accepted.map(({ proposal: { name, version } }) => `${name}@${version}`);
+    const sealed = accepted.map(({ proposal: { name, version } }) => ({ name, version }));
+    for (const label of labels) terminal.talk(`${options.dryRun ? "would seal" : "sealing"} ${label}`);
+    if (options.dryRun) return { index: own.name, sealed, commit: null };
+    const keys = await dailyKeysOf(deps, own);
+    const refs = await tarballRefs(open, base, accepted, tarballs);
+    const uploaded = await signAndUpload(deps, open, {
+      push: options.push,
+      build: async (now, nowMs) => {
+        // Anew: others may have published meanwhile, and the proposals that were judged may be stale.
+        const again = await acceptedOf(open, now, options);
+        const seen = new Set(labels);
+        const late = again.find(({ proposal: { name, version } }) => !seen.has(`${name}@${version}`));
+        if (late !== undefined)
+          throw new ImprintError("STATE_CHANGED", `Cannot seal: ${late.proposal.name}@${late.proposal.version} was proposed meanwhile`);
+        return {
+          files: await writeSeal({ state: now.state, snapshot: now.snapshot, accepted: again, keys, nowMs }),
+          message: labels.length === 0 ? "imprint: renew" : `imprint: seal ${labels.join(", ")}`,
+          refs,
+        };
+      },
+    });
+    terminal.ok(`${labels.length === 0 ? "signed anew, nothing to seal" : "sealed"} · ${uploadedText(open, uploaded, options.push)}`);
+    return { index: own.name, sealed, commit: uploaded.commit };
+  } finally {
+    await open.repository.close();
+  }
+}
+
+/** Nobody may have slipped in what the checkpoint does not list: a checkpoint signed over it would vouch for the rest. */
+async function requireWhole({ own, repository }: OpenUpload, { commit, snapshot }: Base, { terminal }: Deps): Promise<void> {
+  const index = { snapshot, listFiles: () => repository.listFiles(commit) };
+  const { faults } = await verifyIndex(index, own.id, ({ packages, of }) => terminal.progress(`verifying ${packages} of ${of} packages`));
+  requireNone("the index", faults);
+}
+
+/** @throws ImprintError VERIFY_FAILED naming every proposal that is refused */
+async function acceptedOf({ repository }: OpenUpload, base: Base, { specs, renew }: SealOptions): Promise<readonly Accepted[]> {
+  if (renew) return [];
+  const { proposals, faults } = await readProposals(base.snapshot, await repository.listFiles(base.commit, PROPOSALS));
+  const wanted = specs.length === 0 ? proposals : proposals.filter(({ name, version }) => specs.includes(`${name}@${version}`));
+  const unknown = specs.find((spec) => !proposals.some(({ name, version }) => spec === `${name}@${version}`));
+  if (unknown !== undefined) throw new ImprintError("NOT_FOUND", `Cannot seal ${unknown}: nobody proposed it`);
+  const judged = await judgeProposals(base, wanted);
+  requireNone("the proposals", [...(specs.length === 0 ? faults : []), ...judged.faults]);
+  return judged.accepted;
+}
+
+async function requireTarballs(accepted: readonly Accepted[], tarballs: TarballStore, { terminal }: Deps): Promise<void> {
+  const faults = await verifyTarballs(
+    accepted.map(({ release }) => release),
+    tarballs,
+    (done, of) => terminal.progress(`verifying tarball ${done} of ${of}`),
+  );
+  requireNone("the tarballs", faults);
+}
+
+function requireNone(what: string, faults: readonly ProposalFault[]): void {
+  if (faults.length === 0) return;
+  const lines = faults.map(({ file, message, code }) => clean(`${file}: ${message} (${code})`));
+  throw new ImprintError(
+    "VERIFY_FAILED",
+    [`Cannot seal ${what}: ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`, ...lines].join("\n"),
+  );
+}
+
+/** From the clone, from whom the author names, from the index's own host: bytes that hash right are right wherever they lie. */
+function tarballsOf({ upload, clone }: OpenUpload, from: readonly string[], deps: Deps): TarballStore {
+  const urls: GitUrl[] = [clone.gitDir, ...from].map((url) => parseGitUrl(url, { allowFile: true }));
+  if (upload.remote !== null) urls.push(upload.remote.fetchUrl);
+  return openTarballs(deps, urls, async () => ["git"]);
+}
+
+async function tarballRefs(
+  { repository }: OpenUpload,
+  { state }: Base,
+  accepted: readonly Accepted[],
+  tarballs: TarballStore,
+): Promise<readonly RefUpdate[]> {
+  if (!newestRoot(state.roots).doc.tarballs.includes("git")) return [];
+  const refs: RefUpdate[] = [];
+  for (const { release } of accepted) {
+    const { stream } = await tarballs.open(release);
+    refs.push(
+      await commitTarball(repository, integrityHex(release.dist.integrity), new Uint8Array(await new Response(stream).arrayBuffer())),
+    );
+  }
+  return refs;
+}

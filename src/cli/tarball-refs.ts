@@ -1,0 +1,18 @@
+/** Tarballs as git keeps them: orphan commits of one file, the same for the same bytes, so that a second try pushes nothing new. */
+import { parseRefName } from "../git/url.ts";
+import type { GitRepository, RefUpdate } from "../git/port.ts";
+import { tarballRef } from "../format/tarball-source.ts";
+
+/** @param sha512 of `content`, in hex */
+export async function commitTarball(repository: GitRepository, sha512: string, content: Uint8Array): Promise<RefUpdate> {
+  const ref = parseRefName(tarballRef(sha512));
+  const to = await repository.commit({
+    base: null,
+    changes: [{ path: "package.tgz", content }],
+    message: "tarball",
+    author: { name: "imprint", email: "imprint@localhost" },
+    timeMs: 0,
+    keepAs: ref,
+  });
+  return { ref, expected: null, to };
+}
