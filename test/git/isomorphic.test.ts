@@ -9,5 +9,5 @@ gitContract(
     await createBareRepository(dir);
     return openIsomorphicGit({ gitDir: dir });
   },
-  { filters: false },
+  { filters: false, unknownScheme: "GIT_MISSING" },
 );

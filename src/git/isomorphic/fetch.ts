@@ -50,6 +50,12 @@ export function libraryFailed(transport: Transport, what: string, error: unknown
   return new ImprintError("UNREACHABLE", `Cannot ${what}: ${words}`, { cause: error });
 }
 
+/** The library takes a stream that fails for one that ends. */
+export function throwFailure(transport: Transport): void {
+  const failure = transport.failure();
+  if (failure !== null) throw failure;
+}
+
 /** What the remote holds under `ref`; null: no such ref. */
 async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
   const what = `reach ${redactUrl(url)}`;
@@ -57,6 +63,7 @@ async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: Tra
   try {
     const git = await library();
     const refs = await git.listServerRefs({ http: transport.client, url, prefix: ref, protocolVersion: 2 });
+    throwFailure(transport);
     const id = refs.find((one) => one.ref === ref)?.oid;
     return id !== undefined && /^[0-9a-f]{40}$/u.test(id) ? (id as ObjectId) : null;
   } catch (error) {
@@ -112,30 +119,41 @@ export async function download(
     limits: { ...limits, maxBytes: 2 * limits.maxBytes + LISTING_BYTES },
     what,
     refusedAs: "UNREACHABLE",
-    onAnswer: (body) => takeAnswer(body, { gitDir, what, limits, checkTime: () => transport.checkTime() }),
+    async onAnswer(body, sent) {
+      const seen = await takeAnswer(body, { gitDir, what, limits, checkTime: () => transport.checkTime() });
+      wanted = /^[0-9a-f]{4}want ([0-9a-f]{40})/u.exec(sent.toString("latin1"))?.[1] as ObjectId | undefined;
+      return seen;
+    },
   });
+  /** What the pack is of: by the request that was sent, once its answer was taken. */
+  let wanted: ObjectId | undefined;
   try {
     await appendFile(join(gitDir, "config"), `[remote "${REMOTE}"]\n\tfetch = +refs/heads/*:refs/remotes/${REMOTE}/*\n`);
     if (kept !== null) await lend(target, gitDir, kept);
     const git = await library();
-    const { fetchHead } = await git.fetch({
-      fs: libraryFs,
-      http: transport.client,
-      gitdir: gitDir,
-      url,
-      remote: REMOTE,
-      ref: KEPT,
-      remoteRef: ref,
-      singleBranch: true,
-      tags: false,
-      cache: {},
-      ...(target.history ? {} : { depth: 1 }),
-    });
-    if (fetchHead === null || !/^[0-9a-f]{40}$/u.test(fetchHead)) return null;
+    await git
+      .fetch({
+        fs: libraryFs,
+        http: transport.client,
+        gitdir: gitDir,
+        url,
+        remote: REMOTE,
+        ref: KEPT,
+        remoteRef: ref,
+        singleBranch: true,
+        tags: false,
+        cache: {},
+        ...(target.history ? {} : { depth: 1 }),
+      })
+      .catch((error: unknown) => {
+        // no such ref; or, when all is done, that the host has no HEAD, which nobody asked for
+        if (!(error instanceof Error && error.name === "NotFoundError")) throw error;
+      });
+    throwFailure(transport);
+    if (wanted === undefined) return null;
     await absorb(quarantine, target.gitDir, target.history);
-    return fetchHead as ObjectId;
+    return wanted;
   } catch (error) {
-    if (error instanceof Error && error.name === "NotFoundError" && transport.failure() === null) return null;
     throw libraryFailed(transport, what, error);
   } finally {
     transport.close();

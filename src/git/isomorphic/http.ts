@@ -25,7 +25,7 @@ export type TransportOptions = {
   /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
   readonly refusedAs: "UNREACHABLE" | "PUSH_FAILED";
   /** Takes over the answer to a POST, before the library sees any of it. */
-  readonly onAnswer?: (body: AsyncIterable<Uint8Array>) => Promise<Uint8Array>;
+  readonly onAnswer?: (body: AsyncIterable<Uint8Array>, request: Buffer) => Promise<Uint8Array>;
 };
 export type Transport = {
   /** For the library. */
@@ -142,7 +142,7 @@ export function createTransport(options: TransportOptions): Transport {
         const answer = counted(response.body);
         const taken =
           method === "POST" && options.onAnswer !== undefined
-            ? [await options.onAnswer(answer).catch((error: unknown) => Promise.reject(failure(error)))]
+            ? [await options.onAnswer(answer, content ?? Buffer.alloc(0)).catch((error: unknown) => Promise.reject(failure(error)))]
             : null;
         return {
           url: wanted,

@@ -7,9 +7,9 @@
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat, symlink, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { PromiseFsClient } from "isomorphic-git";
+import type * as IsomorphicGit from "isomorphic-git";
 
-export type Library = typeof import("isomorphic-git");
+export type Library = typeof IsomorphicGit;
 
 let loading: Promise<Library> | null = null;
 
@@ -36,7 +36,7 @@ export async function writeWhole(path: string, content: Uint8Array | string, mod
 }
 
 /** The disk for the library. */
-export const libraryFs: PromiseFsClient = {
+export const libraryFs: IsomorphicGit.PromiseFsClient = {
   promises: {
     readFile,
     writeFile: (path: string, content: Uint8Array | string, options?: { readonly mode?: number }) =>

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { LRUCache } from "lru-cache";
-import { ImprintError } from "../../errors.ts";
+import type { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 import { applyDelta, brokenPack, type DeltaBase, deltaResultSize, inflateExactly, type ObjectType, readEntry } from "./pack-format.ts";
 

@@ -6,7 +6,7 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefUpdate, TransferLimits } from "../port.ts";
 import { judgeRejections, type Rejection } from "../store/push-words.ts";
 import { redactUrl } from "../url.ts";
-import { libraryFailed, requireHttp, type Target } from "./fetch.ts";
+import { libraryFailed, requireHttp, type Target, throwFailure } from "./fetch.ts";
 import { collect, createTransport, type Transport } from "./http.ts";
 import { limitsOf } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
@@ -28,6 +28,7 @@ type Report = {
 async function advertisement(transport: Transport, url: GitUrl): Promise<Advertised> {
   const git = await library();
   const info = await git.getRemoteInfo2({ http: transport.client, url, forPush: true, protocolVersion: 1 });
+  throwFailure(transport);
   const refs = (info.refs ?? []).filter(({ oid }) => /^[0-9a-f]{40}$/u.test(oid) && oid !== NO_ID);
   return { refs: new Map(refs.map(({ ref, oid }) => [ref, oid as ObjectId])), capabilities: new Set(Object.keys(info.capabilities)) };
 }
@@ -89,7 +90,7 @@ async function readReport(body: AsyncIterable<Uint8Array>, isBanded: boolean, wh
 function judge(report: Report, updates: readonly RefUpdate[], what: string): void {
   const { unpack, ok, rejected, words } = report;
   if (unpack === "ok" && rejected.length === 0 && updates.every(({ ref }) => ok.has(ref))) return;
-  const verdict = judgeRejections(rejected);
+  const verdict = judgeRejections(rejected, words);
   if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
   const said = words.slice(-MAX_WORDS).map((one) => `remote: ${one}`);
   const why =

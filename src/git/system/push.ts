@@ -57,11 +57,11 @@ export async function push(
   const rejected = lines.filter((line) => !line.isOk);
   const told = updates.every(({ ref }) => lines.some((line) => line.isOk && line.ref === ref));
   if (result.status === 0 && rejected.length === 0 && told) return;
-  const verdict = judgeRejections(rejected);
-  if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
   const words = [...new Set(result.stderr.split(/[\r\n]+/u).filter((line) => line.startsWith("remote: ")))]
     .slice(0, 5)
     .map((line) => redactUrl(line).trim());
+  const verdict = judgeRejections(rejected, words);
+  if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
   if (verdict !== null)
     throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${[verdict.why.summary, ...words].join("; ").slice(0, 600)}`);
   const isUnreachable = UNREACHABLE.test(result.stderr) && !FORBIDDEN.test(result.stderr);
