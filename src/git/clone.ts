@@ -1,5 +1,127 @@
 /**
- * The author's clone of their own index, by the system's git or by the embedded one.
+ * The author's side: their own clone of their index, with a work tree they look at and edit, or bare.
+ *
+ * Publishing commits past the work tree and then moves the checked-out branch here. The rule, for either git: a local
+ * change is never lost.
  */
-export { advanceBranch, buildsOn, configureRemote, describeClone, initClone } from "./system/clone.ts";
-export type { CloneOptions, CloneState } from "./system/clone.ts";
+import { ImprintError } from "../errors.ts";
+import type { GitKind } from "./choice.ts";
+import type * as EmbeddedClone from "./isomorphic/clone.ts";
+import type * as SystemClone from "./system/clone.ts";
+import type { FileChange, GitUrl, ObjectId } from "./port.ts";
+import { parseRefName } from "./url.ts";
+
+/** Which git (the system's unless `kind` says otherwise), which program, and in which environment. */
+export type CloneOptions = { readonly kind?: () => Promise<GitKind>; readonly git?: string; readonly env?: NodeJS.ProcessEnv };
+
+export type CloneState = {
+  /** Absolute folder that `openGit` takes (of a linked work tree: the shared one). */
+  readonly gitDir: string;
+  readonly bare: boolean;
+  /** Checked-out branch without `refs/heads/`; null where HEAD is detached. */
+  readonly branch: string | null;
+  /** The branch's remote, else `origin` or the only one. */
+  readonly remoteName: string | null;
+  /** As configured, unparsed: may hold credentials, so never print them without `redactUrl`. */
+  readonly fetchUrl: string | null;
+  readonly pushUrl: string | null;
+  /** Null: no commit yet. */
+  readonly head: ObjectId | null;
+  /** Paths under `trust/`, `packages/` or `checkpoint.json` that differ from HEAD or aren't in it. */
+  readonly dirty: readonly string[];
+  readonly inProgress: "merge" | "rebase" | null;
+};
+
+type System = typeof SystemClone;
+type Embedded = typeof EmbeddedClone;
+
+async function by<T>(options: CloneOptions, system: (git: System) => Promise<T>, embedded: (git: Embedded) => Promise<T>): Promise<T> {
+  const kind = (await options.kind?.()) ?? "system";
+  return kind === "system" ? system(await import("./system/clone.ts")) : embedded(await import("./isomorphic/clone.ts"));
+}
+
+/**
+ * Makes a new index repository in `dir`, which must be empty or not there yet (FOLDER_NOT_EMPTY), with `files` as its
+ * first commit on `branch`.
+ */
+export function initClone(
+  dir: string,
+  request: {
+    readonly branch: string;
+    readonly files: readonly FileChange[];
+    readonly message: string;
+    readonly author: { readonly name: string; readonly email: string };
+    readonly timeMs: number;
+    readonly bare?: boolean;
+  },
+  options: CloneOptions = {},
+): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
+  return by(
+    options,
+    (git) => git.initClone(dir, request, options),
+    (git) => git.initClone(dir, request),
+  );
+}
+
+/**
+ * Sets a remote so that a plain `git push` publishes: branch and `refs/tarballs/*`, which is in no default refspec.
+ * Idempotent; killed in between, the next run completes it.
+ */
+export async function configureRemote(
+  dir: string,
+  remote: { readonly name: string; readonly url: GitUrl; readonly pushUrl?: GitUrl; readonly branch: string },
+  options: CloneOptions = {},
+): Promise<void> {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name))
+    throw new ImprintError("USAGE", `Cannot name a remote ${JSON.stringify(remote.name)}: letters, digits, . _ -`);
+  const branch = parseRefName(`refs/heads/${remote.branch}`);
+  const section = `remote.${remote.name}`;
+  const settings: [string, readonly string[]][] = [
+    [`${section}.url`, [remote.url]],
+    [`${section}.pushurl`, remote.pushUrl === undefined || remote.pushUrl === remote.url ? [] : [remote.pushUrl]],
+    [`${section}.fetch`, [`+refs/heads/*:refs/remotes/${remote.name}/*`]],
+    [`${section}.push`, [`${branch}:${branch}`, "refs/tarballs/*:refs/tarballs/*"]],
+    [`branch.${remote.branch}.remote`, [remote.name]],
+    [`branch.${remote.branch}.merge`, [branch]],
+  ];
+  await by(
+    options,
+    (git) => git.setConfiguration(dir, settings, options),
+    (git) => git.setConfiguration(dir, settings),
+  );
+}
+
+/** What an author's clone looks like now. Throws NO_OWN_INDEX where `dir` is in no git repository. */
+export function describeClone(dir: string, options: CloneOptions = {}): Promise<CloneState> {
+  return by(
+    options,
+    (git) => git.describeClone(dir, options),
+    (git) => git.describeClone(dir),
+  );
+}
+
+/** Whether `commit` has `ancestor` in its history, as far as the clone in `dir` knows it. Decides only what may be lost. */
+export function buildsOn(dir: string, commit: ObjectId, ancestor: ObjectId, options: CloneOptions = {}): Promise<boolean> {
+  return by(
+    options,
+    (git) => git.buildsOn(dir, commit, ancestor, options),
+    (git) => git.buildsOn(dir, commit, ancestor),
+  );
+}
+
+/**
+ * Moves the checked-out branch from `from` (STATE_CHANGED if it is elsewhere) to `to` and updates the work tree. Throws
+ * DIVERGED where `to` doesn't build on `from` unless `force`, and WORK_TREE, having changed nothing, where a local
+ * change is in the way.
+ */
+export function advanceBranch(
+  dir: string,
+  move: { readonly to: ObjectId; readonly from: ObjectId | null; readonly force: boolean },
+  options: CloneOptions = {},
+): Promise<void> {
+  return by(
+    options,
+    (git) => git.advanceBranch(dir, move, options),
+    (git) => git.advanceBranch(dir, move),
+  );
+}

@@ -27,7 +27,7 @@ function keyOf(host: string, port: string): string {
   return `${host.toLowerCase()}:${port === "" ? DEFAULT_PORT : port}`;
 }
 
-/** @throws ImprintError CONFIG_INVALID, which shows nothing of what it read */
+/** @throws ImprintError USAGE, which shows nothing of what it read */
 export function parseGitTokens(text: string | undefined): GitTokens {
   const tokens = new Map<string, string>();
   const entries = (text ?? "").split(",").map((entry) => entry.trim());

@@ -255,6 +255,10 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await expect(fetch({ url: goneUrl })).rejects.toMatchObject({ code: "UNREACHABLE" });
         const broken = await serve({ intercept: (_, response) => (response.writeHead(500).end("<h1>no</h1>"), true) });
         await expect(fetch({ url: address(broken) })).rejects.toMatchObject({ code: "UNREACHABLE" });
+        const page = await serve({
+          intercept: (_, response) => (response.setHeader("content-type", "text/html").end("<h1>hello</h1>"), true),
+        });
+        await expect(fetch({ url: address(page) })).rejects.toMatchObject({ code: "UNREACHABLE" });
         await expect(fetch({ url: address(host, "nobody.git") })).rejects.toMatchObject({ code: "UNREACHABLE" });
       });
 

@@ -29,7 +29,7 @@ export type Quarantine = { readonly gitDir: string; readonly remove: () => Promi
 /** A filesystem failure as STORAGE_FAILED; others as they are. */
 export function storageFailed(what: string, cause: unknown): unknown {
   const errno = errnoOf(cause);
-  if (cause instanceof ImprintError || errno === undefined) return cause;
+  if (cause instanceof ImprintError || errno === undefined || !/^E[A-Z0-9]+$/u.test(errno)) return cause;
   return new ImprintError("STORAGE_FAILED", `Cannot ${what}: ${errno}`, { cause });
 }
 

@@ -1,14 +1,12 @@
 /**
- * The author's side: their own clone of their index, with a work tree they look at and edit, or bare.
- *
- * Publishing commits past the work tree (fast-import) and then moves the checked-out branch here. The rule: a local
- * change is never lost. Git's own refusals are used where they exist (`merge --ff-only`, `reset --keep`), and what they
- * would still overwrite (ignored files) is looked for first.
+ * The author's clone by the system's git. Git's own refusals are used where they exist (`merge --ff-only`,
+ * `reset --keep`), and what they would still overwrite (ignored files) is looked for first.
  */
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { ImprintError } from "../../errors.ts";
-import type { FileChange, GitUrl, ObjectId, RefName } from "../port.ts";
+import type { CloneState } from "../clone.ts";
+import type { FileChange, ObjectId, RefName } from "../port.ts";
 import { commit } from "./commit.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import { createGit, mustGit, reasonOf, runGit } from "./run.ts";
@@ -17,24 +15,6 @@ import { parseRefName } from "../url.ts";
 
 /** Which git, and in which environment; both have defaults. */
 export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv };
-
-export type CloneState = {
-  /** Absolute folder that `openSystemGit` takes (of a linked work tree: the shared one). */
-  readonly gitDir: string;
-  readonly bare: boolean;
-  /** Checked-out branch without `refs/heads/`; null where HEAD is detached. */
-  readonly branch: string | null;
-  /** The branch's remote, else `origin` or the only one. */
-  readonly remoteName: string | null;
-  /** As configured, unparsed: may hold credentials, so never print them without `redactUrl`. */
-  readonly fetchUrl: string | null;
-  readonly pushUrl: string | null;
-  /** Null: no commit yet. */
-  readonly head: ObjectId | null;
-  /** Paths under `trust/`, `packages/` or `checkpoint.json` that differ from HEAD or aren't in it. */
-  readonly dirty: readonly string[];
-  readonly inProgress: "merge" | "rebase" | null;
-};
 
 function gitOf(options: CloneOptions): Git {
   return createGit({ program: options.git ?? "git", env: options.env ?? process.env, gitDir: null });
@@ -45,10 +25,7 @@ async function ask(git: Git, dir: string, args: readonly string[]): Promise<stri
   return result.status === 0 ? result.stdout.toString("utf8").replace(/\n$/u, "") : null;
 }
 
-/**
- * Makes a new index repository in `dir`, which must be empty or not there yet (FOLDER_NOT_EMPTY), with `files` as its
- * first commit on `branch`.
- */
+/** `initClone` of ../clone.ts. */
 export async function initClone(
   dir: string,
   request: {
@@ -91,28 +68,13 @@ export async function initClone(
   return { gitDir, head };
 }
 
-/**
- * Sets a remote so that a plain `git push` publishes: branch and `refs/tarballs/*`, which is in no default refspec.
- * Idempotent; killed in between, the next run completes it.
- */
-export async function configureRemote(
+/** `configureRemote` of ../clone.ts, its settings already spelled out. */
+export async function setConfiguration(
   dir: string,
-  remote: { readonly name: string; readonly url: GitUrl; readonly pushUrl?: GitUrl; readonly branch: string },
+  settings: readonly (readonly [key: string, values: readonly string[]])[],
   options: CloneOptions = {},
 ): Promise<void> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name))
-    throw new ImprintError("USAGE", `Cannot name a remote ${JSON.stringify(remote.name)}: letters, digits, . _ -`);
   const git = gitOf(options);
-  const branch = parseRefName(`refs/heads/${remote.branch}`);
-  const section = `remote.${remote.name}`;
-  const settings: [string, readonly string[]][] = [
-    [`${section}.url`, [remote.url]],
-    [`${section}.pushurl`, remote.pushUrl === undefined || remote.pushUrl === remote.url ? [] : [remote.pushUrl]],
-    [`${section}.fetch`, [`+refs/heads/*:refs/remotes/${remote.name}/*`]],
-    [`${section}.push`, [`${branch}:${branch}`, "refs/tarballs/*:refs/tarballs/*"]],
-    [`branch.${remote.branch}.remote`, [remote.name]],
-    [`branch.${remote.branch}.merge`, [branch]],
-  ];
   for (const [key, values] of settings) {
     const present = ((await ask(git, dir, ["config", "--local", "--get-all", key])) ?? "").split("\n").filter((value) => value !== "");
     if (present.join("\n") === values.join("\n")) continue;
@@ -146,7 +108,7 @@ function parseStatus(output: string): string[] {
   return paths.filter((path) => path !== "");
 }
 
-/** What an author's clone looks like now. Throws NO_OWN_INDEX where `dir` is in no git repository. */
+/** `describeClone` of ../clone.ts. */
 export async function describeClone(dir: string, options: CloneOptions = {}): Promise<CloneState> {
   const git = gitOf(options);
   const facts = await ask(git, dir, ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]);
@@ -194,7 +156,7 @@ async function untrackedInTheWay(git: Git, top: string, from: ObjectId, to: Obje
   return null;
 }
 
-/** Whether `commit` has `ancestor` in its history, as far as the clone in `dir` knows it. Decides only what may be lost. */
+/** `buildsOn` of ../clone.ts. */
 export function buildsOn(dir: string, commit: ObjectId, ancestor: ObjectId, options: CloneOptions = {}): Promise<boolean> {
   return isAncestor(gitOf(options), dir, ancestor, commit);
 }
@@ -205,11 +167,7 @@ async function isAncestor(git: Git, dir: string, from: ObjectId, to: ObjectId): 
   );
 }
 
-/**
- * Moves the checked-out branch from `from` (STATE_CHANGED if it is elsewhere) to `to` and updates the work tree. Throws
- * DIVERGED where `to` doesn't build on `from` unless `force`, and WORK_TREE, having changed nothing, where a local
- * change is in the way.
- */
+/** `advanceBranch` of ../clone.ts. */
 export async function advanceBranch(
   dir: string,
   move: { readonly to: ObjectId; readonly from: ObjectId | null; readonly force: boolean },
