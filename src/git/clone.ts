@@ -1,25 +1,21 @@
 /**
  * The author's side: their own clone of their index, with a work tree they look at and edit, or bare.
  *
- * Publishing commits past the work tree (fast-import) and then moves the checked-out branch here. The rule: a local
- * change is never lost. Git's own refusals are used where they exist (`merge --ff-only`, `reset --keep`), and what they
- * would still overwrite (ignored files) is looked for first.
+ * Publishing commits past the work tree and then moves the checked-out branch here. The rule, for either git: a local
+ * change is never lost.
  */
-import { lstat, mkdir, readdir } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
 import { ImprintError } from "../errors.ts";
+import type { GitKind } from "./choice.ts";
+import type * as EmbeddedClone from "./isomorphic/clone.ts";
+import type * as SystemClone from "./system/clone.ts";
 import type { FileChange, GitUrl, ObjectId, RefName } from "./port.ts";
-import { commit } from "./system/commit.ts";
-import { storageFailed } from "./system/quarantine.ts";
-import { createGit, mustGit, reasonOf, runGit } from "./system/run.ts";
-import type { Git } from "./system/run.ts";
 import { parseRefName } from "./url.ts";
 
-/** Which git, and in which environment; both have defaults. */
-export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv };
+/** Which git (the system's unless `kind` says otherwise), which program, and in which environment. */
+export type CloneOptions = { readonly kind?: () => Promise<GitKind>; readonly git?: string; readonly env?: NodeJS.ProcessEnv };
 
 export type CloneState = {
-  /** Absolute folder that `openSystemGit` takes (of a linked work tree: the shared one). */
+  /** Absolute folder that `openGit` takes (of a linked work tree: the shared one). */
   readonly gitDir: string;
   readonly bare: boolean;
   /** Checked-out branch without `refs/heads/`; null where HEAD is detached. */
@@ -36,20 +32,19 @@ export type CloneState = {
   readonly inProgress: "merge" | "rebase" | null;
 };
 
-function gitOf(options: CloneOptions): Git {
-  return createGit({ program: options.git ?? "git", env: options.env ?? process.env, gitDir: null });
-}
+type System = typeof SystemClone;
+type Embedded = typeof EmbeddedClone;
 
-async function ask(git: Git, dir: string, args: readonly string[]): Promise<string | null> {
-  const result = await runGit(git, { args: ["-C", dir, ...args], what: `read ${dir}` });
-  return result.status === 0 ? result.stdout.toString("utf8").replace(/\n$/u, "") : null;
+async function by<T>(options: CloneOptions, system: (git: System) => Promise<T>, embedded: (git: Embedded) => Promise<T>): Promise<T> {
+  const kind = (await options.kind?.()) ?? "system";
+  return kind === "system" ? system(await import("./system/clone.ts")) : embedded(await import("./isomorphic/clone.ts"));
 }
 
 /**
  * Makes a new index repository in `dir`, which must be empty or not there yet (FOLDER_NOT_EMPTY), with `files` as its
  * first commit on `branch`.
  */
-export async function initClone(
+export function initClone(
   dir: string,
   request: {
     readonly branch: string;
@@ -61,34 +56,11 @@ export async function initClone(
   },
   options: CloneOptions = {},
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
-  const git = gitOf(options);
-  const keepAs = parseRefName(`refs/heads/${request.branch}`);
-  try {
-    await mkdir(dir, { recursive: true });
-    if ((await readdir(dir)).length > 0)
-      throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make an index in ${dir}: the folder is not empty`);
-  } catch (error) {
-    throw storageFailed(`make ${dir}`, error);
-  }
-  const kind = request.bare === true ? ["--bare"] : [];
-  const what = `make an index in ${dir}`;
-  // an empty template: no sample hooks, and none of the user's
-  await mustGit(
-    git,
-    { args: ["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, ...kind, "--", dir], what },
-    "STORAGE_FAILED",
+  return by(
+    options,
+    (git) => git.initClone(dir, request, options),
+    (git) => git.initClone(dir, request),
   );
-  const gitDir = request.bare === true ? resolve(dir) : join(resolve(dir), ".git");
-  const head = await commit(git, gitDir, {
-    base: null,
-    changes: request.files,
-    message: request.message,
-    author: request.author,
-    timeMs: request.timeMs,
-    keepAs,
-  });
-  if (request.bare !== true) await mustGit(git, { args: ["-C", dir, "reset", "--quiet", "--hard", head], what }, "STORAGE_FAILED");
-  return { gitDir, head };
 }
 
 /**
@@ -102,7 +74,6 @@ export async function configureRemote(
 ): Promise<void> {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name))
     throw new ImprintError("USAGE", `Cannot name a remote ${JSON.stringify(remote.name)}: letters, digits, . _ -`);
-  const git = gitOf(options);
   const branch = parseRefName(`refs/heads/${remote.branch}`);
   const section = `remote.${remote.name}`;
   const settings: [string, readonly string[]][] = [
@@ -113,95 +84,28 @@ export async function configureRemote(
     [`branch.${remote.branch}.remote`, [remote.name]],
     [`branch.${remote.branch}.merge`, [branch]],
   ];
-  for (const [key, values] of settings) {
-    const present = ((await ask(git, dir, ["config", "--local", "--get-all", key])) ?? "").split("\n").filter((value) => value !== "");
-    if (present.join("\n") === values.join("\n")) continue;
-    const what = `set ${key} in ${dir}`;
-    if (present.length > 0) await mustGit(git, { args: ["-C", dir, "config", "--local", "--unset-all", key], what }, "STORAGE_FAILED");
-    for (const value of values) await mustGit(git, { args: ["-C", dir, "config", "--local", "--add", key, value], what }, "STORAGE_FAILED");
-  }
-}
-
-async function remoteOf(git: Git, dir: string, branch: string | null): Promise<string | null> {
-  const configured = branch === null ? null : await ask(git, dir, ["config", "--get", `branch.${branch}.remote`]);
-  if (configured !== null && configured !== ".") return configured;
-  const names = ((await ask(git, dir, ["remote"])) ?? "").split("\n").filter((name) => name !== "");
-  return names.includes("origin") ? "origin" : names.length === 1 ? (names[0] ?? null) : null;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => null)) !== null;
-}
-
-/** Paths of a `status --porcelain=v1 -z`; a rename's second path follows in a field of its own. */
-function parseStatus(output: string): string[] {
-  const fields = output.split("\0");
-  const paths: string[] = [];
-  for (let at = 0; at < fields.length; at++) {
-    const field = fields[at] ?? "";
-    if (field.length < 4) continue;
-    paths.push(field.slice(3));
-    if (/^[RC]|^.[RC]/u.test(field)) paths.push(fields[++at] ?? "");
-  }
-  return paths.filter((path) => path !== "");
+  await by(
+    options,
+    (git) => git.setConfiguration(dir, settings, options),
+    (git) => git.setConfiguration(dir, settings),
+  );
 }
 
 /** What an author's clone looks like now. Throws NO_OWN_INDEX where `dir` is in no git repository. */
-export async function describeClone(dir: string, options: CloneOptions = {}): Promise<CloneState> {
-  const git = gitOf(options);
-  const facts = await ask(git, dir, ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]);
-  if (facts === null) throw new ImprintError("NO_OWN_INDEX", `Cannot use ${dir}: it is no git repository`);
-  const [isBare, ownDir = "", common = ""] = facts.split("\n");
-  const gitDir = isAbsolute(common) ? common : resolve(dir, common);
-  const branch = await ask(git, dir, ["symbolic-ref", "--quiet", "--short", "HEAD"]);
-  const remoteName = await remoteOf(git, dir, branch);
-  const fetchUrl = remoteName === null ? null : await ask(git, dir, ["config", "--get", `remote.${remoteName}.url`]);
-  const pushUrl = remoteName === null ? null : ((await ask(git, dir, ["config", "--get", `remote.${remoteName}.pushurl`])) ?? fetchUrl);
-  const head = (await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])) as ObjectId | null;
-  const bare = isBare === "true";
-  const top = bare ? null : await ask(git, dir, ["rev-parse", "--show-toplevel"]);
-  const status =
-    top === null
-      ? null
-      : await mustGit(git, {
-          args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "trust", "packages", "checkpoint.json"],
-          what: `read the status of ${top}`,
-        });
-  const inProgress = (await isThere(join(ownDir, "MERGE_HEAD")))
-    ? "merge"
-    : (await isThere(join(ownDir, "rebase-merge"))) || (await isThere(join(ownDir, "rebase-apply")))
-      ? "rebase"
-      : null;
-  return {
-    gitDir,
-    bare,
-    branch,
-    remoteName,
-    fetchUrl,
-    pushUrl,
-    head,
-    dirty: status === null ? [] : parseStatus(status.stdout.toString("utf8")),
-    inProgress,
-  };
-}
-
-/** Paths that `to` adds and that lie in the work tree untracked, ignored ones too: git would overwrite the latter. */
-async function untrackedInTheWay(git: Git, top: string, from: ObjectId, to: ObjectId): Promise<string | null> {
-  const added = (await ask(git, top, ["diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A", from, to])) ?? "";
-  for (const path of added.split("\0")) {
-    if (path !== "" && (await isThere(join(top, path)))) return path;
-  }
-  return null;
+export function describeClone(dir: string, options: CloneOptions = {}): Promise<CloneState> {
+  return by(
+    options,
+    (git) => git.describeClone(dir, options),
+    (git) => git.describeClone(dir),
+  );
 }
 
 /** Whether `commit` has `ancestor` in its history, as far as the clone in `dir` knows it. Decides only what may be lost. */
 export function buildsOn(dir: string, commit: ObjectId, ancestor: ObjectId, options: CloneOptions = {}): Promise<boolean> {
-  return isAncestor(gitOf(options), dir, ancestor, commit);
-}
-
-async function isAncestor(git: Git, dir: string, from: ObjectId, to: ObjectId): Promise<boolean> {
-  return (
-    (await runGit(git, { args: ["-C", dir, "merge-base", "--is-ancestor", from, to], what: `compare ${from} and ${to}` })).status === 0
+  return by(
+    options,
+    (git) => git.buildsOn(dir, commit, ancestor, options),
+    (git) => git.buildsOn(dir, commit, ancestor),
   );
 }
 
@@ -210,69 +114,50 @@ async function isAncestor(git: Git, dir: string, from: ObjectId, to: ObjectId): 
  * DIVERGED where `to` doesn't build on `from` unless `force`, and WORK_TREE, having changed nothing, where a local
  * change is in the way.
  */
-export async function advanceBranch(
+export function advanceBranch(
   dir: string,
   move: { readonly to: ObjectId; readonly from: ObjectId | null; readonly force: boolean },
   options: CloneOptions = {},
 ): Promise<void> {
-  const git = gitOf(options);
-  const { to, from, force } = move;
-  const what = `move the branch of ${dir} to ${to}`;
-  const branch = await ask(git, dir, ["symbolic-ref", "--quiet", "HEAD"]);
-  if (branch === null) throw new ImprintError("WORK_TREE", `Cannot ${what}: no branch is checked out`);
-  const head = await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]);
-  if (head === to) return;
-  if (head !== from)
-    throw new ImprintError("STATE_CHANGED", `Cannot ${what}: it is at ${head ?? "no commit"}, not at ${from ?? "no commit"}`);
-  const forward = from === null || (await isAncestor(git, dir, from, to));
-  if (!forward && !force) throw new ImprintError("DIVERGED", `Cannot ${what}: it does not build on ${from}`);
-  if ((await ask(git, dir, ["rev-parse", "--is-bare-repository"])) === "true") {
-    await moveRef(git, dir, parseRefName(branch), to, from);
-    return;
-  }
-  const top = (await ask(git, dir, ["rev-parse", "--show-toplevel"])) ?? dir;
-  if (from !== null) {
-    const path = await untrackedInTheWay(git, top, from, to);
-    if (path !== null) throw new ImprintError("WORK_TREE", `Cannot ${what}: the file ${JSON.stringify(path)} is in the way and not in git`);
-  }
-  const args = forward
-    ? ["merge", "--ff-only", "--quiet", "--no-verify", "--no-autostash", "--no-overwrite-ignore", to]
-    : ["reset", "--keep", "--quiet", to];
-  const result = await runGit(git, { args: ["-C", top, ...args], what });
-  if (result.status !== 0) throw new ImprintError("WORK_TREE", `Cannot ${what}: ${reasonOf(result.stderr)}`);
-}
-
-async function moveRef(git: Git, dir: string, ref: RefName, to: ObjectId, from: ObjectId | null): Promise<void> {
-  const expected = from ?? "0".repeat(to.length);
-  const result = await runGit(git, { args: ["-C", dir, "update-ref", "-m", "imprint: publish", ref, to, expected], what: `update ${ref}` });
-  if (result.status !== 0) throw new ImprintError("STATE_CHANGED", `Cannot update ${ref} in ${dir}: ${reasonOf(result.stderr)}`);
+  return by(
+    options,
+    (git) => git.advanceBranch(dir, move, options),
+    (git) => git.advanceBranch(dir, move),
+  );
 }
 
 /** Deletes a local ref, if it is there. */
-export async function deleteRef(dir: string, ref: RefName, options: CloneOptions = {}): Promise<void> {
-  await mustGit(gitOf(options), { args: ["-C", dir, "update-ref", "-d", ref], what: `delete ${ref} in ${dir}` }, "STORAGE_FAILED");
+export function deleteRef(dir: string, ref: RefName, options: CloneOptions = {}): Promise<void> {
+  return by(
+    options,
+    (git) => git.deleteRef(dir, ref, options),
+    (git) => git.deleteRef(dir, ref),
+  );
 }
 
 /** The address that a remote is fetched from, as configured and so possibly with credentials; null where there is none. */
 export function remoteUrl(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
-  return ask(gitOf(options), dir, ["config", "--get", `remote.${name}.url`]);
+  return by(
+    options,
+    (git) => git.remoteUrl(dir, name, options),
+    (git) => git.remoteUrl(dir, name),
+  );
 }
 
-/** The commit that a name such as `origin/main` or `HEAD^1` means in a clone, or null. */
-export async function resolveCommit(dir: string, name: string, options: CloneOptions = {}): Promise<ObjectId | null> {
-  return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
+/** The commit that a name means in a clone, or null: any of git's spellings; without git `HEAD`, a ref, or an id. */
+export function resolveCommit(dir: string, name: string, options: CloneOptions = {}): Promise<ObjectId | null> {
+  return by(
+    options,
+    (git) => git.resolveCommit(dir, name, options),
+    (git) => git.resolveCommit(dir, name),
+  );
 }
 
 /** Paths that `to` adds, changes or removes since it left `from` (their merge base, where history is known). */
-export async function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
-  const git = gitOf(options);
-  const base = (await ask(git, dir, ["merge-base", from, to])) ?? from;
-  const result = await mustGit(git, {
-    args: ["-C", dir, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, to],
-    what: `compare ${from} with ${to}`,
-  });
-  return result.stdout
-    .toString("utf8")
-    .split("\0")
-    .filter((path) => path !== "");
+export function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
+  return by(
+    options,
+    (git) => git.changedPaths(dir, from, to, options),
+    (git) => git.changedPaths(dir, from, to),
+  );
 }

@@ -1,19 +1,25 @@
 /**
  * What any adapter of the git port must do, over real repositories and a real host (`git http-backend` on loopback).
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ImprintError } from "../../src/errors.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { commitHosted, createHostedRepository, startGitHost, testGit } from "../support/git-host.ts";
 import type { GitHost, GitHostOptions, HostedFile } from "../support/git-host.ts";
+import { commitOf, formatEntry, formatPack, idOf, lie, type PackedEntry, repeatDelta, sendPack, treeOf } from "../support/lying-host.ts";
 
 /** Makes a fresh repository in `dir` and opens it. */
 export type OpenAdapter = (dir: string) => Promise<GitRepository>;
 /** What an adapter can't do by nature: isomorphic-git knows no partial clones. */
-export type AdapterTraits = { readonly filters: boolean };
+export type AdapterTraits = {
+  readonly filters: boolean;
+  /** Code for an address of a kind that it doesn't know. */
+  readonly unknownScheme: "UNREACHABLE" | "GIT_MISSING";
+};
 
 export const LIMITS: TransferLimits = { maxBytes: 64 << 20, maxObjects: 100_000, deadlineMs: 20_000 };
 const MAIN = parseRefName("refs/heads/main");
@@ -249,52 +255,197 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await expect(fetch({ url: goneUrl })).rejects.toMatchObject({ code: "UNREACHABLE" });
         const broken = await serve({ intercept: (_, response) => (response.writeHead(500).end("<h1>no</h1>"), true) });
         await expect(fetch({ url: address(broken) })).rejects.toMatchObject({ code: "UNREACHABLE" });
+        const page = await serve({
+          intercept: (_, response) => (response.setHeader("content-type", "text/html").end("<h1>hello</h1>"), true),
+        });
+        await expect(fetch({ url: address(page) })).rejects.toMatchObject({ code: "UNREACHABLE" });
         await expect(fetch({ url: address(host, "nobody.git") })).rejects.toMatchObject({ code: "UNREACHABLE" });
       });
 
-      test("endless data is stopped", async () => {
+      test("endless data is stopped (THREATS T8)", async () => {
         const endless = await serve({
-          intercept: async (request, response) => {
-            if (request.method !== "POST") return false;
-            const chunks: Buffer[] = [];
-            for await (const chunk of request) chunks.push(chunk as Buffer);
-            if (!Buffer.concat(chunks).includes("command=fetch")) {
-              const id = "1".repeat(40);
-              const line = `${id} refs/heads/main\n`;
-              response.setHeader("content-type", "application/x-git-upload-pack-result");
-              response.end(`${(line.length + 4).toString(16).padStart(4, "0")}${line}0000`);
-              return true;
-            }
-            response.setHeader("content-type", "application/x-git-upload-pack-result");
-            const packet = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from((bytes.length + 4).toString(16).padStart(4, "0")), bytes]);
-            response.write(
-              Buffer.concat([
-                packet(Buffer.from("shallow-info\n")),
-                packet(Buffer.from(`shallow ${"1".repeat(40)}`)),
-                Buffer.from("0001"),
-                packet(Buffer.from("packfile\n")),
-              ]),
-            );
+          intercept: lie("1".repeat(40), ({ write, response }) => {
             // a pack of ten blobs, the first of them 200 MB of stored, incompressible data
-            const head = Buffer.from([0x50, 0x41, 0x43, 0x4b, 0, 0, 0, 2, 0, 0, 0, 10, 0xb0, 0x80, 0xd0, 0xfa, 0x0b, 0x78, 0x01]);
-            response.write(packet(Buffer.concat([Buffer.from([1]), head])));
-            const block = Buffer.concat([
-              Buffer.from([1, 0, 0x80, 0xff, 0x7f, 0x7f]).subarray(0, 1),
-              Buffer.from([0, 0x00, 0x80, 0xff, 0x7f]),
-              Buffer.from(noise(0x8000)),
-            ]);
+            write(Buffer.from([0x50, 0x41, 0x43, 0x4b, 0, 0, 0, 2, 0, 0, 0, 10, 0xb0, 0x80, 0xd0, 0xfa, 0x0b, 0x78, 0x01]));
+            const block = Buffer.concat([Buffer.from([0, 0x00, 0x80, 0xff, 0x7f]), Buffer.from(noise(0x8000))]);
             const timer = setInterval(() => {
-              for (let at = 0; at < 32 && !response.writableNeedDrain; at++) response.write(packet(block));
+              for (let at = 0; at < 32 && !response.writableNeedDrain; at++) write(block);
             }, 1);
             response.on("close", () => clearInterval(timer));
-            return true;
-          },
+          }),
         });
         const before = process.memoryUsage().rss;
         await expect(fetch({ url: address(endless), limits: { maxBytes: 4 << 20, deadlineMs: 10_000 } })).rejects.toMatchObject({
           code: "TOO_LARGE",
         });
         expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+      });
+
+      test.runIf(process.platform === "linux")("refs without end are TOO_LARGE before the machine is full (THREATS T8)", async () => {
+        const line = (at: number): string => {
+          const content = `${at.toString(16).padStart(40, "1")} refs/heads/${"x".repeat(200)}${String(at)}\n`;
+          return (content.length + 4).toString(16).padStart(4, "0") + content;
+        };
+        const host = await serve({
+          intercept: (request, response) => {
+            if (request.method !== "POST") return false;
+            request.resume();
+            response.setHeader("content-type", "application/x-git-upload-pack-result");
+            let at = 0;
+            const more = (): void => {
+              for (let ok = true; ok && !response.destroyed;) ok = response.write(Array.from({ length: 500 }, () => line(at++)).join(""));
+            };
+            response.on("drain", more);
+            more();
+            return true;
+          },
+        });
+        put({ a: "1" });
+        await fetch();
+        await expect(fetch({ url: address(host), limits: { maxObjects: 10, deadlineMs: 50_000 } })).rejects.toMatchObject({
+          code: "TOO_LARGE",
+        });
+      });
+    });
+
+    describe("hostile packs", () => {
+      const file = Buffer.from("content");
+      const tree = treeOf([["100644", "a", idOf("blob", file)]]);
+      const commit = commitOf(idOf("tree", tree));
+      const head = idOf("commit", commit) as ObjectId;
+      const good: readonly PackedEntry[] = [
+        { type: "commit", content: commit },
+        { type: "tree", content: tree },
+        { type: "blob", content: file },
+      ];
+      const fetchPack = async (pack: Uint8Array, limits: Partial<TransferLimits> = {}): Promise<ObjectId | null> =>
+        fetch({ url: address(await serve({ intercept: sendPack(head, pack) })), limits });
+
+      test("one that is as it should be is taken", async () => {
+        expect(await fetchPack(formatPack(good))).toBe(head);
+        expect(await read(head, ["a"], { url: null })).toEqual(["content"]);
+      });
+
+      test("deltas, from near and far, before and after their base", async () => {
+        const base = Buffer.from(noise(2000));
+        const twice = Buffer.concat([base, base]);
+        const four = Buffer.concat([twice, twice]);
+        const top = treeOf([
+          ["100644", "base", idOf("blob", base)],
+          ["100644", "four", idOf("blob", four)],
+          ["100644", "twice", idOf("blob", twice)],
+        ]);
+        const topCommit = commitOf(idOf("tree", top));
+        const id = idOf("commit", topCommit) as ObjectId;
+        const toFour: PackedEntry = { type: "ref", content: repeatDelta(4000, 8000), base: idOf("blob", twice) };
+        const first: PackedEntry = { type: "blob", content: base };
+        const toTwice: PackedEntry = { type: "ofs", content: repeatDelta(2000, 4000), base: formatEntry(first).length };
+        const pack = formatPack([{ type: "commit", content: topCommit }, { type: "tree", content: top }, toFour, first, toTwice]);
+        const served = await serve({ intercept: sendPack(id, pack) });
+        expect(await fetch({ url: address(served) })).toBe(id);
+        const reads = await repository.readFiles({
+          commit: id,
+          files: ["base", "twice", "four"].map((path) => ({ path, maxBytes: 8000 })),
+          url: null,
+          limits: LIMITS,
+        });
+        expect(reads.map((one) => (one.state === "found" ? Buffer.from(one.bytes) : one.state))).toEqual([base, twice, four]);
+      });
+
+      test("objects that were left out are unavailable, and what is there is read (THREATS G3)", async () => {
+        const more = treeOf([
+          ["100644", "a", idOf("blob", file)],
+          ["40000", "gone", "2".repeat(40)],
+          ["100644", "lost", "1".repeat(40)],
+        ]);
+        const id = idOf("commit", commitOf(idOf("tree", more))) as ObjectId;
+        const pack = formatPack([
+          { type: "commit", content: commitOf(idOf("tree", more)) },
+          { type: "tree", content: more },
+          { type: "blob", content: file },
+        ]);
+        const served = await serve({ intercept: sendPack(id, pack) });
+        expect(await fetch({ url: address(served) })).toBe(id);
+        expect(await read(id, ["a", "gone/x", "lost", "nothing"], { url: null })).toEqual([
+          "content",
+          "unavailable",
+          "unavailable",
+          "missing",
+        ]);
+      });
+
+      const lies: [string, () => Uint8Array][] = [
+        ["a checksum that isn't its own", () => formatPack(good, { trailer: new Uint8Array(20) })],
+        ["fewer objects than it declares", () => formatPack(good, { count: 4 })],
+        ["more objects than it declares", () => formatPack(good, { count: 2 })],
+        ["no pack at all", () => Buffer.from("<html>")],
+        ["a pack that breaks off", () => formatPack(good).subarray(0, 100)],
+        ["an object longer than declared", () => formatPack([...good, { type: "blob", content: file, size: 3 }])],
+        ["an object shorter than declared", () => formatPack([...good, { type: "blob", content: file, size: 30 }])],
+        ["an object that does not inflate", () => formatPack([...good, { type: "blob", content: file, compressed: noise(40) }])],
+        ["a delta whose base is nowhere", () => formatPack([...good, { type: "ref", content: repeatDelta(7, 14), base: "3".repeat(40) }])],
+        [
+          "a delta whose base lies before the pack",
+          () => formatPack([...good, { type: "ofs", content: repeatDelta(7, 14), base: 100_000 }]),
+        ],
+        ["a delta for another base", () => formatPack([...good, { type: "ref", content: repeatDelta(9, 18), base: idOf("blob", file) }])],
+        [
+          "a delta that reads past its base",
+          () => formatPack([...good, { type: "ref", content: Buffer.from([7, 9, 0x90, 9]), base: idOf("blob", file) }]),
+        ],
+        [
+          "a delta that makes less than it declares",
+          () => formatPack([...good, { type: "ref", content: Buffer.from([7, 9, 0x90, 7]), base: idOf("blob", file) }]),
+        ],
+      ];
+      test.each(lies)("%s is UNREACHABLE, and changes nothing (THREATS G3)", async (_, make) => {
+        const before = put({ a: "1" });
+        await fetch();
+        await expect(fetchPack(make())).rejects.toMatchObject({ code: "UNREACHABLE" });
+        expect(await repository.head(KEPT)).toBe(before);
+        expect(await read(before, ["a"], { url: null })).toEqual(["1"]);
+        await expect(read(head, ["a"], { url: null })).rejects.toMatchObject({ code: "INVALID_DOCUMENT" });
+      });
+
+      const bombs: [string, () => Uint8Array][] = [
+        ["a tree that declares 4 GB", () => formatPack([...good, { type: "tree", content: file, size: 4 * 2 ** 30 }])],
+        ["a commit that declares 2^52 bytes", () => formatPack([...good, { type: "commit", content: file, size: 2 ** 52 }])],
+        [
+          "a delta to 4 GB",
+          () => {
+            const base = Buffer.alloc(1 << 20);
+            const entry: PackedEntry = { type: "blob", content: base };
+            return formatPack([...good, entry, { type: "ofs", content: repeatDelta(1 << 20, 2 ** 32), base: formatEntry(entry).length }]);
+          },
+        ],
+      ];
+      test.each(bombs)("%s is TOO_LARGE, in flat memory (THREATS G6)", async (_, make) => {
+        const pack = make();
+        const before = process.memoryUsage().rss;
+        await expect(fetchPack(pack, { maxBytes: 1 << 20, maxObjects: 1000 })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
+        expect(await repository.head(KEPT)).toBeNull();
+      });
+
+      test("folders a thousand deep, and names that are git's own, are only names (THREATS G5)", async () => {
+        const entries: PackedEntry[] = [{ type: "blob", content: file }];
+        let id = idOf("blob", file);
+        for (let depth = 0; depth < 1000; depth++) {
+          const content = treeOf([depth === 0 ? ["100644", "config", id] : ["40000", depth === 1 ? ".git" : "..", id]]);
+          entries.push({ type: "tree", content });
+          id = idOf("tree", content);
+        }
+        const content = commitOf(id);
+        const deep = idOf("commit", content) as ObjectId;
+        const outside = readdirSync(root);
+        const served = await serve({ intercept: sendPack(deep, formatPack([...entries, { type: "commit", content }])) });
+        expect(await fetch({ url: address(served) })).toBe(deep);
+        expect(await read(deep, [".git/config", "../x", `${"../".repeat(998)}.git/config`], { url: null })).toEqual([
+          "missing",
+          "missing",
+          "content",
+        ]);
+        expect(readdirSync(root)).toEqual(outside);
       });
     });
 
@@ -392,11 +543,13 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await expect(read("1".repeat(40) as ObjectId, ["a"])).rejects.toMatchObject({ code: "INVALID_DOCUMENT" });
       });
 
-      test.runIf(traits.filters)("what a filtered fetch left behind comes in one request, once", async () => {
+      test("what a filtered fetch left behind comes in one request, once", async () => {
         const names = Array.from({ length: 200 }, (_, at) => `packages/aa/folder/file-${String(at)}`);
         const commit = put(Object.fromEntries(names.map((path) => [path, `content of ${path}`])));
         await fetch({ blobs: false });
-        expect(new Set(await read(commit, names, { url: null }))).toEqual(new Set(["unavailable"]));
+        expect(new Set(await read(commit, names, { url: null }))).toEqual(
+          new Set(traits.filters ? ["unavailable"] : names.map((path) => `content of ${path}`)),
+        );
         host.requests.length = 0;
         expect(await read(commit, names)).toEqual(names.map((path) => `content of ${path}`));
         expect(host.requests.filter((request) => request.method === "POST").length).toBeLessThanOrEqual(2);
@@ -405,7 +558,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(host.requests).toHaveLength(0);
       });
 
-      test.runIf(traits.filters)("a file that the host collected or withholds is unavailable, the others are read", async () => {
+      test("a file that the host collected is unavailable unless it is here, the others are read", async () => {
         const [a, b, c] = ["x/y/a/f", "x/y/b/f", "x/y/c/f"];
         const commit = put({ [a]: "1", [b]: "2", [c]: "3" });
         await fetch({ blobs: false });
@@ -415,18 +568,24 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         testGit(bare, ["reflog", "expire", "--expire=now", "--all"]);
         testGit(bare, ["gc", "-q", "--prune=now"]);
         expect(() => testGit(bare, ["cat-file", "-e", gone])).toThrow();
-        expect(await read(commit, [a, b, c])).toEqual(["1", "unavailable", "3"]);
+        expect(await read(commit, [a, b, c])).toEqual(["1", traits.filters ? "unavailable" : "2", "3"]);
       });
 
-      test.runIf(traits.filters)("missing files beyond the limits are TOO_LARGE, an unreachable host UNREACHABLE", async () => {
+      test("files beyond the limits are TOO_LARGE when they come; what is here needs no host", async () => {
         const commit = put({ "x/y/z/big": noise(6 << 20), "x/y/a/f": "1" });
-        await fetch({ blobs: false });
-        await expect(read(commit, ["x/y/z/big"], { limits: { maxBytes: 1 << 20 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
+        const limits = { maxBytes: 1 << 20 };
+        const fetched = fetch({ blobs: false, limits: traits.filters ? {} : limits });
+        await expect(traits.filters ? fetched.then(() => read(commit, ["x/y/z/big"], { limits })) : fetched).rejects.toMatchObject({
+          code: "TOO_LARGE",
+        });
+        if (!traits.filters) await fetch();
         await host.close();
-        await expect(read(commit, ["x/y/a/f"])).rejects.toMatchObject({ code: "UNREACHABLE" });
+        const reading = read(commit, ["x/y/a/f"]);
+        if (traits.filters) await expect(reading).rejects.toMatchObject({ code: "UNREACHABLE" });
+        else expect(await reading).toEqual(["1"]);
       });
 
-      test.runIf(traits.filters)("many folders that were left behind come in one request", async () => {
+      test("many folders that were left behind come in one request", async () => {
         const names = Array.from({ length: 50 }, (_, at) => `packages/aa/folder-${String(at)}/file`);
         const commit = put(Object.fromEntries(names.map((path) => [path, path])));
         await fetch({ blobs: false });
@@ -451,6 +610,14 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         { path: "b c/ü", mode: "100644" },
         { path: "m", mode: "160000" },
       ]);
+    });
+
+    test("listFiles of one folder: nothing else, and nothing where there is none", async () => {
+      const commit = put({ "proposals/a/b": "1", "proposals-not": "2", "packages/proposals/c": "3" });
+      await fetch();
+      expect(await repository.listFiles(commit, "proposals")).toEqual([{ path: "proposals/a/b", mode: "100644" }]);
+
+      expect(await repository.listFiles(commit, "absent")).toEqual([]);
     });
 
     describe("commit", () => {
@@ -509,6 +676,18 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(await read(commit, ["keep/b"], { from: stranger })).toEqual(["new"]);
       });
 
+      test("deletes a ref that holds what is expected, and only then; again is no fault", async () => {
+        const ref = parseRefName(`refs/tarballs/${"ef".repeat(32)}`);
+        const tarball = await write(null, { "package.tgz": "bytes" });
+        await repository.push({ url, limits: LIMITS, updates: [{ ref, expected: null, to: tarball }] });
+        const other = await write(null, { "package.tgz": "other" });
+        const wrong = repository.push({ url, limits: LIMITS, updates: [{ ref, expected: other, to: null }] });
+        await expect(wrong).rejects.toMatchObject({ code: "LOST_RACE" });
+        expect(hosted(ref)).toBe(tarball);
+        await repository.push({ url, limits: LIMITS, updates: [{ ref, expected: tarball, to: null }] });
+        expect(() => hosted(ref)).toThrow();
+      });
+
       test("into an empty repository", async () => {
         const commit = await write(null, { a: "1" });
         await repository.push({ url, limits: LIMITS, updates: [{ ref: MAIN, expected: null, to: commit }] });
@@ -543,6 +722,33 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(hosted(MAIN)).toBe(redone);
       });
 
+      test("a race that is lost in the last moment, after the host listed its refs, is LOST_RACE too (THREATS C2)", async () => {
+        const base = put({ a: "1" });
+        await fetch();
+        const ours = await write(base, { a: "ours" });
+        let theirs = "";
+        const racing = await serve({
+          intercept: (request) => {
+            if (request.method === "POST" && request.url?.endsWith("/git-receive-pack") === true && theirs === "")
+              theirs = commitHosted(bare, { a: "theirs" }, { parent: base });
+            return false;
+          },
+        });
+        const ref = parseRefName("refs/tarballs/aa");
+        await expect(
+          repository.push({
+            url: address(racing),
+            limits: LIMITS,
+            updates: [
+              { ref, expected: null, to: ours },
+              { ref: MAIN, expected: base, to: ours },
+            ],
+          }),
+        ).rejects.toMatchObject({ code: "LOST_RACE" });
+        expect(hosted(MAIN)).toBe(theirs);
+        expect(() => hosted(ref)).toThrow();
+      });
+
       test("a refused push is PUSH_FAILED with the host's words; without write access too; unreachable is UNREACHABLE", async () => {
         const commit = await write(null, { a: "1" });
         const updates = [{ ref: MAIN, expected: null, to: commit }];
@@ -567,6 +773,24 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await repository.push(request);
         expect(hosted(MAIN)).toBe(commit);
       });
+    });
+
+    test("addresses that parseGitUrl would refuse get nowhere even past it (THREATS G7)", async () => {
+      const marker = join(root, "ran");
+      for (const odd of [
+        `ext::sh -c touch% ${marker}`,
+        `--upload-pack=touch ${marker}`,
+        `file://${join(root, "x")}`,
+        "git://127.0.0.1:1/x",
+      ]) {
+        await expect(fetch({ url: odd as GitUrl })).rejects.toMatchObject({ code: traits.unknownScheme });
+        const updates = [{ ref: MAIN, expected: null, to: "1".repeat(40) as ObjectId }];
+        await expect(repository.push({ url: odd as GitUrl, limits: LIMITS, updates })).rejects.toBeInstanceOf(ImprintError);
+      }
+      expect(existsSync(marker)).toBe(false);
+      expect(
+        existsSync(join(root, "cache.git", "imprint-quarantine")) ? readdirSync(join(root, "cache.git", "imprint-quarantine")) : [],
+      ).toEqual([]);
     });
 
     test("closed, it can be used again", async () => {

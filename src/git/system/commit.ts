@@ -4,20 +4,13 @@
  */
 import { ImprintError } from "../../errors.ts";
 import type { CommitRequest, ObjectId, RefName } from "../port.ts";
+import { personLine, splitPath } from "../store/commit-text.ts";
 import type { Git } from "./run.ts";
 import { mustGit } from "./run.ts";
 
 function quotePath(path: string): string {
-  const isBad = path.split("/").some((part) => part === "" || part === "." || part === ".." || /^\.git$/iu.test(part));
-  if (isBad || path.includes("\0"))
-    throw new ImprintError("INVALID_DOCUMENT", `Cannot commit ${JSON.stringify(path)}: not a path inside the index`);
+  splitPath(path);
   return `"${path.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;
-}
-
-function person(author: CommitRequest["author"], timeMs: number): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
-  const clean = (text: string): string => text.replace(/[<>\u0000-\u001f\u007f]/gu, "").trim();
-  return `${clean(author.name)} <${clean(author.email)}> ${String(Math.floor(timeMs / 1000))} +0000`;
 }
 
 function data(bytes: Uint8Array): (Uint8Array | string)[] {
@@ -26,7 +19,7 @@ function data(bytes: Uint8Array): (Uint8Array | string)[] {
 
 /** Instructions for fast-import; `keepAs` is written by it, atomically, as its last act. */
 function* script(request: CommitRequest & { readonly keepAs: RefName }): Generator<Uint8Array | string> {
-  const author = person(request.author, request.timeMs);
+  const author = personLine(request.author, request.timeMs);
   yield `feature done\ncommit ${request.keepAs}\nmark :1\nauthor ${author}\ncommitter ${author}\n`;
   yield* data(Buffer.from(request.message, "utf8"));
   if (request.base !== null) yield `from ${request.base}\n`;

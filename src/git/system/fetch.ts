@@ -7,8 +7,8 @@ import { ImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { residentBytes } from "./memory.ts";
-import type { ObjectReader } from "./objects.ts";
-import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "./quarantine.ts";
+import type { ObjectReader } from "../store/objects.ts";
+import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
 import { mustGit, reasonOf, runGit } from "./run.ts";
 import type { Git, GitResult } from "./run.ts";
 

@@ -8,34 +8,12 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
-import { LRUCache } from "lru-cache";
 import { ImprintError } from "../../errors.ts";
-import type { ObjectId, RefName } from "../port.ts";
-import { parseTree } from "./tree.ts";
-import type { Tree } from "./tree.ts";
+import type { ObjectId } from "../port.ts";
+import { readerOf } from "../store/objects.ts";
+import type { ObjectInfo, ObjectReader } from "../store/objects.ts";
 import { reasonOf } from "./run.ts";
 import type { Git } from "./run.ts";
-
-const MAX_COMMIT_BYTES = 1024 * 1024;
-/** A folder of 300,000 files; a larger tree is somebody's attack on our memory. */
-const MAX_TREE_BYTES = 16 * 1024 * 1024;
-const TREE_CACHE_BYTES = 24 * 1024 * 1024;
-
-export type ObjectInfo = { readonly id: ObjectId; readonly type: string; readonly size: number };
-
-export type ObjectReader = {
-  /** Type and size of what a full id or ref name means, or null where it isn't here. */
-  info(name: ObjectId | RefName | `${ObjectId | RefName}^{commit}`): Promise<ObjectInfo | null>;
-  /** Bytes of an object whose size the caller has checked; null where it isn't here. */
-  bytes(id: ObjectId): Promise<Buffer | null>;
-  /** Id of a commit's tree; throws INVALID_DOCUMENT where it is no commit of ours. */
-  treeOf(commit: ObjectId): Promise<ObjectId>;
-  /** Parents of a commit that is here, as it names them; null where it isn't here. */
-  parentsOf(commit: ObjectId): Promise<readonly ObjectId[] | null>;
-  /** A parsed tree, cached by id; null where it isn't here, is no tree or is too large. */
-  tree(id: ObjectId): Promise<Tree | null>;
-  close(): Promise<void>;
-};
 
 type Pending = { readonly resolve: (reply: Reply) => void; readonly reject: (error: unknown) => void };
 type Reply = { readonly info: ObjectInfo | null; readonly body: Buffer | null };
@@ -138,39 +116,11 @@ function batch(git: Git, gitDir: string, mode: "--batch" | "--batch-check"): { a
 export function openObjects(git: Git, gitDir: string): ObjectReader {
   const check = batch(git, gitDir, "--batch-check");
   const content = batch(git, gitDir, "--batch");
-  const trees = new LRUCache<ObjectId, Tree>({ maxSize: TREE_CACHE_BYTES, sizeCalculation: (tree) => 64 + 3 * tree.bytes.length });
-
-  const header = async (commit: ObjectId): Promise<string | null> => {
-    const info = (await check.ask(commit)).info;
-    if (info === null || info.type !== "commit" || info.size > MAX_COMMIT_BYTES) return null;
-    const body = (await content.ask(commit)).body;
-    return body === null ? null : (body.toString("latin1").split("\n\n", 1)[0] ?? "");
-  };
-
-  return {
+  return readerOf({
     info: async (name) => (await check.ask(name)).info,
     bytes: async (id) => (await content.ask(id)).body,
-    async treeOf(commit) {
-      const id = /^tree ([0-9a-f]+)$/mu.exec((await header(commit)) ?? "")?.[1];
-      if (id === undefined) throw new ImprintError("INVALID_DOCUMENT", `Cannot read commit ${commit}: it is not in this repository`);
-      return id as ObjectId;
-    },
-    async parentsOf(commit) {
-      const text = await header(commit);
-      return text === null ? null : [...text.matchAll(/^parent ([0-9a-f]+)$/gmu)].map((found) => found[1] as ObjectId);
-    },
-    async tree(id) {
-      const known = trees.get(id);
-      if (known !== undefined) return known;
-      const { info } = await check.ask(id);
-      if (info === null || info.type !== "tree" || info.size > MAX_TREE_BYTES) return null;
-      const { body } = await content.ask(id);
-      const tree = body === null ? null : parseTree(body, id.length === 64 ? 32 : 20);
-      if (tree !== null) trees.set(id, tree);
-      return tree;
-    },
     async close() {
       await Promise.all([check.close(), content.close()]);
     },
-  };
+  });
 }

@@ -4,6 +4,7 @@
 import { ImprintError } from "../../errors.ts";
 import type { GitUrl, RefUpdate, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
+import { judgeRejections } from "../store/push-words.ts";
 import { reasonOf, runGit } from "./run.ts";
 import type { Git } from "./run.ts";
 
@@ -11,8 +12,6 @@ const UNREACHABLE =
   /could not resolve|failed to connect|couldn't connect|connection (?:refused|timed out|reset)|timed out|unable to access|network is unreachable|could not read from remote|hung up|early EOF|unable to connect|no route to host/iu;
 const FORBIDDEN =
   /returned error: (?:401|403|404|405)|permission denied|authentication failed|not found|could not read (?:username|password)|access denied|does not appear to be a git repository/iu;
-const RACE =
-  /stale info|fetch first|non-fast-forward|cannot lock ref|failed to lock|incorrect old value|but expected|failed to update ref/iu;
 
 type Line = { readonly isOk: boolean; readonly ref: string; readonly summary: string };
 
@@ -58,14 +57,13 @@ export async function push(
   const rejected = lines.filter((line) => !line.isOk);
   const told = updates.every(({ ref }) => lines.some((line) => line.isOk && line.ref === ref));
   if (result.status === 0 && rejected.length === 0 && told) return;
-  const reasons = rejected.filter((line) => !/atomic (?:push|transaction) fail/iu.test(line.summary));
-  const race = reasons.find((line) => RACE.test(line.summary));
-  if (race !== undefined) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${race.ref} has moved, ${race.summary}`);
   const words = [...new Set(result.stderr.split(/[\r\n]+/u).filter((line) => line.startsWith("remote: ")))]
     .slice(0, 5)
     .map((line) => redactUrl(line).trim());
-  const refusal = (reasons[0] ?? rejected[0])?.summary;
-  if (refusal !== undefined) throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${[refusal, ...words].join("; ").slice(0, 600)}`);
+  const verdict = judgeRejections(rejected, words);
+  if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
+  if (verdict !== null)
+    throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${[verdict.why.summary, ...words].join("; ").slice(0, 600)}`);
   const isUnreachable = UNREACHABLE.test(result.stderr) && !FORBIDDEN.test(result.stderr);
   throw new ImprintError(isUnreachable ? "UNREACHABLE" : "PUSH_FAILED", `Cannot ${what}: ${reasonOf(result.stderr)}`);
 }

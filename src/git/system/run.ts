@@ -75,6 +75,11 @@ async function checkVersion(program: string, env: NodeJS.ProcessEnv): Promise<vo
   }
 }
 
+/** @throws ImprintError GIT_MISSING where the PATH has no git that will do */
+export function requireGit(env: NodeJS.ProcessEnv): Promise<void> {
+  return checkVersion("git", gitEnvironment(env));
+}
+
 /** Our ssh must not ask for a passphrase, but an ssh that the user chose, by environment or configuration, stays. */
 async function sshSettings(program: string, env: NodeJS.ProcessEnv, gitDir: string | null): Promise<NodeJS.ProcessEnv> {
   if (hasOwnSsh(env)) return {};

@@ -2,16 +2,18 @@
  * Files at a commit: trees on the way to each path, sizes, what a filtered fetch left behind in one request, bytes.
  */
 import type { FileRead, GitUrl, ObjectId, TransferLimits } from "../port.ts";
-import { fetchObjects } from "./fetch.ts";
-import type { Target } from "./fetch.ts";
-import { mustGit } from "./run.ts";
+import type { ObjectReader } from "./objects.ts";
 import { entryOf } from "./tree.ts";
-import { ImprintError } from "../../errors.ts";
 
 const REGULAR = new Set(["100644", "100755", "100664"]); // git once wrote the last; all are plain files
 const FOLDER = "040000";
-const MAX_LISTED = 5_000_000;
-const MAX_PATH_BYTES = 64 * 1024;
+
+/** Objects, and how to get those that aren't here. */
+export type Readable = {
+  readonly objects: ObjectReader;
+  /** Asks the remote for objects by id, `folders`: trees with the files right in them. What it withholds stays away. */
+  fetchMissing(url: GitUrl, ids: readonly ObjectId[], limits: TransferLimits, folders: boolean): Promise<void>;
+};
 
 export type ReadRequest = {
   readonly commit: ObjectId;
@@ -28,13 +30,13 @@ const TOO_LARGE: FileRead = { state: "tooLarge", bytes: null };
 type Walk = { readonly parts: readonly string[]; depth: number; at: ObjectId; end: ObjectId | FileRead | null };
 
 /** One step down for every path; folders that aren't here are asked for together. */
-async function descend(target: Target, walks: readonly Walk[], request: ReadRequest): Promise<void> {
+async function descend(target: Readable, walks: readonly Walk[], request: ReadRequest): Promise<void> {
   const folders = [...new Set(walks.map(({ at }) => at))];
   if (request.url !== null) {
     const infos = await Promise.all(folders.map((folder) => target.objects.info(folder)));
     const absent = folders.filter((_, i) => infos[i] === null);
     // left behind by the filter, or a hole that a host left: git itself would never ask for it again
-    if (absent.length > 0) await fetchObjects(target, request.url, absent, request.limits, true);
+    if (absent.length > 0) await target.fetchMissing(request.url, absent, request.limits, true);
   }
   for (const walk of walks) {
     const tree = await target.objects.tree(walk.at);
@@ -49,14 +51,14 @@ async function descend(target: Target, walks: readonly Walk[], request: ReadRequ
 }
 
 /** For each path its blob; `missing` where there is none, `unavailable` where a tree on the way isn't to be had. */
-async function blobsAt(target: Target, root: ObjectId, request: ReadRequest): Promise<readonly (ObjectId | FileRead)[]> {
+async function blobsAt(target: Readable, root: ObjectId, request: ReadRequest): Promise<readonly (ObjectId | FileRead)[]> {
   const walks = request.files.map(({ path }): Walk => ({ parts: path.split("/"), depth: 0, at: root, end: null }));
   for (let open: readonly Walk[] = walks; open.length > 0; open = open.filter(({ end }) => end === null))
     await descend(target, open, request);
   return walks.map(({ end }) => end ?? MISSING);
 }
 
-async function sizesOf(target: Target, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
+async function sizesOf(target: Readable, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
   const sizes = new Map<ObjectId, number>();
   const absent: ObjectId[] = [];
   await Promise.all(
@@ -71,13 +73,13 @@ async function sizesOf(target: Target, ids: Iterable<ObjectId>): Promise<{ sizes
 }
 
 /** The port's `readFiles`. */
-export async function readFiles(target: Target, request: ReadRequest): Promise<readonly FileRead[]> {
+export async function readFiles(target: Readable, request: ReadRequest): Promise<readonly FileRead[]> {
   const root = await target.objects.treeOf(request.commit);
   const places = await blobsAt(target, root, request);
   const wanted = new Set(places.filter((place): place is ObjectId => typeof place === "string"));
   const { sizes, absent } = await sizesOf(target, wanted);
   if (absent.length > 0 && request.url !== null) {
-    await fetchObjects(target, request.url, absent, request.limits);
+    await target.fetchMissing(request.url, absent, request.limits, false);
     const again = await sizesOf(target, absent);
     for (const [id, size] of again.sizes) sizes.set(id, size);
   }
@@ -93,42 +95,4 @@ export async function readFiles(target: Target, request: ReadRequest): Promise<r
       return bytes === null ? UNAVAILABLE : { state: "found", bytes };
     }),
   );
-}
-
-/** The port's `listFiles`: streamed, so that a host's million junk entries are counted, not kept, past the cap. */
-export async function listFiles(
-  target: Target,
-  commit: ObjectId,
-  folder: string | undefined,
-  maxFiles = MAX_LISTED,
-): Promise<readonly { readonly path: string; readonly mode: string }[]> {
-  const what = `list the files of ${commit}`;
-  const files: { path: string; mode: string }[] = [];
-  let rest: Buffer = Buffer.alloc(0);
-  await mustGit(target.git, {
-    args: [
-      `--git-dir=${target.gitDir}`,
-      "ls-tree",
-      "-r",
-      "-z",
-      "--full-tree",
-      commit,
-      ...(folder === undefined ? [] : ["--", `${folder}/`]),
-    ],
-    what,
-    onOutput: (chunk) => {
-      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      let at = 0;
-      for (let end = bytes.indexOf(0, at); end >= 0; end = bytes.indexOf(0, at)) {
-        const tab = bytes.indexOf(0x09, at);
-        files.push({ mode: bytes.toString("latin1", at, at + 6), path: bytes.toString("utf8", tab + 1, end) });
-        at = end + 1;
-      }
-      rest = bytes.subarray(at);
-      if (files.length > maxFiles) throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(maxFiles)} files`);
-      if (rest.length > MAX_PATH_BYTES)
-        throw new ImprintError("TOO_LARGE", `Cannot ${what}: a path longer than ${String(MAX_PATH_BYTES)} bytes`);
-    },
-  });
-  return files;
 }

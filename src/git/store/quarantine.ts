@@ -10,14 +10,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName, TransferLimits } from "../port.ts";
+import { takeLock } from "./lock.ts";
 
 const FOLDER = "imprint-quarantine";
 const STALE_MS = 60 * 60 * 1000;
-const LOCK_TRIES = 100;
-const LOCK_PAUSE_MS = 20;
+/** Whoever holds the list of boundaries for longer was killed: the work under that lock takes a millisecond. */
 const LOCK_STALE_MS = 10_000;
 /** Older boundaries belong to commits that nothing reads any more; each costs a line in every request. */
 const MAX_SHALLOW = 256;
@@ -30,7 +29,7 @@ export type Quarantine = { readonly gitDir: string; readonly remove: () => Promi
 /** A filesystem failure as STORAGE_FAILED; others as they are. */
 export function storageFailed(what: string, cause: unknown): unknown {
   const errno = errnoOf(cause);
-  if (cause instanceof ImprintError || errno === undefined) return cause;
+  if (cause instanceof ImprintError || errno === undefined || !/^E[A-Z0-9]+$/u.test(errno)) return cause;
   return new ImprintError("STORAGE_FAILED", `Cannot ${what}: ${errno}`, { cause });
 }
 
@@ -176,7 +175,7 @@ async function mergeShallow(gitDir: string, added: readonly ObjectId[], keepAll:
     return added.some((id) => !known.has(id));
   };
   if (!(await isNew())) return;
-  const lock = await takeLock(`${path}.lock`);
+  const lock = await takeLock(`${path}.lock`, LOCK_STALE_MS);
   try {
     const known = await readShallow(gitDir);
     const lines = [...known.filter((id) => !added.includes(id)), ...added];
@@ -188,19 +187,5 @@ async function mergeShallow(gitDir: string, added: readonly ObjectId[], keepAll:
     await lock.close().catch(() => undefined);
     await rm(`${path}.lock`, { force: true });
     throw error;
-  }
-}
-
-async function takeLock(path: string): Promise<Awaited<ReturnType<typeof open>>> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await open(path, "wx", 0o600);
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST" || tries > LOCK_TRIES) throw error;
-    }
-    const info = await stat(path).catch(() => null);
-    // whoever held it for ten seconds was killed: the work under this lock takes a millisecond
-    if (info !== null && Date.now() - info.mtimeMs > LOCK_STALE_MS) await rm(path, { force: true });
-    else await delay(LOCK_PAUSE_MS);
   }
 }

@@ -1,0 +1,173 @@
+/**
+ * Fetching without git: the library talks to the host, in a quarantine of its own, through our transport; the pack goes
+ * through our intake. Nothing moves into the repository before all of it is there and checked.
+ */
+import { createHash } from "node:crypto";
+import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { deflateSync } from "node:zlib";
+import { ImprintError, isImprintError } from "../../errors.ts";
+import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
+import type { ObjectReader } from "../store/objects.ts";
+import { absorb, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
+import { writeRef } from "../store/refs.ts";
+import type { GitTokens } from "../tokens.ts";
+import { redactUrl } from "../url.ts";
+import { createTransport, type Transport } from "./http.ts";
+import { type EmbeddedCaps, limitsOf, takeAnswer } from "./intake.ts";
+import { library, libraryFs } from "./library.ts";
+
+export type Target = {
+  readonly gitDir: string;
+  readonly objects: ObjectReader;
+  /** An author's clone: fetch with ancestors. */
+  readonly history: boolean;
+  readonly tokens: GitTokens;
+  readonly caps: EmbeddedCaps;
+};
+
+/** A host lists all of its refs before it sends a pack: a line for each tarball. */
+const LISTING_BYTES = 32 * 1024 * 1024;
+const REMOTE = "imprint";
+/** Where `openQuarantine` puts the commit that the host is told of. */
+const KEPT = "refs/imprint/kept";
+
+/** An address that this adapter can talk to, without a slash at its end. @throws ImprintError GIT_MISSING */
+export function requireHttp(url: GitUrl): GitUrl {
+  if (!/^https?:\/\//u.test(url))
+    throw new ImprintError("GIT_MISSING", `Cannot reach ${redactUrl(url)} without git: only https works; install git 2.34 or newer`);
+  return url.replace(/\/+$/u, "") as GitUrl;
+}
+
+/** Whatever the library throws, as one of ours; what our own transport found comes first. */
+export function libraryFailed(transport: Transport, what: string, error: unknown): ImprintError {
+  const found = transport.failure();
+  if (found !== null) return found;
+  if (isImprintError(error)) return error;
+  const disk = storageFailed(what, error);
+  if (isImprintError(disk)) return disk;
+  const words = error instanceof Error ? redactUrl(error.message).slice(0, 200) : "no reason given";
+  return new ImprintError("UNREACHABLE", `Cannot ${what}: ${words}`, { cause: error });
+}
+
+/** The library takes a stream that fails for one that ends. */
+export function throwFailure(transport: Transport): void {
+  const failure = transport.failure();
+  if (failure !== null) throw failure;
+}
+
+/** What the remote holds under `ref`; null: no such ref. */
+async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
+  const what = `reach ${redactUrl(url)}`;
+  const transport = createTransport({ url, tokens: target.tokens, limits, what, refusedAs: "UNREACHABLE" });
+  try {
+    const git = await library();
+    const refs = await git.listServerRefs({ http: transport.client, url, prefix: ref, protocolVersion: 2 });
+    throwFailure(transport);
+    const id = refs.find((one) => one.ref === ref)?.oid;
+    return id !== undefined && /^[0-9a-f]{40}$/u.test(id) ? (id as ObjectId) : null;
+  } catch (error) {
+    throw libraryFailed(transport, what, error);
+  } finally {
+    transport.close();
+  }
+}
+
+/** The port's `fetch`. */
+export async function fetchRef(
+  target: Target,
+  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly limits: TransferLimits },
+): Promise<ObjectId | null> {
+  const url = requireHttp(request.url);
+  const { ref, keepAs } = request;
+  const startedMs = performance.now();
+  const what = `fetch ${ref} from ${redactUrl(url)}`;
+  await sweep(target.gitDir, Date.now());
+  const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
+  const head = await remoteHead(target, url, ref, limitsOf(request.limits, target.caps, what));
+  if (head === null || head === kept) return head;
+  const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
+  const id = await download(target, { url, ref, kept, limits, what });
+  if (id === null) return null;
+  // the host may put a tag or a blob there; every reader of keepAs wants a commit
+  const commit = await target.objects.info(`${id}^{commit}`);
+  if (commit === null) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: it is not a commit`);
+  await writeRef(target.gitDir, keepAs, commit.id);
+  return commit.id;
+}
+
+/** Gets a ref, or a commit by id, with all that it holds. Null where the remote no longer has it. */
+export async function download(
+  target: Target,
+  request: {
+    readonly url: GitUrl;
+    readonly ref: RefName | ObjectId;
+    /** A commit that is here with all of its files. */
+    readonly kept: ObjectId | null;
+    readonly limits: TransferLimits;
+    readonly what: string;
+  },
+): Promise<ObjectId | null> {
+  const { url, ref, kept, what } = request;
+  const limits = limitsOf(request.limits, target.caps, what);
+  const shallow = target.history || kept !== null ? await readShallow(target.gitDir) : [];
+  const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: false });
+  const { gitDir } = quarantine;
+  const transport = createTransport({
+    url,
+    tokens: target.tokens,
+    limits: { ...limits, maxBytes: 2 * limits.maxBytes + LISTING_BYTES },
+    what,
+    refusedAs: "UNREACHABLE",
+    async onAnswer(body, sent) {
+      const seen = await takeAnswer(body, { gitDir, what, limits, checkTime: () => transport.checkTime() });
+      wanted = /^[0-9a-f]{4}want ([0-9a-f]{40})/u.exec(sent.toString("latin1"))?.[1] as ObjectId | undefined;
+      return seen;
+    },
+  });
+  /** What the pack is of: by the request that was sent, once its answer was taken. */
+  let wanted: ObjectId | undefined;
+  try {
+    await appendFile(join(gitDir, "config"), `[remote "${REMOTE}"]\n\tfetch = +refs/heads/*:refs/remotes/${REMOTE}/*\n`);
+    if (kept !== null) await lend(target, gitDir, kept);
+    const git = await library();
+    await git
+      .fetch({
+        fs: libraryFs,
+        http: transport.client,
+        gitdir: gitDir,
+        url,
+        remote: REMOTE,
+        ref: KEPT,
+        remoteRef: ref,
+        singleBranch: true,
+        tags: false,
+        cache: {},
+        ...(target.history ? {} : { depth: 1 }),
+      })
+      .catch((error: unknown) => {
+        // no such ref; or, when all is done, that the host has no HEAD, which nobody asked for
+        if (!(error instanceof Error && error.name === "NotFoundError")) throw error;
+      });
+    throwFailure(transport);
+    if (wanted === undefined) return null;
+    await absorb(quarantine, target.gitDir, target.history);
+    return wanted;
+  } catch (error) {
+    throw libraryFailed(transport, what, error);
+  } finally {
+    transport.close();
+    await quarantine.remove().catch(() => undefined);
+  }
+}
+
+/** The library asks for less only if it sees the commit that is here, and it knows no alternates. */
+async function lend({ objects }: Target, gitDir: string, id: ObjectId): Promise<void> {
+  const bytes = await objects.bytes(id);
+  if (bytes === null) return;
+  const whole = Buffer.concat([Buffer.from(`commit ${String(bytes.length)}\0`), bytes]);
+  if (createHash("sha1").update(whole).digest("hex") !== id) return;
+  const path = join(gitDir, "objects", id.slice(0, 2), id.slice(2));
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, deflateSync(whole));
+}

@@ -1,0 +1,184 @@
+/**
+ * The only way out of this adapter: requests to one git address, with one deadline for all of them, a cap on bytes, and
+ * an end to silence. The library is handed this instead of its own client, which has none of the three.
+ *
+ * As git does, a redirect is followed for the first request only, and what follows goes where it led. A token goes to
+ * its own host or nowhere (THREATS G8).
+ */
+import type { HttpClient } from "isomorphic-git";
+import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
+import type { GitUrl, TransferLimits } from "../port.ts";
+import { authorizationFor, type GitTokens } from "../tokens.ts";
+import { redactUrl } from "../url.ts";
+
+const MAX_REDIRECTS = 5;
+const STALL_MS = 60_000;
+const AGENT = "git/imprint"; // hosts look for the first word
+const REFUSED = new Set([401, 403, 404, 405]);
+
+export type Service = "git-upload-pack" | "git-receive-pack";
+export type TransportOptions = {
+  readonly url: GitUrl;
+  readonly tokens: GitTokens;
+  readonly limits: TransferLimits;
+  readonly what: string;
+  /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
+  readonly refusedAs: "UNREACHABLE" | "PUSH_FAILED";
+  /** Takes over the answer to a POST, before the library sees any of it. */
+  readonly onAnswer?: (body: AsyncIterable<Uint8Array>, request: Buffer) => Promise<Uint8Array>;
+};
+export type Transport = {
+  /** For the library. */
+  readonly client: HttpClient;
+  /** One request of our own, to the service behind the address. */
+  post(service: Service, body: Uint8Array): Promise<AsyncIterable<Uint8Array>>;
+  /** The error that ended a request, if one did: the library may have lost or wrapped it. */
+  failure(): ImprintError | null;
+  checkTime(): void;
+  close(): void;
+};
+
+export function createTransport(options: TransportOptions): Transport {
+  const { url, tokens, limits, what } = options;
+  const controller = new AbortController();
+  const timedOut = (state: string): ImprintError => new ImprintError("TIMED_OUT", `Cannot ${what}: ${state}`);
+  const deadline = performance.now() + limits.deadlineMs;
+  const tooLate = (): ImprintError => timedOut(`no end after ${String(Math.round(limits.deadlineMs))} ms`);
+  const timer = setTimeout(() => controller.abort(tooLate()), limits.deadlineMs);
+  let failed: ImprintError | null = null;
+  /** Where a redirect led: what stands for `url` from then on. */
+  let base: string = url;
+  let received = 0;
+
+  const failure = (error: unknown): ImprintError => {
+    const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
+    if (isImprintError(reason)) return (failed ??= reason);
+    const cause = reason instanceof Error && reason.cause !== undefined ? reason.cause : reason;
+    const words = errnoOf(cause) ?? (cause instanceof Error ? redactUrl(cause.message).slice(0, 120) : "no answer");
+    return (failed ??= new ImprintError("UNREACHABLE", `Cannot ${what}: ${words}`, { cause: error }));
+  };
+  const refused = (status: number): ImprintError => {
+    const hint = status === 401 || status === 403 ? "; a token for this host goes into IMPRINT_GIT_TOKEN" : "";
+    return new ImprintError(
+      REFUSED.has(status) ? options.refusedAs : "UNREACHABLE",
+      `Cannot ${what}: the host answers ${String(status)}${hint}`,
+    );
+  };
+
+  const send = async (
+    target: string,
+    request: { method: string; headers: Record<string, string>; body: Uint8Array | null },
+  ): Promise<Response> => {
+    const at = new URL(target);
+    const authorization = authorizationFor(tokens, at);
+    return fetch(at, {
+      method: request.method,
+      headers: {
+        ...request.headers,
+        // counted bytes must be the sent ones, and a body that inflates is one more bomb
+        "accept-encoding": "identity",
+        "user-agent": AGENT,
+        ...(authorization === null ? {} : { authorization }),
+      },
+      body: request.body === null ? null : Buffer.from(request.body),
+      redirect: "manual",
+      signal: controller.signal,
+    });
+  };
+
+  async function* counted(body: AsyncIterable<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+    let stall: NodeJS.Timeout | undefined;
+    const heard = (): void => {
+      clearTimeout(stall);
+      stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(STALL_MS)} ms`)), STALL_MS);
+    };
+    try {
+      heard();
+      for await (const chunk of body ?? []) {
+        heard();
+        received += chunk.byteLength;
+        if (received > limits.maxBytes) throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(limits.maxBytes)} bytes`);
+        yield chunk;
+      }
+    } catch (error) {
+      throw failure(error);
+    } finally {
+      clearTimeout(stall);
+    }
+  }
+
+  const first = async (path: string, headers: Record<string, string>): Promise<Response> => {
+    let target = base + path;
+    for (let hops = 0; ; hops++) {
+      const response = await send(target, { method: "GET", headers, body: null });
+      const to = response.headers.get("location");
+      if (![301, 302, 303, 307, 308].includes(response.status) || to === null) return response;
+      await response.body?.cancel();
+      const next = new URL(to, target);
+      const isSafe = next.protocol === "https:" || (next.protocol === "http:" && url.startsWith("http:"));
+      if (hops >= MAX_REDIRECTS || !isSafe || next.username !== "" || next.password !== "" || !next.href.endsWith(path))
+        throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host redirects to ${redactUrl(next.href).slice(0, 200)}`);
+      target = next.href;
+      base = target.slice(0, -path.length);
+    }
+  };
+  const ask = async (method: string, path: string, headers: Record<string, string>, body: Uint8Array | null): Promise<Response> => {
+    try {
+      const response = method === "GET" ? await first(path, headers) : await send(base + path, { method, headers, body });
+      if (response.status === 200) return response;
+      await response.body?.cancel();
+      throw refused(response.status);
+    } catch (error) {
+      throw failure(error);
+    }
+  };
+
+  return {
+    client: {
+      async request({ url: wanted, method = "GET", headers = {}, body }) {
+        if (!wanted.startsWith(url)) throw failure(new ImprintError("UNREACHABLE", `Cannot ${what}: another address was asked for`));
+        const content = body === undefined ? null : await collect(body);
+        const response = await ask(method, wanted.slice(url.length), plainHeaders(headers), content);
+        const answer = counted(response.body);
+        const taken =
+          method === "POST" && options.onAnswer !== undefined
+            ? [await options.onAnswer(answer, content ?? Buffer.alloc(0)).catch((error: unknown) => Promise.reject(failure(error)))]
+            : null;
+        return {
+          url: wanted,
+          method,
+          statusCode: response.status,
+          statusMessage: response.statusText,
+          headers: Object.fromEntries(response.headers),
+          body: taken === null ? answer : iterate(taken),
+        };
+      },
+    },
+    async post(service, body) {
+      const headers = { "content-type": `application/x-${service}-request`, accept: `application/x-${service}-result` };
+      return counted((await ask("POST", `/${service}`, headers, body)).body);
+    },
+    failure: () => failed,
+    checkTime() {
+      if (performance.now() > deadline) throw failure(tooLate());
+    },
+    close: () => clearTimeout(timer),
+  };
+}
+
+/** What the library asks for, but no credentials of its own making, and no length: fetch counts itself. */
+function plainHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !/^(?:authorization|content-length|user-agent|accept-encoding)$/iu.test(name)),
+  );
+}
+
+export async function collect(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of chunks) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+async function* iterate(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts;
+}

@@ -1,0 +1,43 @@
+/** Opens a repository with the git that was chosen, when it is first used. */
+import type { GitChoice, GitKind } from "./choice.ts";
+import type { GitRepository } from "./port.ts";
+
+export type OpenOptions = {
+  /** Where it is, or where it is made; may depend on the git, since a cache of one is not good for the other. */
+  readonly gitDir: string | ((kind: GitKind) => Promise<string>);
+  /** An author's clone. Default false. */
+  readonly history?: boolean;
+};
+
+export function openGit(choice: GitChoice, options: OpenOptions): GitRepository {
+  const { history = false } = options;
+  let opening: Promise<GitRepository> | null = null;
+  const open = async (): Promise<GitRepository> => {
+    const kind = await choice.kind();
+    const gitDir = typeof options.gitDir === "string" ? options.gitDir : await options.gitDir(kind);
+    if (kind === "system") {
+      const { openSystemGit } = await import("./system/repository.ts");
+      return openSystemGit({ gitDir, history, env: choice.env });
+    }
+    const { openIsomorphicGit } = await import("./isomorphic/repository.ts");
+    return openIsomorphicGit({ gitDir, history, tokens: choice.tokens() });
+  };
+  const opened = (): Promise<GitRepository> => {
+    opening ??= open().catch((error: unknown) => {
+      opening = null;
+      throw error;
+    });
+    return opening;
+  };
+  return {
+    fetch: async (request) => (await opened()).fetch(request),
+    head: async (ref) => (await opened()).head(ref),
+    readFiles: async (request) => (await opened()).readFiles(request),
+    listFiles: async (commit, folder) => (await opened()).listFiles(commit, folder),
+    commit: async (request) => (await opened()).commit(request),
+    push: async (request) => (await opened()).push(request),
+    close: async () => {
+      await (await opening?.catch(() => null))?.close();
+    },
+  };
+}

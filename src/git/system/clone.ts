@@ -1,0 +1,236 @@
+/**
+ * The author's clone by the system's git. Git's own refusals are used where they exist (`merge --ff-only`,
+ * `reset --keep`), and what they would still overwrite (ignored files) is looked for first.
+ */
+import { lstat, mkdir, readdir } from "node:fs/promises";
+import { isAbsolute, join, resolve } from "node:path";
+import { ImprintError } from "../../errors.ts";
+import type { CloneState } from "../clone.ts";
+import type { FileChange, ObjectId, RefName } from "../port.ts";
+import { commit } from "./commit.ts";
+import { storageFailed } from "../store/quarantine.ts";
+import { createGit, mustGit, reasonOf, runGit } from "./run.ts";
+import type { Git } from "./run.ts";
+import { parseRefName } from "../url.ts";
+
+/** Which git, and in which environment; both have defaults. */
+export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv };
+
+function gitOf(options: CloneOptions): Git {
+  return createGit({ program: options.git ?? "git", env: options.env ?? process.env, gitDir: null });
+}
+
+async function ask(git: Git, dir: string, args: readonly string[]): Promise<string | null> {
+  const result = await runGit(git, { args: ["-C", dir, ...args], what: `read ${dir}` });
+  return result.status === 0 ? result.stdout.toString("utf8").replace(/\n$/u, "") : null;
+}
+
+/** `initClone` of ../clone.ts. */
+export async function initClone(
+  dir: string,
+  request: {
+    readonly branch: string;
+    readonly files: readonly FileChange[];
+    readonly message: string;
+    readonly author: { readonly name: string; readonly email: string };
+    readonly timeMs: number;
+    readonly bare?: boolean;
+  },
+  options: CloneOptions = {},
+): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
+  const git = gitOf(options);
+  const keepAs = parseRefName(`refs/heads/${request.branch}`);
+  try {
+    await mkdir(dir, { recursive: true });
+    if ((await readdir(dir)).length > 0)
+      throw new ImprintError("FOLDER_NOT_EMPTY", `Cannot make an index in ${dir}: the folder is not empty`);
+  } catch (error) {
+    throw storageFailed(`make ${dir}`, error);
+  }
+  const kind = request.bare === true ? ["--bare"] : [];
+  const what = `make an index in ${dir}`;
+  // an empty template: no sample hooks, and none of the user's
+  await mustGit(
+    git,
+    { args: ["init", "--quiet", "--template=", `--initial-branch=${request.branch}`, ...kind, "--", dir], what },
+    "STORAGE_FAILED",
+  );
+  const gitDir = request.bare === true ? resolve(dir) : join(resolve(dir), ".git");
+  const head = await commit(git, gitDir, {
+    base: null,
+    changes: request.files,
+    message: request.message,
+    author: request.author,
+    timeMs: request.timeMs,
+    keepAs,
+  });
+  if (request.bare !== true) await mustGit(git, { args: ["-C", dir, "reset", "--quiet", "--hard", head], what }, "STORAGE_FAILED");
+  return { gitDir, head };
+}
+
+/** `configureRemote` of ../clone.ts, its settings already spelled out. */
+export async function setConfiguration(
+  dir: string,
+  settings: readonly (readonly [key: string, values: readonly string[]])[],
+  options: CloneOptions = {},
+): Promise<void> {
+  const git = gitOf(options);
+  for (const [key, values] of settings) {
+    const present = ((await ask(git, dir, ["config", "--local", "--get-all", key])) ?? "").split("\n").filter((value) => value !== "");
+    if (present.join("\n") === values.join("\n")) continue;
+    const what = `set ${key} in ${dir}`;
+    if (present.length > 0) await mustGit(git, { args: ["-C", dir, "config", "--local", "--unset-all", key], what }, "STORAGE_FAILED");
+    for (const value of values) await mustGit(git, { args: ["-C", dir, "config", "--local", "--add", key, value], what }, "STORAGE_FAILED");
+  }
+}
+
+async function remoteOf(git: Git, dir: string, branch: string | null): Promise<string | null> {
+  const configured = branch === null ? null : await ask(git, dir, ["config", "--get", `branch.${branch}.remote`]);
+  if (configured !== null && configured !== ".") return configured;
+  const names = ((await ask(git, dir, ["remote"])) ?? "").split("\n").filter((name) => name !== "");
+  return names.includes("origin") ? "origin" : names.length === 1 ? (names[0] ?? null) : null;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => null)) !== null;
+}
+
+/** Paths of a `status --porcelain=v1 -z`; a rename's second path follows in a field of its own. */
+function parseStatus(output: string): string[] {
+  const fields = output.split("\0");
+  const paths: string[] = [];
+  for (let at = 0; at < fields.length; at++) {
+    const field = fields[at] ?? "";
+    if (field.length < 4) continue;
+    paths.push(field.slice(3));
+    if (/^[RC]|^.[RC]/u.test(field)) paths.push(fields[++at] ?? "");
+  }
+  return paths.filter((path) => path !== "");
+}
+
+/** `describeClone` of ../clone.ts. */
+export async function describeClone(dir: string, options: CloneOptions = {}): Promise<CloneState> {
+  const git = gitOf(options);
+  const facts = await ask(git, dir, ["rev-parse", "--is-bare-repository", "--absolute-git-dir", "--git-common-dir"]);
+  if (facts === null) throw new ImprintError("NO_OWN_INDEX", `Cannot use ${dir}: it is no git repository`);
+  const [isBare, ownDir = "", common = ""] = facts.split("\n");
+  const gitDir = isAbsolute(common) ? common : resolve(dir, common);
+  const branch = await ask(git, dir, ["symbolic-ref", "--quiet", "--short", "HEAD"]);
+  const remoteName = await remoteOf(git, dir, branch);
+  const fetchUrl = remoteName === null ? null : await ask(git, dir, ["config", "--get", `remote.${remoteName}.url`]);
+  const pushUrl = remoteName === null ? null : ((await ask(git, dir, ["config", "--get", `remote.${remoteName}.pushurl`])) ?? fetchUrl);
+  const head = (await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])) as ObjectId | null;
+  const bare = isBare === "true";
+  const top = bare ? null : await ask(git, dir, ["rev-parse", "--show-toplevel"]);
+  const status =
+    top === null
+      ? null
+      : await mustGit(git, {
+          args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "trust", "packages", "checkpoint.json"],
+          what: `read the status of ${top}`,
+        });
+  const inProgress = (await isThere(join(ownDir, "MERGE_HEAD")))
+    ? "merge"
+    : (await isThere(join(ownDir, "rebase-merge"))) || (await isThere(join(ownDir, "rebase-apply")))
+      ? "rebase"
+      : null;
+  return {
+    gitDir,
+    bare,
+    branch,
+    remoteName,
+    fetchUrl,
+    pushUrl,
+    head,
+    dirty: status === null ? [] : parseStatus(status.stdout.toString("utf8")),
+    inProgress,
+  };
+}
+
+/** Paths that `to` adds and that lie in the work tree untracked, ignored ones too: git would overwrite the latter. */
+async function untrackedInTheWay(git: Git, top: string, from: ObjectId, to: ObjectId): Promise<string | null> {
+  const added = (await ask(git, top, ["diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A", from, to])) ?? "";
+  for (const path of added.split("\0")) {
+    if (path !== "" && (await isThere(join(top, path)))) return path;
+  }
+  return null;
+}
+
+/** `buildsOn` of ../clone.ts. */
+export function buildsOn(dir: string, commit: ObjectId, ancestor: ObjectId, options: CloneOptions = {}): Promise<boolean> {
+  return isAncestor(gitOf(options), dir, ancestor, commit);
+}
+
+async function isAncestor(git: Git, dir: string, from: ObjectId, to: ObjectId): Promise<boolean> {
+  return (
+    (await runGit(git, { args: ["-C", dir, "merge-base", "--is-ancestor", from, to], what: `compare ${from} and ${to}` })).status === 0
+  );
+}
+
+/** `advanceBranch` of ../clone.ts. */
+export async function advanceBranch(
+  dir: string,
+  move: { readonly to: ObjectId; readonly from: ObjectId | null; readonly force: boolean },
+  options: CloneOptions = {},
+): Promise<void> {
+  const git = gitOf(options);
+  const { to, from, force } = move;
+  const what = `move the branch of ${dir} to ${to}`;
+  const branch = await ask(git, dir, ["symbolic-ref", "--quiet", "HEAD"]);
+  if (branch === null) throw new ImprintError("WORK_TREE", `Cannot ${what}: no branch is checked out`);
+  const head = await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]);
+  if (head === to) return;
+  if (head !== from)
+    throw new ImprintError("STATE_CHANGED", `Cannot ${what}: it is at ${head ?? "no commit"}, not at ${from ?? "no commit"}`);
+  const forward = from === null || (await isAncestor(git, dir, from, to));
+  if (!forward && !force) throw new ImprintError("DIVERGED", `Cannot ${what}: it does not build on ${from}`);
+  if ((await ask(git, dir, ["rev-parse", "--is-bare-repository"])) === "true") {
+    await moveRef(git, dir, parseRefName(branch), to, from);
+    return;
+  }
+  const top = (await ask(git, dir, ["rev-parse", "--show-toplevel"])) ?? dir;
+  if (from !== null) {
+    const path = await untrackedInTheWay(git, top, from, to);
+    if (path !== null) throw new ImprintError("WORK_TREE", `Cannot ${what}: the file ${JSON.stringify(path)} is in the way and not in git`);
+  }
+  const args = forward
+    ? ["merge", "--ff-only", "--quiet", "--no-verify", "--no-autostash", "--no-overwrite-ignore", to]
+    : ["reset", "--keep", "--quiet", to];
+  const result = await runGit(git, { args: ["-C", top, ...args], what });
+  if (result.status !== 0) throw new ImprintError("WORK_TREE", `Cannot ${what}: ${reasonOf(result.stderr)}`);
+}
+
+async function moveRef(git: Git, dir: string, ref: RefName, to: ObjectId, from: ObjectId | null): Promise<void> {
+  const expected = from ?? "0".repeat(to.length);
+  const result = await runGit(git, { args: ["-C", dir, "update-ref", "-m", "imprint: publish", ref, to, expected], what: `update ${ref}` });
+  if (result.status !== 0) throw new ImprintError("STATE_CHANGED", `Cannot update ${ref} in ${dir}: ${reasonOf(result.stderr)}`);
+}
+
+/** `deleteRef` of ../clone.ts. */
+export async function deleteRef(dir: string, ref: RefName, options: CloneOptions = {}): Promise<void> {
+  await mustGit(gitOf(options), { args: ["-C", dir, "update-ref", "-d", ref], what: `delete ${ref} in ${dir}` }, "STORAGE_FAILED");
+}
+
+/** `remoteUrl` of ../clone.ts. */
+export function remoteUrl(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
+  return ask(gitOf(options), dir, ["config", "--get", `remote.${name}.url`]);
+}
+
+/** `resolveCommit` of ../clone.ts. */
+export async function resolveCommit(dir: string, name: string, options: CloneOptions = {}): Promise<ObjectId | null> {
+  return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
+}
+
+/** `changedPaths` of ../clone.ts. */
+export async function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
+  const git = gitOf(options);
+  const base = (await ask(git, dir, ["merge-base", from, to])) ?? from;
+  const result = await mustGit(git, {
+    args: ["-C", dir, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, to],
+    what: `compare ${from} with ${to}`,
+  });
+  return result.stdout
+    .toString("utf8")
+    .split("\0")
+    .filter((path) => path !== "");
+}
