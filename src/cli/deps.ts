@@ -1,4 +1,5 @@
 /** What a command is given: the edges of the process, so that tests can hand in their own. */
+import type { GitChoice } from "../git/choice.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
 import type { Terminal } from "./terminal.ts";
@@ -10,6 +11,8 @@ export type Deps = {
   readonly cwd: string;
   readonly files: Files;
   readonly layout: Layout;
+  /** Git on the PATH, or the embedded one. */
+  readonly git: GitChoice;
   /** Unix time in milliseconds. */
   readonly nowMs: () => number;
   /** `--json`: results as one JSON document on stdout. */

@@ -8,6 +8,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import envPaths from "env-paths";
 import { ImprintError } from "../errors.ts";
+import { chooseGit } from "../git/choice.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
 import type { Deps } from "./deps.ts";
@@ -55,6 +56,7 @@ function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, 
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
     files: nodeFiles(),
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
+    git: chooseGit(env),
     nowMs,
     json: json === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",

@@ -8,9 +8,9 @@ import type { DisplayName } from "../format/decode.ts";
 import type { IndexId } from "../format/digest.ts";
 import { packageFolder, shardOf } from "../format/paths.ts";
 import type { LockEntry, ProjectIndex } from "../format/project.ts";
+import { openGit } from "../git/open.ts";
 import type { GitRepository, GitUrl, TransferLimits } from "../git/port.ts";
 import { createBareRepository } from "../git/store/bare.ts";
-import { openSystemGit } from "../git/system/repository.ts";
 import { parseGitUrl, parseRefName } from "../git/url.ts";
 import { MEMORY_MAX_BYTES } from "../index/memory.ts";
 import { type IndexReader, openIndexReader, type SyncClock } from "../index/reader.ts";
@@ -42,8 +42,23 @@ export type OpenIndex = {
   close(): Promise<void>;
 };
 
-export function openClone(gitDir: string): GitRepository {
-  return openSystemGit({ gitDir, history: true });
+export function openClone({ git }: Pick<Deps, "git">, gitDir: string): GitRepository {
+  return openGit(git, { gitDir, history: true });
+}
+
+/** A repository in a folder of its own below the system's temporary ones. */
+export async function openThrowaway({ git }: Pick<Deps, "git">, purpose: string): Promise<GitRepository> {
+  const folder = await mkdtemp(path.join(tmpdir(), `imprint-${purpose}-`));
+  const gitDir = path.join(folder, "repo.git");
+  await createBareRepository(gitDir);
+  const repository = openGit(git, { gitDir });
+  return {
+    ...repository,
+    async close() {
+      await repository.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 export function gitUrls(deps: Pick<Deps, "allowFile">, urls: readonly string[]): readonly [GitUrl, ...GitUrl[]] {
@@ -86,9 +101,13 @@ export async function openIndex(
   warn: (alias: DisplayName, error: ImprintError, source: string) => void,
 ): Promise<OpenIndex> {
   const { layout, files } = deps;
-  const gitDir = layout.repository(entry.id);
-  await createBareRepository(gitDir);
-  const repository = openSystemGit({ gitDir });
+  const repository = openGit(deps.git, {
+    async gitDir(kind) {
+      const dir = kind === "system" ? layout.repository(entry.id) : layout.wholeRepository(entry.id);
+      await createBareRepository(dir);
+      return dir;
+    },
+  });
   const urls = gitUrls(deps, entry.urls);
   const toSource = (url: GitUrl): IndexSource =>
     gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS });
@@ -129,7 +148,7 @@ export function openTarballs(deps: Deps, urls: readonly GitUrl[], sources: () =>
       let last: unknown;
       for (const candidate of url === null ? urls : gitUrls(deps, [url])) {
         try {
-          return await tarballFromGit(candidate, ref, maxBytes);
+          return await tarballFromGit(deps, candidate, ref, maxBytes);
         } catch (error) {
           last = error;
         }
@@ -146,11 +165,8 @@ export function openTarballs(deps: Deps, urls: readonly GitUrl[], sources: () =>
 }
 
 /** Through a repository of its own that is thrown away: the bytes are kept once, by content, not in the index's cache. */
-async function tarballFromGit(url: GitUrl, ref: string, maxBytes: number): Promise<AsyncIterable<Uint8Array>> {
-  const folder = await mkdtemp(path.join(tmpdir(), "imprint-tarball-"));
-  const gitDir = path.join(folder, "repo.git");
-  await createBareRepository(gitDir);
-  const repository = openSystemGit({ gitDir });
+async function tarballFromGit(deps: Deps, url: GitUrl, ref: string, maxBytes: number): Promise<AsyncIterable<Uint8Array>> {
+  const repository = await openThrowaway(deps, "tarball");
   try {
     // Git packs a compressed file as it is; the slack is for the commit, the tree and zlib's framing.
     const limits: TransferLimits = { maxBytes: maxBytes * 2 + 1024 * 1024, maxObjects: 16, deadlineMs: TARBALL_DEADLINE_MS };
@@ -165,7 +181,6 @@ async function tarballFromGit(url: GitUrl, ref: string, maxBytes: number): Promi
     })();
   } finally {
     await repository.close();
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -196,10 +211,7 @@ function streamOf(file: OpenFile): ReadableStream<Uint8Array> {
 
 /** A look at an address whose id is not known yet, through a repository that is thrown away. */
 export async function openProbe(deps: Deps, url: string): Promise<{ readonly source: IndexSource; close(): Promise<void> }> {
-  const folder = await mkdtemp(path.join(tmpdir(), "imprint-probe-"));
-  const gitDir = path.join(folder, "repo.git");
-  await createBareRepository(gitDir);
-  const repository = openSystemGit({ gitDir });
+  const repository = await openThrowaway(deps, "probe");
   const source = gitSource({
     repository,
     url: gitUrls(deps, [url])[0],
@@ -207,11 +219,5 @@ export async function openProbe(deps: Deps, url: string): Promise<{ readonly sou
     keepAs: KEEP_HEAD,
     limits: TRANSFER_LIMITS,
   });
-  return {
-    source,
-    async close() {
-      await repository.close();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+  return { source, close: () => repository.close() };
 }

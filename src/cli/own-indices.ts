@@ -11,6 +11,7 @@ import { LIMITS } from "../format/limits.ts";
 import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
 import { rootPath } from "../format/paths.ts";
 import { parseRoot, publishersFor } from "../format/root.ts";
+import type { GitChoice } from "../git/choice.ts";
 import { describeClone } from "../git/clone.ts";
 import { parseObjectId } from "../git/url.ts";
 import { commitSource } from "../index/source.ts";
@@ -31,6 +32,7 @@ export type OwnIndex = {
 };
 
 type Stores = { readonly files: Files; readonly layout: Layout };
+type Machine = Stores & { readonly git: GitChoice };
 
 export async function readOwnIndices({ files, layout }: Stores): Promise<readonly OwnIndex[]> {
   const bytes = await files.read(layout.ownIndicesFile, LIMITS.projectBytes);
@@ -81,12 +83,12 @@ export async function addOwnIndex(stores: Stores, added: OwnIndex): Promise<void
  *
  * @throws ImprintError NO_OWN_INDEX
  */
-export async function ownIndexNamed(stores: Stores, named: string, cwd: string): Promise<OwnIndex> {
+export async function ownIndexNamed(stores: Machine, named: string, cwd: string): Promise<OwnIndex> {
   const known = await readOwnIndices(stores);
   const byName = known.find(({ name }) => name === named);
   if (byName !== undefined) return byName;
   const folder = path.resolve(cwd, named);
-  const id = await idOfClone(folder);
+  const id = await idOfClone(stores, folder);
   if (id === null)
     throw new ImprintError("NO_OWN_INDEX", `Cannot publish to ${named}: neither the name of an index of yours nor the folder of one`);
   const key = (await listKeyFiles(stores)).find(({ header }) => header.index === id);
@@ -101,7 +103,7 @@ export async function ownIndexNamed(stores: Stores, named: string, cwd: string):
  * @param verb what is to be done with it, for messages
  * @throws ImprintError NO_OWN_INDEX, USAGE
  */
-export async function theOwnIndex(stores: Stores, named: string | undefined, cwd: string, verb: string): Promise<OwnIndex> {
+export async function theOwnIndex(stores: Machine, named: string | undefined, cwd: string, verb: string): Promise<OwnIndex> {
   if (named !== undefined) return ownIndexNamed(stores, named, cwd);
   const known = await readOwnIndices(stores);
   const [only] = known;
@@ -119,7 +121,7 @@ export async function theOwnIndex(stores: Stores, named: string | undefined, cwd
  *
  * @throws ImprintError NO_OWN_INDEX, NOT_GRANTED
  */
-export async function ownIndexFor(stores: Stores, name: PackageName): Promise<OwnIndex> {
+export async function ownIndexFor(stores: Machine, name: PackageName): Promise<OwnIndex> {
   return requireOwnIndex(await ownIndicesFor(stores, [name]), name);
 }
 
@@ -127,13 +129,13 @@ export async function ownIndexFor(stores: Stores, name: PackageName): Promise<Ow
 export type Closest = { readonly known: readonly OwnIndex[]; readonly closest: ReadonlyMap<PackageName, OwnIndex> };
 
 /** @throws ImprintError NO_OWN_INDEX */
-export async function ownIndicesFor(stores: Stores, names: readonly PackageName[]): Promise<Closest> {
+export async function ownIndicesFor(stores: Machine, names: readonly PackageName[]): Promise<Closest> {
   const known = await readOwnIndices(stores);
   if (known.length === 0) throw new ImprintError("NO_OWN_INDEX", `Cannot publish ${names[0] ?? "anything"}: you have no index yet`);
   const closest = new Map<PackageName, OwnIndex>();
   const ranks = new Map<PackageName, number>();
   for (const own of known) {
-    const state = await cloneState(own);
+    const state = await cloneState(stores, own);
     for (const name of names) {
       const rank = rankOf(state, name);
       if (rank <= (ranks.get(name) ?? 0)) continue;
@@ -162,9 +164,9 @@ export function requireOwnIndex({ known, closest }: Closest, name: PackageName):
 }
 
 /** What the clone's branch says, from the pinned id on. */
-export async function cloneState(own: OwnIndex): Promise<TrustedState> {
-  const clone = await describeClone(own.path);
-  const repository = openClone(clone.gitDir);
+export async function cloneState(machine: Pick<Machine, "git">, own: OwnIndex): Promise<TrustedState> {
+  const clone = await describeClone(own.path, machine.git);
+  const repository = openClone(machine, clone.gitDir);
   try {
     if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index ${own.name}: ${own.path} has no commits`);
     return await readState(await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open(), own.id, null);
@@ -173,11 +175,11 @@ export async function cloneState(own: OwnIndex): Promise<TrustedState> {
   }
 }
 
-async function idOfClone(folder: string): Promise<IndexId | null> {
+async function idOfClone(machine: Pick<Machine, "git">, folder: string): Promise<IndexId | null> {
   try {
-    const clone = await describeClone(folder);
+    const clone = await describeClone(folder, machine.git);
     if (clone.head === null) return null;
-    const repository = openClone(clone.gitDir);
+    const repository = openClone(machine, clone.gitDir);
     try {
       const snapshot = await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open();
       const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);

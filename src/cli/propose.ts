@@ -72,7 +72,7 @@ export async function proposeReleases(
 export async function openForProposal(deps: Deps, own: OwnIndex): Promise<OpenUpload> {
   const open = await openUpload(deps, own);
   const { remote, branch } = open.upload;
-  const upstream = await remoteUrl(own.path, "upstream");
+  const upstream = await remoteUrl(own.path, "upstream", deps.git);
   if (upstream === null || remote === null) return open;
   const fetchUrl = parseGitUrl(upstream, { allowFile: true });
   const trackingRef = parseRefName(branch.replace("refs/heads/", "refs/remotes/upstream/"));

@@ -20,7 +20,7 @@ export type OpenUpload = {
 
 /** @throws ImprintError WORK_TREE, NO_OWN_INDEX, INVALID_URL */
 export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload> {
-  const clone = await describeClone(own.path);
+  const clone = await describeClone(own.path, deps.git);
   if (clone.inProgress !== null)
     throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: a ${clone.inProgress} is in progress there`);
   if (clone.dirty.length > 0)
@@ -30,7 +30,7 @@ export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload>
     );
   if (clone.branch === null) throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: no branch is checked out`);
   const { remoteName, fetchUrl, pushUrl, branch } = clone;
-  const repository = openClone(clone.gitDir);
+  const repository = openClone(deps, clone.gitDir);
   const remote =
     remoteName === null || fetchUrl === null
       ? null
@@ -41,18 +41,22 @@ export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload>
         };
   // A colleague's fresh clone has no push refspec for tarballs yet.
   if (remote !== null && remoteName !== null)
-    await configureRemote(own.path, {
-      name: remoteName,
-      url: remote.fetchUrl,
-      ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }),
-      branch,
-    });
+    await configureRemote(
+      own.path,
+      {
+        name: remoteName,
+        url: remote.fetchUrl,
+        ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }),
+        branch,
+      },
+      deps.git,
+    );
   const upload: Upload = {
     repository,
     id: own.id,
     branch: parseRefName(`refs/heads/${branch}`),
     remote,
-    buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor),
+    buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor, deps.git),
     store: stateStoreOf(deps, own.id),
     keepEvidence: evidenceKeeper(deps, own.id),
     limits: TRANSFER_LIMITS,
@@ -71,7 +75,7 @@ export async function runUpload(
   const result = await uploadChange(upload, build, push);
   if (push && upload.remote !== null) await confirmUpload(upload);
   try {
-    await advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown });
+    await advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git);
   } catch (error) {
     // Published is published: only the author's work tree lags behind.
     if (!(error instanceof ImprintError) || !push) throw error;

@@ -21,12 +21,12 @@ export async function removeTarballs(
   open: OpenUpload,
   changed: readonly { readonly before: PackageView; readonly after: PackageRecord }[],
   push: boolean,
-  { terminal }: Deps,
+  { terminal, git }: Deps,
 ): Promise<void> {
   const { own, repository, upload } = open;
   const refs = refsOf(changed);
   // Before the host's: a plain `git push` would bring them back.
-  for (const ref of refs) await deleteRef(own.path, ref);
+  for (const ref of refs) await deleteRef(own.path, ref, git);
   const { remote, limits } = upload;
   if (remote === null || refs.length === 0) return;
   const url = remote.pushUrl;
@@ -42,7 +42,7 @@ export async function removeTarballs(
       const expected = await repository.fetch({ url: remote.fetchUrl, ref, keepAs: LOOK, blobs: true, limits });
       if (expected !== null) updates.push({ ref, expected, to: null });
     }
-    await deleteRef(own.path, LOOK);
+    await deleteRef(own.path, LOOK, git);
     await repository.push({ url, updates, limits });
     if (updates.length > 0) terminal.ok(`removed ${updates.length === 1 ? "its tarball" : `${updates.length} tarballs`} from the host`);
   } catch (error) {

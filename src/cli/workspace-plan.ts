@@ -141,7 +141,7 @@ function requireMatches(filters: readonly string[], members: readonly Member[]):
 async function indicesOf(names: readonly PackageName[], index: string | undefined, deps: Deps): Promise<Closest> {
   if (index === undefined) return ownIndicesFor(deps, names);
   const own = await ownIndexNamed(deps, index, deps.cwd);
-  const state = await cloneState(own);
+  const state = await cloneState(deps, own);
   return { known: [own], closest: new Map(names.filter((name) => rankOf(state, name) > 0).map((name) => [name, own])) };
 }
 

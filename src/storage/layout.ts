@@ -30,6 +30,8 @@ export type Layout = {
   readonly resolvers: string;
   /** Bare repository with what was fetched of an index. */
   repository(indexId: string): string;
+  /** The same without a git: always whole, since the embedded git knows no partial clones. */
+  wholeRepository(indexId: string): string;
   /** Tarballs by sha512. */
   readonly blobs: string;
   /** Public packuments by registry. */
@@ -58,6 +60,7 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
     resolvers: join(state, VERSION, "resolvers"),
     repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
+    wholeRepository: (indexId) => join(cache, VERSION, "git", `${indexId}.whole.git`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
   };

@@ -8,6 +8,7 @@ test("IMPRINT_HOME holds everything", () => {
   const layout = layoutFrom({ IMPRINT_HOME: "/home/i" }, platform);
   expect(layout.keyFile("alice", "root")).toBe(join("/home/i/config/keys/alice.root.json"));
   expect(layout.repository("ab")).toBe(join("/home/i/cache/v1/git/ab.git"));
+  expect(layout.wholeRepository("ab")).toBe(join("/home/i/cache/v1/git/ab.whole.git"));
   expect(layout.recordMemory("ab", "3f/@alice+foo")).toBe(join("/home/i/state/v1/records/ab/3f/@alice+foo"));
 });
 

@@ -29,6 +29,7 @@ import { tarballRef } from "../../src/format/tarball-source.ts";
 import { formatTimestamp } from "../../src/format/time.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
 import type { FileChange, GitRepository, ObjectId, TransferLimits } from "../../src/git/port.ts";
+import { chooseGit } from "../../src/git/choice.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { parseRefName } from "../../src/git/url.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -523,16 +524,18 @@ export function silentTerminal(told: string[] = []): Terminal {
 }
 
 function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, env: NodeJS.ProcessEnv, told: string[] = []): Deps {
+  const whole: NodeJS.ProcessEnv = {
+    PATH: process.env["PATH"],
+    HOME: home,
+    IMPRINT_PASSPHRASE: "",
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_CONFIG_NOSYSTEM: "1",
+    ...env,
+  };
   return {
     terminal: silentTerminal(told),
-    env: {
-      PATH: process.env["PATH"],
-      HOME: home,
-      IMPRINT_PASSPHRASE: "",
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_CONFIG_NOSYSTEM: "1",
-      ...env,
-    },
+    env: whole,
+    git: chooseGit(whole),
     cwd,
     files,
     layout: layoutOf(home),

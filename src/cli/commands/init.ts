@@ -70,19 +70,23 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   try {
     written.push(await saveKeyFile({ files, layout }, daily, passphrase), await saveKeyFile({ files, layout }, root, passphrase));
     const text = (content: string): Uint8Array => new Uint8Array(Buffer.from(content));
-    await initClone(folder, {
-      branch: BRANCH,
-      files: [
-        // Converted line ends would break every hash.
-        { path: ".gitattributes", content: text("* -text\n") },
-        { path: "README.md", content: text(indexReadme({ name, packages, addressWithId, id: index.id })) },
-        ...index.files,
-      ],
-      message: `imprint: index ${name}`,
-      author: await authorOf(deps),
-      timeMs: deps.nowMs(),
-    });
-    if (remote !== null) await configureRemote(folder, { name: "origin", url: remote, branch: BRANCH });
+    await initClone(
+      folder,
+      {
+        branch: BRANCH,
+        files: [
+          // Converted line ends would break every hash.
+          { path: ".gitattributes", content: text("* -text\n") },
+          { path: "README.md", content: text(indexReadme({ name, packages, addressWithId, id: index.id })) },
+          ...index.files,
+        ],
+        message: `imprint: index ${name}`,
+        author: await authorOf(deps),
+        timeMs: deps.nowMs(),
+      },
+      deps.git,
+    );
+    if (remote !== null) await configureRemote(folder, { name: "origin", url: remote, branch: BRANCH }, deps.git);
     await addOwnIndex({ files, layout }, { name, id: index.id, path: folder, url });
   } catch (error) {
     // Half an index is worse than none: keys without it would look like a lost one.
@@ -104,8 +108,9 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   return { id: index.id, name, path: folder, packages, pushed, addressWithId };
 }
 
-async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>, { terminal }: Deps): Promise<boolean> {
-  const repository = openClone(path.join(folder, ".git"));
+async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>, deps: Deps): Promise<boolean> {
+  const { terminal } = deps;
+  const repository = openClone(deps, path.join(folder, ".git"));
   const ref = parseRefName(`refs/heads/${BRANCH}`);
   try {
     const head = await repository.head(ref);

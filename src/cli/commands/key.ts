@@ -155,8 +155,8 @@ async function sshPassphrase(file: string, { env, terminal }: Deps): Promise<str
 }
 
 /** A key that no root names signs nothing that counts. */
-async function warnIfUnnamed(own: OwnIndex, { header }: FoundKeyFile, { terminal }: Deps): Promise<void> {
-  const { roles, publishers } = newestRoot((await cloneState(own)).roots).doc;
+async function warnIfUnnamed(own: OwnIndex, { header }: FoundKeyFile, deps: Deps): Promise<void> {
+  const { roles, publishers } = newestRoot((await cloneState(deps, own)).roots).doc;
   const named = {
     root: roles.root.keys,
     checkpoint: roles.checkpoint.keys,
@@ -164,7 +164,7 @@ async function warnIfUnnamed(own: OwnIndex, { header }: FoundKeyFile, { terminal
   };
   for (const { purpose, publicKey } of header.keys)
     if (!named[purpose].includes(publicKey))
-      terminal.warn(`${own.name}'s root does not name ${publicKey} as a ${purpose} key yet: nothing that it signs counts`);
+      deps.terminal.warn(`${own.name}'s root does not name ${publicKey} as a ${purpose} key yet: nothing that it signs counts`);
 }
 
 function listed({ path: file, header }: FoundKeyFile): ListedKeyFile {

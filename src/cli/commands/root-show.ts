@@ -18,7 +18,7 @@ export type RootShown = {
 
 export async function rootShow(index: string | undefined, deps: Deps): Promise<RootShown> {
   const own = await theOwnIndex(deps, index, deps.cwd, "show a root");
-  const { index: _, previous: __, ...root } = newestRoot((await cloneState(own)).roots).doc;
+  const { index: _, previous: __, ...root } = newestRoot((await cloneState(deps, own)).roots).doc;
   const here = (await listKeyFiles(deps)).flatMap(({ header }) => header.keys.map(({ publicKey }) => publicKey));
   return { index: own.name, id: own.id, path: own.path, root, here };
 }

@@ -98,7 +98,7 @@ async function fetchRefusals(base: string, { secret }: ResolverState, after: num
 
 /** For the child only. Measured: this beats `registry=` in a project's .npmrc for npm, pnpm, yarn, bun and deno. */
 export function childEnvironment(env: NodeJS.ProcessEnv, base: string): NodeJS.ProcessEnv {
-  const { IMPRINT_PASSPHRASE: _secret, IMPRINT_PASSPHRASE_FILE: _file, ...rest } = env;
+  const { IMPRINT_PASSPHRASE: _secret, IMPRINT_PASSPHRASE_FILE: _file, IMPRINT_GIT_TOKEN: _token, ...rest } = env;
   const registry = `${base}/`;
   return {
     ...rest,

@@ -42,15 +42,15 @@ export async function verifyProposal(options: VerifyProposalOptions, deps: Deps)
   if (options.id !== undefined && !isIndexId(options.id))
     throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
   const folder = path.resolve(deps.cwd, options.folder ?? ".");
-  const clone = await describeClone(folder);
-  const [head, base] = [await commitOf(folder, "HEAD"), await baseOf(folder, clone, options.base)];
-  const repository = openClone(clone.gitDir);
+  const clone = await describeClone(folder, deps.git);
+  const [head, base] = [await commitOf(folder, "HEAD", deps), await baseOf(folder, clone, options.base, deps)];
+  const repository = openClone(deps, clone.gitDir);
   try {
     const [before, after] = await Promise.all([base, head].map((commit) => commitSource(repository, commit, TRANSFER_LIMITS).open()));
     const snapshots = { before: before as Snapshot, after: after as Snapshot };
     const id = (options.id as IndexId | undefined) ?? (await idOf(snapshots.before));
     const state = await readState(snapshots.before, id, null);
-    const changed = await changedPaths(folder, base, head);
+    const changed = await changedPaths(folder, base, head, deps.git);
     const { proposals, faults } = await readProposals(snapshots.after, await repository.listFiles(head, PROPOSALS));
     const judged = await judgeProposals({ state, snapshot: snapshots.before }, proposals);
     const isNew = ({ files }: { readonly files: readonly string[] }): boolean => files.some((file) => changed.includes(file));
@@ -91,17 +91,22 @@ function outsideFaults(changed: readonly string[]): readonly ProposalFault[] {
     .map((file) => ({ file, step: "writing 4", code: "INVALID_DOCUMENT", message: `the change touches ${file}, outside ${PROPOSALS}/` }));
 }
 
-async function commitOf(folder: string, name: string): Promise<ObjectId> {
-  const commit = await resolveCommit(folder, name);
+async function commitOf(folder: string, name: string, { git }: Pick<Deps, "git">): Promise<ObjectId> {
+  const commit = await resolveCommit(folder, name, git);
   if (commit === null) throw new ImprintError("USAGE", `Cannot verify: ${JSON.stringify(name)} is no commit of ${folder}`);
   return parseObjectId(commit);
 }
 
-async function baseOf(folder: string, { remoteName }: CloneState, named: string | undefined): Promise<ObjectId> {
-  if (named !== undefined) return commitOf(folder, named);
+async function baseOf(
+  folder: string,
+  { remoteName }: CloneState,
+  named: string | undefined,
+  { git }: Pick<Deps, "git">,
+): Promise<ObjectId> {
+  if (named !== undefined) return commitOf(folder, named, { git });
   const remotes = ["upstream", remoteName ?? "origin"];
   for (const name of remotes.flatMap((remote) => [`refs/remotes/${remote}/HEAD`, `refs/remotes/${remote}/main`])) {
-    const commit = await resolveCommit(folder, name);
+    const commit = await resolveCommit(folder, name, git);
     if (commit !== null) return parseObjectId(commit);
   }
   throw new ImprintError("USAGE", "Cannot verify: say with --base what the proposal would be merged into, such as origin/main");

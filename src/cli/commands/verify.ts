@@ -1,7 +1,5 @@
 /** `imprint verify [dir|url]`: a whole index, every signature and link. Fit for an author's CI. */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { verifyIndex, type VerifyReport, type WholeIndex } from "../../audit/verify-index.ts";
 import { verifyTarballs } from "../../audit/verify-tarballs.ts";
@@ -9,13 +7,11 @@ import { ImprintError } from "../../errors.ts";
 import { type IndexId, isIndexId } from "../../format/digest.ts";
 import { describeClone } from "../../git/clone.ts";
 import type { GitUrl } from "../../git/port.ts";
-import { createBareRepository } from "../../git/store/bare.ts";
-import { openSystemGit } from "../../git/system/repository.ts";
 import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
 import { commitSource, directorySource, gitSource, listDirectory } from "../../index/source.ts";
 import { newestRoot } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
-import { openClone, openTarballs, TRANSFER_LIMITS } from "../open.ts";
+import { openClone, openTarballs, openThrowaway, TRANSFER_LIMITS } from "../open.ts";
 import { clean } from "../terminal.ts";
 import { splitAddress } from "./add.ts";
 
@@ -35,7 +31,7 @@ export async function verify(options: VerifyOptions, deps: Deps): Promise<Verify
     throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
   const pinned = id ?? (options.id as IndexId | undefined) ?? null;
   const folder = path.resolve(deps.cwd, target);
-  const opened = existsSync(folder) ? await openFolder(folder) : await openRemote(deps, target);
+  const opened = existsSync(folder) ? await openFolder(deps, folder) : await openRemote(deps, target);
   try {
     const started = performance.now();
     const report = await verifyIndex(opened.index, pinned, ({ packages, of, releases }) =>
@@ -74,8 +70,8 @@ function rate(count: number, started: number): number {
 }
 
 /** A work tree as its files lie there, or a bare repository at its head. */
-async function openFolder(folder: string): Promise<Opened> {
-  const clone = await describeClone(folder).catch(() => null);
+async function openFolder(deps: Deps, folder: string): Promise<Opened> {
+  const clone = await describeClone(folder, deps.git).catch(() => null);
   const remote = clone?.fetchUrl ?? null;
   const urls =
     clone === null
@@ -83,7 +79,7 @@ async function openFolder(folder: string): Promise<Opened> {
       : [...(remote === null ? [] : [parseGitUrl(remote, { allowFile: true })]), parseGitUrl(clone.gitDir, { allowFile: true })];
   if (clone !== null && clone.bare) {
     if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot verify ${folder}: it has no commits`);
-    const repository = openClone(clone.gitDir);
+    const repository = openClone(deps, clone.gitDir);
     const head = parseObjectId(clone.head);
     return {
       index: { snapshot: await commitSource(repository, head, TRANSFER_LIMITS).open(), listFiles: () => repository.listFiles(head) },
@@ -96,14 +92,8 @@ async function openFolder(folder: string): Promise<Opened> {
 
 async function openRemote(deps: Deps, target: string): Promise<Opened> {
   const url = parseGitUrl(target, { allowFile: deps.allowFile });
-  const folder = await mkdtemp(path.join(tmpdir(), "imprint-verify-"));
-  const gitDir = path.join(folder, "repo.git");
-  await createBareRepository(gitDir);
-  const repository = openSystemGit({ gitDir });
-  const close = async (): Promise<void> => {
-    await repository.close();
-    await rm(folder, { recursive: true, force: true });
-  };
+  const repository = await openThrowaway(deps, "verify");
+  const close = (): Promise<void> => repository.close();
   try {
     deps.terminal.progress(`fetching ${url}`);
     // Every blob: all of them are looked at.

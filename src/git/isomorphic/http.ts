@@ -49,6 +49,7 @@ export function createTransport(options: TransportOptions): Transport {
   /** Where a redirect led: what stands for `url` from then on. */
   let base: string = url;
   let received = 0;
+  let stall: NodeJS.Timeout | undefined;
 
   const failure = (error: unknown): ImprintError => {
     const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
@@ -87,7 +88,6 @@ export function createTransport(options: TransportOptions): Transport {
   };
 
   async function* counted(body: AsyncIterable<Uint8Array> | null): AsyncGenerator<Uint8Array> {
-    let stall: NodeJS.Timeout | undefined;
     const heard = (): void => {
       clearTimeout(stall);
       stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(STALL_MS)} ms`)), STALL_MS);
@@ -162,7 +162,11 @@ export function createTransport(options: TransportOptions): Transport {
     checkTime() {
       if (performance.now() > deadline) throw failure(tooLate());
     },
-    close: () => clearTimeout(timer),
+    close() {
+      clearTimeout(timer);
+      clearTimeout(stall);
+      controller.abort(); // an answer that nobody read to its end
+    },
   };
 }
 
