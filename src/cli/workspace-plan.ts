@@ -1,7 +1,7 @@
 /** Which packages of a workspace `imprint publish --workspaces` releases, to which index, and why not the others. */
 import path from "node:path";
 import { minimatch } from "minimatch";
-import { ImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import { type PackageName, parseNewPackageName } from "../format/names.ts";
 import { parseVersion, type Version } from "../format/versions.ts";
 import { chooseBase } from "../index/publish.ts";
@@ -41,7 +41,7 @@ export type Plan = {
   readonly own: OwnIndex | null;
   /** In the order in which they are packed. */
   readonly packages: readonly Planned[];
-  /** Of no interest to any index: private, or without a name or version. */
+  /** Of no interest to any index, for want of a name or a version. */
   readonly others: readonly {
     readonly folder: string;
     readonly name: string | null;
@@ -56,13 +56,9 @@ export type PlanOptions = { readonly index: string | undefined; readonly filters
 export async function planWorkspaces(options: PlanOptions, deps: Deps): Promise<Plan> {
   const members = await readWorkspace(deps.cwd);
   requireMatches(options.filters, members);
-  const listed = members.map((member) => describe(member, options.filters, deps.cwd));
-  const others = listed.flatMap((one) =>
-    one.skipped === "private" || one.skipped === "unnamed" ? [{ ...one, skipped: one.skipped }] : [],
-  );
-  const named = listed
-    .filter(({ skipped }) => skipped !== "private" && skipped !== "unnamed")
-    .map((one) => ({ ...one, name: parseNewPackageName(one.name ?? ""), version: parseVersion(one.version ?? "") }));
+  const listed = members.map((member) => describe(member, options.filters, deps.cwd)).map((one) => ({ one, parsed: parsedOf(one) }));
+  const others = listed.flatMap(({ one, parsed }) => (parsed === null ? [{ ...one, skipped: one.skipped ?? ("unnamed" as const) }] : []));
+  const named = listed.flatMap(({ one, parsed }) => (parsed === null ? [] : [{ ...one, ...parsed }]));
   if (!named.some(({ skipped }) => skipped === null)) return { own: null, packages: named.map(unread), others };
 
   const indices = await indicesOf(
@@ -105,6 +101,17 @@ type Listed = {
   readonly version: string | null;
   readonly skipped: Skipped | null;
 };
+
+/** @returns null where there is nothing to publish anyway, whatever the name */
+function parsedOf({ name, version, skipped }: Listed): { readonly name: PackageName; readonly version: Version } | null {
+  if (name === null || version === null) return null;
+  try {
+    return { name: parseNewPackageName(name), version: parseVersion(version) };
+  } catch (error) {
+    if (skipped === "private" && isImprintError(error)) return null;
+    throw error;
+  }
+}
 
 function describe(member: Member, filters: readonly string[], root: string): Listed {
   const { packageJson, dir, isRoot } = member;

@@ -34,6 +34,12 @@ export async function toolFor(dir: string, options: ToolOptions): Promise<Tool> 
   return { manager, command, from };
 }
 
+/**
+ * npm hands its own options down to what it runs: imprint in a script of `npm run -w a` would pack that workspace, from
+ * whichever folder. pnpm heeds the dry run too, and knows no option that undoes it.
+ */
+const INHERITED = /^npm_config_(dry|workspaces?|include[-_]workspace)([-_].*)?$/i;
+
 /** Variables that no package manager may miss; what the user has set counts. */
 export function toolEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const defaults = {
@@ -42,8 +48,7 @@ export function toolEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     COREPACK_ENABLE_AUTO_PIN: "0",
     YARN_ENABLE_TELEMETRY: "0",
   };
-  // pnpm heeds npm's setting, and knows no option that undoes it.
-  return Object.fromEntries(Object.entries({ ...defaults, ...env }).filter(([name]) => !/^npm_config_dry[-_]run$/i.test(name)));
+  return Object.fromEntries(Object.entries({ ...defaults, ...env }).filter(([name]) => !INHERITED.test(name)));
 }
 
 async function requireProgram(dir: string, { program, from }: Choice, { env, onOutput }: ToolOptions): Promise<void> {

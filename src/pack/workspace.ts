@@ -27,10 +27,10 @@ export async function readWorkspace(root: string): Promise<readonly Member[]> {
   const { program, from } = await chooseManager(root);
   const patterns = program === "pnpm" ? await pnpmPatterns(root) : patternsOf(packageJson["workspaces"]);
   if (patterns === null) {
-    const file = program === "pnpm" ? "pnpm-workspace.yaml lists no packages" : "package.json has no workspaces";
+    const lack = program === "pnpm" ? "it has no pnpm-workspace.yaml with packages" : "its package.json has no workspaces";
     throw new ImprintError(
       "USAGE",
-      `Cannot publish the workspaces of ${root}: its ${file} (with ${program}: ${from}); run it in the workspace's root, or without --workspaces`,
+      `Cannot publish the workspaces of ${root}: ${lack} (with ${program}: ${from}); run it in the workspace's root, or without --workspaces`,
     );
   }
   const dirs = await foldersOf(root, patterns);

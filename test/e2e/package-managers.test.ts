@@ -22,12 +22,17 @@ const PROJECTS: Readonly<Record<Installed, { readonly marks: Readonly<Record<str
 describe.each(INSTALLED)("%s", (installed) => {
   const id = installed.replace(" ", "");
   let who: Person;
-  let address: string;
   let PATH: string;
+  let reader: Person;
+  let shop: string;
   beforeAll(async () => {
     who = world.person(id);
-    ({ address } = await world.init(who, `@${id}/*`));
+    const { address } = await world.init(who, `@${id}/*`);
     PATH = [installInto(path.join(world.folder, "bin", id), installed), process.env["PATH"] ?? ""].join(path.delimiter);
+    reader = world.person(`${id}-reader`);
+    shop = world.folderOf(`shop-${id}`, { "package.json": { name: "shop", version: "1.0.0", private: true } });
+    const added = await world.imprint(reader, shop, "add", address, "--yes");
+    expect(added.code, added.stderr).toBe(0);
   });
 
   const engine = { devEngines: { packageManager: { name: programOf(installed), version: versionOf(installed) } } };
@@ -47,13 +52,9 @@ describe.each(INSTALLED)("%s", (installed) => {
     return published;
   }
 
-  /** Somebody with nothing installs it, with npm, and runs it. */
+  /** Somebody else installs it, with npm, and runs it. */
   async function used(name: string): Promise<string> {
-    const reader = world.person(`${id}-reader`);
-    const shop = world.folderOf(`shop-${name.replace("/", "-")}`, { "package.json": { name: "shop", version: "1.0.0", private: true } });
-    const added = await world.imprint(reader, shop, "add", address, "--yes");
-    expect(added.code, added.stderr).toBe(0);
-    const installation = await world.imprint(reader, shop, "run", "npm", "install", name);
+    const installation = await world.imprint(reader, shop, "run", "--sync-after", "0", "npm", "install", name);
     expect(installation.code, installation.stderr).toBe(0);
     return (await world.sh(reader, shop, "node", ["-p", `require("${name}")`])).stdout.trim();
   }
@@ -101,10 +102,10 @@ describe.each(INSTALLED)("%s", (installed) => {
       "build.cjs": `const fs = require("fs");
         console.log("other-1.0.0.tgz");
         fs.mkdirSync("dist");
-        fs.writeFileSync("dist/index.js", "module.exports = " + JSON.stringify("built, ${id}"));\n`,
+        fs.writeFileSync("dist/index.js", "module.exports = " + JSON.stringify(process.env.npm_config_user_agent));\n`,
     });
     await setUp(folder);
     expect((await publish(folder)).stdout).toBe(`${name}@1.0.0\n`);
-    expect(await used(name)).toBe(`built, ${id}`);
+    expect(await used(name)).toMatch(new RegExp(`^${programOf(installed)}/${versionOf(installed).replaceAll(".", "\\.")}( |$)`));
   }, 60_000);
 });

@@ -36,8 +36,8 @@ function publish(who: Person, folder: string, ...args: readonly string[]): Promi
 const commitsOf = (who: Person): number =>
   Number(testGit(world.hosted(`${who.name}/index.git`), ["rev-list", "--count", "refs/heads/main"]));
 
-type Planned = { readonly name: string; readonly skipped: string | null };
-const planOf = ({ stdout }: Outcome): readonly (readonly [string, string | null])[] =>
+type Planned = { readonly name: string | null; readonly skipped: string | null };
+const planOf = ({ stdout }: Outcome): readonly (readonly [string | null, string | null])[] =>
   (JSON.parse(stdout) as { plan: readonly Planned[] }).plan.map(({ name, skipped }) => [name, skipped]);
 
 function raise(folder: string, version: string): void {
@@ -56,6 +56,7 @@ describe("publish --workspaces", () => {
         scripts: { prepublishOnly: "cat ../core/built.js ../tool/built.js > built.js" },
       },
       core: { name: "@wendy/core", devDependencies: { "@wendy/tool": "workspace:*" }, scripts: { prepublishOnly: "echo core > built.js" } },
+      nameless: {},
       secret: { name: "@wendy/secret", private: true },
       stranger: { name: "@stranger/x" },
       tool: { name: "@wendy/tool", scripts: { prepublishOnly: "echo tool > built.js" } },
@@ -66,8 +67,9 @@ describe("publish --workspaces", () => {
       ["@wendy/tool", null],
       ["@wendy/core", null],
       ["@wendy/app", null],
-      ["@stranger/x", "not-granted"],
       ["@wendy/secret", "private"],
+      ["@stranger/x", "not-granted"],
+      [null, "unnamed"],
       ["root", "private"],
     ]);
     expect(dry.stderr).toMatch(/\+ @wendy\/app@1\.0\.0 {2}to publish to wendy\n/);
@@ -136,6 +138,7 @@ describe("publish --workspaces", () => {
       const folder = workspaceOf(`fay-${label.replaceAll(" ", "-")}`, {
         a: { name: "@fay/a" },
         secret: { name: "@fay/secret", private: true },
+        site: { name: "Site, not a package", private: true },
         z: { name: "@fay/z", ...extra },
       });
       const refused = await publish(who, folder);
@@ -144,6 +147,20 @@ describe("publish --workspaces", () => {
     },
     60_000,
   );
+
+  it("the root of a workspace is a package of its own", async () => {
+    const who = world.person("rue");
+    await world.init(who, "@rue/*");
+    const folder = workspaceOf("rue", { a: { name: "@rue/a", dependencies: { "@rue/root": "^2.0.0" } } });
+    const root = { name: "@rue/root", version: "2.0.0", workspaces: ["packages/*"], packageManager: "bun@1.4.5" };
+    writeFileSync(path.join(folder, "package.json"), JSON.stringify(root));
+    const refused = await publish(who, folder);
+    expect([refused.code, commitsOf(who)]).toEqual([1, 1]);
+    expect(refused.stderr).toMatch(/@rue\/a depends on @rue\/root@\^2\.0\.0: it is not released yet; publish the workspace's root first/);
+    const PATH = [bin, process.env["PATH"] ?? ""].join(path.delimiter);
+    expect((await world.sh(who, folder, process.execPath, [BIN, "publish", "."], { PATH })).code).toBe(0);
+    expect((await publish(who, folder)).stdout).toBe("@rue/a@1.0.0\n");
+  }, 60_000);
 
   it("filters: by name, by glob, leaving out; never what others need, never one that matches nothing", async () => {
     const who = world.person("fil");
@@ -154,7 +171,9 @@ describe("publish --workspaces", () => {
       app: { name: "@fil/app", dependencies: { "@fil/lib-a": "workspace:~" } },
     });
     const plan = async (...args: readonly string[]): Promise<readonly string[]> =>
-      planOf(await publish(who, folder, "--dry-run", "--json", ...args)).flatMap(([name, skipped]) => (skipped === null ? [name] : []));
+      planOf(await publish(who, folder, "--dry-run", "--json", ...args)).flatMap(([name, skipped]) =>
+        skipped === null ? [name ?? ""] : [],
+      );
     expect(await plan("--filter", "@fil/lib-*")).toEqual(["@fil/lib-a", "@fil/lib-b"]);
     expect(await plan("--filter", "!@fil/lib-b")).toEqual(["@fil/lib-a", "@fil/app"]);
     expect(await plan("--filter", "@fil/*", "--filter", "!*/app")).toEqual(["@fil/lib-a", "@fil/lib-b"]);
@@ -176,9 +195,10 @@ describe("publish --workspaces", () => {
     await world.init(who, "@two/*");
     expect((await world.imprint(who, world.folder, "init", "other-index", "--name", "other", "--packages", "@other/*")).code).toBe(0);
     const folder = workspaceOf("two", {
-      a: { name: "@two/a", dependencies: { "@other/b": "workspace:^", "@free/c": "workspace:^" } },
+      a: { name: "@two/a", dependencies: { "@other/b": "workspace:^", "@free/c": "workspace:^", "@free/d": "workspace:^" } },
       b: { name: "@other/b" },
       c: { name: "@free/c" },
+      d: { name: "@free/d", private: true },
     });
     const both = await publish(who, folder);
     expect(both.code).toBe(2);
@@ -189,6 +209,7 @@ describe("publish --workspaces", () => {
     expect(one.stderr).toMatch(
       /@two\/a depends on @free\/c@\^1\.0\.0: it is outside the names of your index; it must be released elsewhere/,
     );
+    expect(one.stderr).toMatch(/@two\/a depends on @free\/d@\^1\.0\.0: it is outside the names/);
     const named = await publish(who, folder, "--index", "other", "--no-push", "--json");
     expect(planOf(named).filter(([, skipped]) => skipped === null)).toEqual([["@other/b", null]]);
     const none = await publish(who, folder, "--filter", "@free/c");

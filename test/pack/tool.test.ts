@@ -64,9 +64,18 @@ async function packed(dir: string, set: PackOptions): Promise<TarballFacts> {
   return facts;
 }
 
+const USUAL = ["prepublishOnly", "prepack", "prepare", "postpack"];
+const SCRIPTS: Readonly<Record<Installed, readonly string[]>> = {
+  npm: USUAL,
+  pnpm: USUAL,
+  "yarn 1": ["prepare", "prepublishOnly", "prepack", "postpack"],
+  "yarn 4": ["prepublishOnly", "prepublish", "prepack", "postpack"],
+  bun: USUAL,
+};
+
 describe.each(INSTALLED)("%s", (installed) => {
-  test("B3 runs prepublishOnly, then packs, and no script sees a secret", async () => {
-    const dump = (name: string): string => `node dump.cjs ${name} && echo ${name}-9.9.9.tgz`;
+  test("B3 runs what its own publish would run, packs, and no script sees a secret", async () => {
+    const names = ["prepublish", "prepare", "prepublishOnly", "prepack", "postpack"];
     await write({
       "package.json": {
         ...chosen(installed),
@@ -74,17 +83,22 @@ describe.each(INSTALLED)("%s", (installed) => {
         version: "1.0.0",
         files: ["built.js"],
         main: "built.js",
-        scripts: { prepublishOnly: `${dump("prepublishOnly")} && node build.cjs`, prepack: dump("prepack") },
+        scripts: Object.fromEntries(names.map((name) => [name, `node script.cjs ${name} && echo ${name}-9.9.9.tgz`])),
       },
-      "build.cjs": 'require("fs").writeFileSync("built.js", "module.exports = 1")',
-      "dump.cjs": 'require("fs").writeFileSync(process.argv[2] + ".json", JSON.stringify(process.env))',
+      "script.cjs": `const fs = require("fs"), name = process.argv[2];
+        fs.appendFileSync("log", name + " ");
+        fs.writeFileSync(name + ".json", JSON.stringify(process.env));
+        if (name === "prepublishOnly") fs.writeFileSync("built.js", "module.exports = 1");`,
     });
     await install(installed);
-    const facts = await packed("", options(installed, { ...SECRETS, npm_config_dry_run: "true" }));
+    await rm(path.join(root, "log"), { force: true });
+    const facts = await packed("", options(installed, { ...SECRETS, npm_config_dry_run: "true", npm_config_workspace: "elsewhere" }));
     expect(checkPublishable(facts)).toMatchObject({ name: "@alice/hello", version: "1.0.0" });
     expect([...facts.files].toSorted()).toEqual(["built.js", "package.json"]);
-    expect(output).toContain("prepack-9.9.9.tgz");
-    for (const script of ["prepublishOnly", "prepack"]) {
+    const ran = (await readFile(path.join(root, "log"), "utf8")).trim().split(" ");
+    expect(ran).toEqual(SCRIPTS[installed]);
+    for (const script of ran) {
+      expect(output).toContain(`${script}-9.9.9.tgz`);
       const text = await readFile(path.join(root, `${script}.json`), "utf8");
       expect(text).not.toContain("hunter2");
       expect(Object.keys(JSON.parse(text) as object).filter((name) => /^IMPRINT_/i.test(name))).toEqual([]);

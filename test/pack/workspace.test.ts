@@ -65,9 +65,9 @@ test.each<readonly [string, object, Readonly<Record<string, string>>, string, Re
     { packageManager: "pnpm@10.0.0", workspaces: ["packages/*"] },
     {},
     "USAGE",
-    /pnpm-workspace\.yaml lists no packages \(with pnpm: packageManager/,
+    /no pnpm-workspace\.yaml with packages \(with pnpm: packageManager/,
   ],
-  ["a file of settings only", {}, { "pnpm-workspace.yaml": "nodeLinker: hoisted\n" }, "USAGE", /lists no packages/],
+  ["a file of settings only", {}, { "pnpm-workspace.yaml": "nodeLinker: hoisted\n" }, "USAGE", /no pnpm-workspace\.yaml with packages/],
   ["a file that is not YAML", {}, { "pnpm-workspace.yaml": "packages: [\n" }, "PACKAGE_REFUSED", /Cannot read .*pnpm-workspace\.yaml/],
   ["one name twice", { workspaces: ["packages/*"] }, { "packages/d/package.json": '{"name":"a"}' }, "PACKAGE_REFUSED", /'a'/],
 ])("refuses %s", async (_, rootJson, files, code, words) => {

@@ -79,11 +79,8 @@ async function prepareOne(one: Planned, { tag }: PublishWorkspacesOptions, deps:
 }
 
 /** @throws ImprintError PACKAGE_REFUSED where somebody could never install one of `candidates` */
-function requireInstallable({ packages, others, own }: Plan, candidates: readonly Candidate[], { terminal }: Deps): void {
+function requireInstallable({ packages, own }: Plan, candidates: readonly Candidate[], { terminal }: Deps): void {
   const siblings = new Map<string, Sibling>();
-  for (const { name, version } of others)
-    if (name !== null)
-      siblings.set(name, { version, available: [], why: "that package is private, and nobody can install it", isElsewhere: false });
   for (const one of packages) siblings.set(one.name, siblingOf(one, own));
   const gaps = siblingGaps(
     candidates.map(({ name, facts: { packageJson } }) => ({ name, packageJson })),
@@ -105,10 +102,12 @@ function siblingOf({ name, version, released, skipped, own }: Planned, target: P
   if (own.id !== target?.id)
     return { version, available, why: `it belongs to your index ${own.name}; publish it there too`, isElsewhere: true };
   const why =
-    skipped === "root"
-      ? "it is not released yet; publish the workspace's root first: imprint publish ."
-      : skipped === "withdrawn"
-        ? "that version is withdrawn; raise its version"
-        : `it is not released, and --filter leaves it out; add --filter '${name}'`;
+    skipped === "private"
+      ? "that package is private, and nobody can install it"
+      : skipped === "root"
+        ? "it is not released yet; publish the workspace's root first: imprint publish ."
+        : skipped === "withdrawn"
+          ? "that version is withdrawn; raise its version"
+          : `it is not released, and --filter leaves it out; add --filter '${name}'`;
   return { version, available, why, isElsewhere: false };
 }
