@@ -31,12 +31,16 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .option("name", { type: "string", requiresArg: true, describe: "short name of the index" })
           .option("packages", { type: "string", array: true, requiresArg: true, describe: "what it may publish: names, '@scope/*' or '*'" })
           .option("remote", { type: "string", requiresArg: true, describe: "git address to push to" })
-          .option("url", { type: "string", requiresArg: true, describe: "git address that others read" }),
+          .option("url", { type: "string", requiresArg: true, describe: "git address that others read" })
+          .option("ci", {
+            choices: ["github"] as const,
+            describe: "workflows that verify, seal and renew, in a new index or in the one here",
+          }),
       async (args) => {
         const deps = depsOf(args);
         const { init } = await import("./commands/init.ts");
         const result = await init(
-          { dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url },
+          { dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url, ci: args.ci },
           deps,
         );
         print(deps, result, [result.id]);

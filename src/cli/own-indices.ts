@@ -175,7 +175,8 @@ export async function cloneState(machine: Pick<Machine, "git">, own: OwnIndex): 
   }
 }
 
-async function idOfClone(machine: Pick<Machine, "git">, folder: string): Promise<IndexId | null> {
+/** The id of the index in a folder; null where there is none. */
+export async function idOfClone(machine: Pick<Machine, "git">, folder: string): Promise<IndexId | null> {
   try {
     const clone = await describeClone(folder, machine.git);
     if (clone.head === null) return null;

@@ -134,7 +134,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
       const cwd = await emptyProject("author");
       const home = join(w.folder, "home-author");
       const honest = w.deps({ home, cwd });
-      const { id } = await init({ dir: "author-index", name: "author", packages: ["@author/*"], remote: url, url }, honest);
+      const { id } = await init({ dir: "author-index", name: "author", packages: ["@author/*"], remote: url, url, ci: undefined }, honest);
       const tarballOf = async (n: number): Promise<string> => {
         const path = join(cwd, `x-1.0.${String(n)}.tgz`);
         await writeFile(path, await makePackage({ name: "@author/x", version: `1.0.${String(n)}` }));

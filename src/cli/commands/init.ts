@@ -16,7 +16,8 @@ import { findProjectFolder } from "../project-files.ts";
 import { saveKeyFile } from "../key-store.ts";
 import { openClone, TRANSFER_LIMITS } from "../open.ts";
 import { authorOf } from "../author.ts";
-import { addOwnIndex, readOwnIndices } from "../own-indices.ts";
+import { type CiHost, ciFiles, sayCiNext, writeCi } from "../ci.ts";
+import { addOwnIndex, idOfClone, readOwnIndices } from "../own-indices.ts";
 import { newPassphrase } from "../passphrase.ts";
 import { indexReadme } from "../views/index-readme.ts";
 import { clean } from "../terminal.ts";
@@ -27,6 +28,8 @@ export type InitOptions = {
   readonly packages: readonly string[];
   readonly remote: string | undefined;
   readonly url: string | undefined;
+  /** Workflows for this host's CI, in a new index or in one that is there. */
+  readonly ci: CiHost | undefined;
 };
 
 export type InitResult = {
@@ -42,6 +45,10 @@ const BRANCH = "main";
 
 export async function init(options: InitOptions, deps: Deps): Promise<InitResult> {
   const { terminal, layout, files } = deps;
+  if (options.ci !== undefined && options.name === undefined) {
+    const existing = await addCi(path.resolve(deps.cwd, options.dir ?? "."), options.ci, deps);
+    if (existing !== null) return existing;
+  }
   const name = chooseName(options, deps);
   const folder = path.resolve(deps.cwd, options.dir ?? `${name}-index`);
   await requireEmpty(folder);
@@ -65,6 +72,7 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
     ],
   };
   const root: KeyFile = { kind: "root", name, index: index.id, keys: [{ purpose: "root", key: keys.root }] };
+  const ci = options.ci === undefined ? [] : await ciFiles(options.ci, index.id, deps);
   const written: string[] = [];
   const addressWithId = url === null ? null : `${url}#${index.id}`;
   try {
@@ -79,6 +87,7 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
           { path: ".gitattributes", content: text("* -text\n") },
           { path: "README.md", content: text(indexReadme({ name, packages, addressWithId, id: index.id })) },
           ...index.files,
+          ...ci,
         ],
         message: `imprint: index ${name}`,
         author: await authorOf(deps),
@@ -104,8 +113,25 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   terminal.ok(
     `index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote} ${BRANCH}` : ""}`,
   );
+  if (options.ci !== undefined) sayCiNext(name, deps);
   sayNext(deps, { addressWithId, id: index.id, folder, remote, pushed, packages });
   return { id: index.id, name, path: folder, packages, pushed, addressWithId };
+}
+
+/** CI for an index that is there already; null where the folder holds none. */
+async function addCi(folder: string, host: CiHost, deps: Deps): Promise<InitResult | null> {
+  const id = await idOfClone(deps, folder);
+  if (id === null) return null;
+  const own = (await readOwnIndices(deps)).find((known) => known.id === id);
+  const name = own?.name ?? path.basename(folder);
+  const written = await writeCi(folder, host, id, deps);
+  deps.terminal.ok(`wrote ${written.join(", ")}`);
+  deps.terminal.talk(
+    `Publish them with   git -C '${folder}' add ${written.join(" ")} && git -C '${folder}' commit -m CI && git -C '${folder}' push`,
+  );
+  sayCiNext(name, deps);
+  const url = own?.url ?? null;
+  return { id, name, path: folder, packages: [], pushed: false, addressWithId: url === null ? null : `${url}#${id}` };
 }
 
 async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>, deps: Deps): Promise<boolean> {
