@@ -83,6 +83,39 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
         )
         .demandCommand(1, "Say what to do with keys: list, export or import"),
     )
+    .command("hook", "git hooks that verify what is pushed", (z) =>
+      z
+        .command(
+          "install [dir]",
+          "in a clone: before it is pushed; in a bare repository: before it is taken",
+          (q) => hookOptions(q.positional("dir", { type: "string", describe: "git repository (default: the folder here)" })),
+          async (args) => {
+            const deps = depsOf(args);
+            const { hookInstall } = await import("./commands/hook.ts");
+            const file = await hookInstall(args.dir, args, deps);
+            print(deps, { file }, [file]);
+          },
+        )
+        .command(
+          "pre-push [remote] [url]",
+          "called by git in a clone",
+          (q) => hookOptions(q.positional("remote", { type: "string" }).positional("url", { type: "string" })),
+          async (args) => {
+            const { hookPrePush } = await import("./commands/hook.ts");
+            await hookPrePush(args, depsOf(args));
+          },
+        )
+        .command(
+          "pre-receive",
+          "called by git on a server",
+          (q) => hookOptions(q),
+          async (args) => {
+            const { hookPreReceive } = await import("./commands/hook.ts");
+            await hookPreReceive(args, depsOf(args));
+          },
+        )
+        .demandCommand(1, "Say which: install; pre-push and pre-receive are called by git"),
+    )
     .command(
       "seal [specs..]",
       "release what was proposed and merged; with nothing new, sign the index anew",
@@ -106,6 +139,12 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
         );
       },
     );
+}
+
+function hookOptions<T>(y: Argv<T>) {
+  return y
+    .option("id", { type: "string", requiresArg: true, describe: "the id that the index must have" })
+    .option("ref", { type: "string", requiresArg: true, describe: "the branch that readers read (default: the repository's own)" });
 }
 
 const INDEX = { type: "string", requiresArg: true, describe: "own index, by name or folder" } as const;

@@ -9,6 +9,8 @@ export type Deps = {
   readonly env: NodeJS.ProcessEnv;
   /** Absolute; `-C` is already applied. */
   readonly cwd: string;
+  /** All of stdin, as git hands it to its hooks. */
+  readonly readInput: () => Promise<string>;
   readonly files: Files;
   readonly layout: Layout;
   /** Git on the PATH, or the embedded one. */

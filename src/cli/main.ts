@@ -46,7 +46,7 @@ export async function main(options: MainOptions): Promise<number> {
   }
 }
 
-function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, C, allowFile }: GlobalFlags): Deps {
+function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal, { json, C, allowFile }: GlobalFlags): Deps {
   // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
   if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
@@ -54,6 +54,7 @@ function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, 
     terminal,
     env,
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
+    readInput: () => readAll(streams.stdin),
     files: nodeFiles(),
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
     git: chooseGit(env),
@@ -61,6 +62,19 @@ function makeDeps({ env, cwd, nowMs }: MainOptions, terminal: Terminal, { json, 
     json: json === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",
   };
+}
+
+const MAX_INPUT_BYTES = 16 * 1024 * 1024;
+
+async function readAll(stream: NodeJS.ReadStream): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_INPUT_BYTES) throw new ImprintError("USAGE", `Cannot read the input: more than ${MAX_INPUT_BYTES} bytes`);
+    chunks.push(Buffer.from(chunk));
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 function report(error: unknown, terminal: Terminal, { streams, env }: MainOptions, json: boolean): number {

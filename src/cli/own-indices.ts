@@ -5,17 +5,16 @@
 import path from "node:path";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { displayName, type DisplayName, fail, indexId, integer, list, member, object, optional, text } from "../format/decode.ts";
-import { type IndexId, indexIdOf } from "../format/digest.ts";
+import type { IndexId } from "../format/digest.ts";
 import { formatPretty, jsonObject, parseExact } from "../format/json.ts";
 import { LIMITS } from "../format/limits.ts";
 import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
-import { rootPath } from "../format/paths.ts";
-import { parseRoot, publishersFor } from "../format/root.ts";
+import { publishersFor } from "../format/root.ts";
 import type { GitChoice } from "../git/choice.ts";
 import { describeClone } from "../git/clone.ts";
 import { parseObjectId } from "../git/url.ts";
 import { commitSource } from "../index/source.ts";
-import { readState } from "../index/sync.ts";
+import { readIndexId, readState } from "../index/sync.ts";
 import { newestRoot, type TrustedState } from "../index/trust.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
@@ -183,8 +182,7 @@ export async function idOfClone(machine: Pick<Machine, "git">, folder: string): 
     const repository = openClone(machine, clone.gitDir);
     try {
       const snapshot = await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open();
-      const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);
-      return read?.state === "found" ? indexIdOf(parseRoot(read.bytes).digest) : null;
+      return await readIndexId(snapshot);
     } finally {
       await repository.close();
     }

@@ -12,7 +12,13 @@ import type { FileChange, GitUrl, ObjectId, RefName } from "./port.ts";
 import { parseRefName } from "./url.ts";
 
 /** Which git (the system's unless `kind` says otherwise), which program, and in which environment. */
-export type CloneOptions = { readonly kind?: () => Promise<GitKind>; readonly git?: string; readonly env?: NodeJS.ProcessEnv };
+export type CloneOptions = {
+  readonly kind?: () => Promise<GitKind>;
+  readonly git?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Asked by a hook: what is being pushed is there too. */
+  readonly quarantine?: boolean;
+};
 
 export type CloneState = {
   /** Absolute folder that `openGit` takes (of a linked work tree: the shared one). */
@@ -153,11 +159,26 @@ export function resolveCommit(dir: string, name: string, options: CloneOptions =
   );
 }
 
-/** Paths that `to` adds, changes or removes since it left `from` (their merge base, where history is known). */
+/** Where the histories of two commits meet, as far as the clone knows them; null: nowhere. */
+export function mergeBase(dir: string, one: ObjectId, other: ObjectId, options: CloneOptions = {}): Promise<ObjectId | null> {
+  return by(
+    options,
+    (git) => git.mergeBase(dir, one, other, options),
+    (git) => git.mergeBase(dir, one, other),
+  );
+}
+
+/** Paths whose files differ between two commits, added and removed ones too. */
 export function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
   return by(
     options,
     (git) => git.changedPaths(dir, from, to, options),
     (git) => git.changedPaths(dir, from, to),
   );
+}
+
+/** Where git looks for a hook of this clone, there or not; null where `dir` is in no repository. Hooks are git's: it must be there. */
+export async function hookPath(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
+  const { hookPath: find } = await import("./system/clone.ts");
+  return find(dir, name, options);
 }

@@ -5,7 +5,7 @@
  * error the stored state stays as it is and goes on serving.
  */
 import { ImprintError, isImprintError } from "../errors.ts";
-import type { IndexId } from "../format/digest.ts";
+import { type IndexId, indexIdOf } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
 import { LIMITS } from "../format/limits.ts";
 import { CHECKPOINT_PATH, rootPath } from "../format/paths.ts";
@@ -71,6 +71,14 @@ export async function syncIndex(request: SyncRequest): Promise<SyncResult> {
       if (!isImprintError(error, "STATE_CHANGED")) throw error;
     }
   }
+}
+
+/** The id that a snapshot's own first root gives it: for who has none to compare with. @throws ImprintError NOT_AN_INDEX */
+export async function readIndexId(snapshot: Snapshot): Promise<IndexId> {
+  const bytes = await readOne(snapshot, rootPath(1), LIMITS.rootBytes);
+  if (bytes === null)
+    throw new ImprintError("NOT_AN_INDEX", `Cannot read index: it has no ${rootPath(1)}`, { file: rootPath(1), step: "reading 2" });
+  return indexIdOf(verifyFirstRoot(bytes, null).digest);
 }
 
 /** Steps 2 and 3 for a snapshot, on top of the roots that are believed already. */

@@ -10,6 +10,7 @@ import {
   deleteRef,
   describeClone,
   initClone,
+  mergeBase,
   remoteUrl,
   resolveCommit,
 } from "../../src/git/clone.ts";
@@ -287,7 +288,9 @@ describe.each<GitKind>(["system", "isomorphic"])("questions about a clone by %s"
     testGit(gitDir, ["update-ref", "refs/remotes/upstream/main", main]);
     for (const name of ["HEAD", "upstream/main", "refs/heads/main", "main", main]) expect(await resolveCommit(dir, name, ENV)).toBe(main);
     for (const name of ["nothing", "refs/heads/nothing", "1".repeat(40)]) expect(await resolveCommit(dir, name, ENV)).toBe(null);
-    expect(await changedPaths(dir, main as ObjectId, side as ObjectId, ENV)).toEqual([".gitattributes", "proposals/x"]);
+    expect(await mergeBase(dir, main as ObjectId, side as ObjectId, ENV)).toBe(head);
+    expect(await mergeBase(dir, commitHosted(gitDir, { x: "" }, { ref: "refs/heads/alone" }) as ObjectId, head, ENV)).toBe(null);
+    expect(await changedPaths(dir, main as ObjectId, side as ObjectId, ENV)).toEqual(["checkpoint.json", "proposals/x"]);
     expect(await changedPaths(dir, head, main as ObjectId, ENV)).toEqual([".gitattributes", "checkpoint.json"]);
   });
 });

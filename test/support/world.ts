@@ -541,6 +541,7 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
     layout: layoutOf(home),
     nowMs,
     json: false,
+    readInput: async () => "",
     allowFile: false,
   };
 }

@@ -7,16 +7,14 @@
 import path from "node:path";
 import { verifyTarballs } from "../../audit/verify-tarballs.ts";
 import { ImprintError } from "../../errors.ts";
-import { type IndexId, indexIdOf, isIndexId } from "../../format/digest.ts";
-import { LIMITS } from "../../format/limits.ts";
-import { CHECKPOINT_PATH, PROPOSALS, rootPath } from "../../format/paths.ts";
-import { parseRoot } from "../../format/root.ts";
-import { changedPaths, type CloneState, describeClone, resolveCommit } from "../../git/clone.ts";
+import { type IndexId, isIndexId } from "../../format/digest.ts";
+import { CHECKPOINT_PATH, PROPOSALS } from "../../format/paths.ts";
+import { changedPaths, type CloneState, describeClone, mergeBase, resolveCommit } from "../../git/clone.ts";
 import type { GitUrl, ObjectId } from "../../git/port.ts";
 import { parseGitUrl, parseObjectId } from "../../git/url.ts";
 import { judgeProposals, type ProposalFault, readProposals } from "../../index/proposals.ts";
 import { commitSource, type Snapshot } from "../../index/source.ts";
-import { readState } from "../../index/sync.ts";
+import { readIndexId, readState } from "../../index/sync.ts";
 import type { Deps } from "../deps.ts";
 import { openClone, openTarballs, TRANSFER_LIMITS } from "../open.ts";
 import { clean } from "../terminal.ts";
@@ -48,9 +46,9 @@ export async function verifyProposal(options: VerifyProposalOptions, deps: Deps)
   try {
     const [before, after] = await Promise.all([base, head].map((commit) => commitSource(repository, commit, TRANSFER_LIMITS).open()));
     const snapshots = { before: before as Snapshot, after: after as Snapshot };
-    const id = (options.id as IndexId | undefined) ?? (await idOf(snapshots.before));
+    const id = (options.id as IndexId | undefined) ?? (await readIndexId(snapshots.before));
     const state = await readState(snapshots.before, id, null);
-    const changed = await changedPaths(folder, base, head, deps.git);
+    const changed = await changedPaths(folder, (await mergeBase(folder, base, head, deps.git)) ?? base, head, deps.git);
     const { proposals, faults } = await readProposals(snapshots.after, await repository.listFiles(head, PROPOSALS));
     const judged = await judgeProposals({ state, snapshot: snapshots.before }, proposals);
     const isNew = ({ files }: { readonly files: readonly string[] }): boolean => files.some((file) => changed.includes(file));
@@ -110,12 +108,6 @@ async function baseOf(
     if (commit !== null) return parseObjectId(commit);
   }
   throw new ImprintError("USAGE", "Cannot verify: say with --base what the proposal would be merged into, such as origin/main");
-}
-
-async function idOf(snapshot: Snapshot): Promise<IndexId> {
-  const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);
-  if (read?.state !== "found") throw new ImprintError("NOT_AN_INDEX", `Cannot verify: what it would be merged into has no ${rootPath(1)}`);
-  return indexIdOf(parseRoot(read.bytes).digest);
 }
 
 function urlsOf({ gitDir, fetchUrl }: CloneState, from: readonly string[]): readonly GitUrl[] {

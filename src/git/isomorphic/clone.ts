@@ -262,20 +262,22 @@ export function resolveCommit(dir: string, name: string): Promise<ObjectId | nul
   });
 }
 
+/** `mergeBase` of ../clone.ts. */
+export function mergeBase(dir: string, one: ObjectId, other: ObjectId): Promise<ObjectId | null> {
+  return withClone(dir, async (_, objects) => {
+    const ours = new Set<ObjectId>();
+    for await (const commitId of history(objects, one)) ours.add(commitId);
+    for await (const commitId of history(objects, other)) if (ours.has(commitId)) return commitId;
+    return null;
+  });
+}
+
 /** `changedPaths` of ../clone.ts. */
 export function changedPaths(dir: string, from: ObjectId, to: ObjectId): Promise<readonly string[]> {
   return withClone(dir, async (_, objects) => {
-    const ours = new Set<ObjectId>();
-    for await (const commitId of history(objects, from)) ours.add(commitId);
-    let base = from;
-    for await (const commitId of history(objects, to)) {
-      if (!ours.has(commitId)) continue;
-      base = commitId;
-      break;
-    }
     const filesOf = async (commitId: ObjectId): Promise<ReadonlyMap<string, string>> =>
       new Map((await listTree(objects, commitId)).map(({ path, mode, id }) => [path, `${mode} ${id}`]));
-    const [before, after] = [await filesOf(base), await filesOf(to)];
+    const [before, after] = [await filesOf(from), await filesOf(to)];
     return [...new Set([...before.keys(), ...after.keys()])].filter((path) => before.get(path) !== after.get(path)).toSorted();
   });
 }

@@ -14,10 +14,15 @@ import type { Git } from "./run.ts";
 import { parseRefName } from "../url.ts";
 
 /** Which git, and in which environment; both have defaults. */
-export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv };
+export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv; readonly quarantine?: boolean };
 
 function gitOf(options: CloneOptions): Git {
-  return createGit({ program: options.git ?? "git", env: options.env ?? process.env, gitDir: null });
+  return createGit({
+    program: options.git ?? "git",
+    env: options.env ?? process.env,
+    gitDir: null,
+    quarantine: options.quarantine === true,
+  });
 }
 
 async function ask(git: Git, dir: string, args: readonly string[]): Promise<string | null> {
@@ -221,16 +226,35 @@ export async function resolveCommit(dir: string, name: string, options: CloneOpt
   return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
 }
 
+/** `mergeBase` of ../clone.ts. */
+export async function mergeBase(dir: string, one: ObjectId, other: ObjectId, options: CloneOptions = {}): Promise<ObjectId | null> {
+  return (await ask(gitOf(options), dir, ["merge-base", one, other])) as ObjectId | null;
+}
+
 /** `changedPaths` of ../clone.ts. */
 export async function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
-  const git = gitOf(options);
-  const base = (await ask(git, dir, ["merge-base", from, to])) ?? from;
-  const result = await mustGit(git, {
-    args: ["-C", dir, "diff-tree", "-r", "-z", "--no-renames", "--name-only", base, to],
+  const result = await mustGit(gitOf(options), {
+    args: ["-C", dir, "diff-tree", "-r", "-z", "--no-renames", "--name-only", from, to],
     what: `compare ${from} with ${to}`,
   });
   return result.stdout
     .toString("utf8")
     .split("\0")
     .filter((path) => path !== "");
+}
+
+/** `hookPath` of ../clone.ts. */
+export async function hookPath(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
+  const git = gitOf(options);
+  const common = await ask(git, dir, ["rev-parse", "--git-common-dir"]);
+  if (common === null) return null;
+  // our own runs set it too, so that they call no hook: that is the scope `command`
+  const set = (await ask(git, dir, ["config", "--get-all", "--show-scope", "--type=path", "core.hooksPath"])) ?? "";
+  const folder = set
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("command\t"))
+    .at(-1)
+    ?.replace(/^[a-z]+\t/u, "");
+  const top = (await ask(git, dir, ["rev-parse", "--show-toplevel"])) ?? dir;
+  return folder === undefined ? join(resolve(dir, common), "hooks", name) : resolve(top, folder, name);
 }

@@ -53,12 +53,16 @@ const CONFIG = [
   "pack.threads=2",
 ];
 
-/** The environment for git, made from the user's. `sshCommand` false: the user's configuration has its own. */
-export function gitEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** Where git puts what a push brings until its hooks have agreed: only a hook may look there. */
+const QUARANTINE = new Set(["GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"]);
+
+/** The environment for git, made from the user's. */
+export function gitEnvironment(env: NodeJS.ProcessEnv, quarantine = false): NodeJS.ProcessEnv {
   const clean: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(env)) {
     const upper = name.toUpperCase(); // Windows ignores case
     if (upper.startsWith("IMPRINT_") || upper === "LANGUAGE") continue; // passphrases are ours alone
+    if (quarantine && QUARANTINE.has(upper)) clean[name] = value;
     if (upper.startsWith("GIT_") && !KEPT.has(upper) && !KEPT_PREFIXES.some((prefix) => upper.startsWith(prefix))) continue;
     clean[name] = value;
   }

@@ -25,12 +25,19 @@ export type SystemGitOptions = {
   readonly env?: NodeJS.ProcessEnv;
   /** An author's clone: fetch with ancestors, use the clone's configuration, leave its packs alone. Default false. */
   readonly history?: boolean;
+  /** Opened by a hook of this repository: what is being pushed is read too. Default false. */
+  readonly quarantine?: boolean;
 };
 
 /** Opens a repository that exists. Nothing is started or read before the first call. */
 export function openSystemGit(options: SystemGitOptions): GitRepository {
   const { gitDir, history = false } = options;
-  const git = createGit({ program: options.git ?? "git", env: options.env ?? process.env, gitDir });
+  const git = createGit({
+    program: options.git ?? "git",
+    env: options.env ?? process.env,
+    gitDir,
+    quarantine: options.quarantine === true,
+  });
   const objects = openObjects(git, gitDir);
   const target: Target = { git, gitDir, objects, history };
   return {

@@ -89,9 +89,15 @@ async function sshSettings(program: string, env: NodeJS.ProcessEnv, gitDir: stri
 }
 
 /** Git as `run` wants it. Does nothing until first used; then checks its version once (GIT_MISSING). */
-export function createGit(options: { readonly program: string; readonly env: NodeJS.ProcessEnv; readonly gitDir: string | null }): Git {
+export function createGit(options: {
+  readonly program: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly gitDir: string | null;
+  /** Called by a hook: what is being pushed is read too. */
+  readonly quarantine?: boolean;
+}): Git {
   const { program, gitDir } = options;
-  const env = gitEnvironment(options.env);
+  const env = gitEnvironment(options.env, options.quarantine === true);
   let ready: Promise<NodeJS.ProcessEnv> | null = null;
   return {
     program,
