@@ -174,7 +174,7 @@ export async function indexPack(sent: Buffer, caps: PackCaps, findBase: (id: Obj
   const work = { waiting, ids, pause, resolve: (offset: number) => know(offset, contentOf(offset)) };
   await resolveWaiting(work, [...ids.keys()]);
   let bases = 0;
-  for (const key of [...waiting.keys()]) {
+  for (const key of Array.from(waiting.keys())) {
     const base = typeof key === "string" && waiting.has(key) ? await findBase(key) : null;
     if (base === null) continue;
     declare(base.data.length);
