@@ -87,14 +87,14 @@ describe.each(GITS)("C1 kill -9 with $git git", ({ git, kills }) => {
         const after = (await alice.checkpoint()).doc.seq;
         if ((await imprint(home, cwd, ["sync"], kill)).killed) killed++;
         const locked = async (): Promise<number | undefined> => [...parseLock(await readFile(join(cwd, "imprint.lock"))).values()][0]?.seq;
-        const c = await w.consumer({ indices: { alice: { index: alice } }, home });
+        const c = await w.consumer({ indices: { alice: { index: alice } }, home, env });
         const state = (await c.reader().current())?.checkpoint.doc.seq;
         expect([before, after]).toContain(state);
         expect([before, after]).toContain(await locked());
         const next = await imprint(home, cwd, ["sync"]);
         expect([next.code, next.stderr.includes("✗")]).toEqual([0, false]);
         expect(await locked()).toBe(after);
-        const again = await w.consumer({ indices: { alice: { index: alice } }, home });
+        const again = await w.consumer({ indices: { alice: { index: alice } }, home, env });
         expect(Object.keys(await again.verdicts("@alice/a"))).toHaveLength(3 + i);
       }
       expect(killed).toBeGreaterThan(kills / 3);
