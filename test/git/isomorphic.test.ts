@@ -1,7 +1,18 @@
 /** The embedded adapter: the contract, and what only it can get wrong. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -168,6 +179,26 @@ describe("fetching", () => {
     expect(testGit(dir, ["rev-list", "--count", KEPT])).toBe("3");
     expect(existsSync(join(dir, "shallow"))).toBe(false);
     await author.close();
+  });
+
+  test("packs don't pile up: past their number all comes anew, and old ones go", async () => {
+    const { bare, cache, fetch, repository } = await bench();
+    const folder = join(cache, "objects", "pack");
+    const packs = (): string[] => readdirSync(folder).filter((name) => name.endsWith(".pack"));
+    const first = commitHosted(bare, { a: "0", fixed: "x" }) as ObjectId;
+    await fetch();
+    const [only = ""] = packs();
+    for (let nth = 0; nth < 50; nth++) {
+      const stem = join(folder, `pack-${nth.toString(16).padStart(40, "0")}`);
+      for (const extension of [".pack", ".idx"]) cpSync(join(folder, only.replace(/\.pack$/u, extension)), stem + extension);
+    }
+    const old = Date.now() / 1000 - 7200;
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), old, old);
+    const next = commitHosted(bare, { a: "1", fixed: "x" }, { parent: first }) as ObjectId;
+    expect(await fetch()).toBe(next);
+    expect(packs()).toHaveLength(1);
+    expect([await read(repository, next, "a"), await read(repository, next, "fixed")]).toEqual(["1", "x"]);
+    testGit(cache, ["fsck", "--full"]);
   });
 
   test("a host without a HEAD, or whose HEAD is another branch", async () => {

@@ -14,6 +14,7 @@ import { writeRef } from "../store/refs.ts";
 import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 import { createTransport, type Transport } from "./http.ts";
+import { dropOldPacks, isCrowded } from "./tidy.ts";
 import { type EmbeddedCaps, limitsOf, takeAnswer } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
 import type { ObjectType } from "./pack-format.ts";
@@ -90,12 +91,14 @@ export async function fetchRef(
   const head = await remoteHead(target, url, ref, limitsOf(request.limits, target.caps, what));
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
-  const id = await download(target, { url, ref, kept, limits, what });
+  const anew = !target.history && (await isCrowded(target.gitDir));
+  const id = await download(target, { url, ref, kept: anew ? null : kept, limits, what });
   if (id === null) return null;
   // the host may put a tag or a blob there; every reader of keepAs wants a commit
   const commit = await target.objects.info(`${id}^{commit}`);
   if (commit === null) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: it is not a commit`);
   await writeRef(target.gitDir, keepAs, commit.id);
+  if (anew) await dropOldPacks(target.gitDir, Date.now());
   return commit.id;
 }
 
