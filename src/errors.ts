@@ -55,7 +55,11 @@ export const CATALOGUE = {
   // 4: trust
   INVALID_DOCUMENT: { exit: 4, http: 403, hint: "imprint verify <url> shows every fault of the index; tell its author" },
   UNSUPPORTED_FORMAT: { exit: 4, http: 403, hint: "needs a newer imprint: update it, then imprint sync" },
-  TOO_LARGE: { exit: 4, http: 403, hint: "nothing honest is that large: imprint verify <url> shows the file; tell the author" },
+  TOO_LARGE: {
+    exit: 4,
+    http: 403,
+    hint: "where git is installed nothing honest is that large: imprint verify <url> shows the file; tell the author",
+  },
   MISSING_FILE: { exit: 4, http: 403, hint: "the host withholds a file that the index lists: imprint sync later, or tell the author" },
   HASH_MISMATCH: { exit: 4, http: 403, hint: "the host serves other bytes than were signed: imprint sync later, or tell the author" },
   BAD_SIGNATURE: { exit: 4, http: 403, hint: "not signed by the keys that the root names: imprint verify <url>; tell the author" },

@@ -17,10 +17,7 @@ const DEFAULT_PORT = "443";
 
 function refuse(nth: number, state: string): ImprintError {
   // never the text itself: it is a secret, or was meant to be one
-  return new ImprintError(
-    "CONFIG_INVALID",
-    `Cannot read IMPRINT_GIT_TOKEN: entry ${String(nth)} ${state}; host=token, host:port=user:token`,
-  );
+  return new ImprintError("USAGE", `Cannot read IMPRINT_GIT_TOKEN: entry ${String(nth)} ${state}; host=token, host:port=user:token`);
 }
 
 function keyOf(host: string, port: string): string {

@@ -6,7 +6,7 @@
  */
 import { lstat, open as openFile, readdir } from "node:fs/promises";
 import path from "node:path";
-import { ImprintError, errnoOf } from "../errors.ts";
+import { ImprintError, errnoOf, isImprintError } from "../errors.ts";
 import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../git/port.ts";
 import { parseObjectId } from "../git/url.ts";
 
@@ -38,7 +38,15 @@ export function gitSource(options: {
   const { repository, url, ref, keepAs, limits, wholeClone = false } = options;
   const snapshot = (commit: ObjectId): Snapshot => ({
     at: commit,
-    readFiles: (files) => repository.readFiles({ commit, files, url, limits }),
+    async readFiles(files) {
+      try {
+        return await repository.readFiles({ commit, files, url, limits });
+      } catch (error) {
+        if (!isImprintError(error, "INVALID_DOCUMENT")) throw error;
+        // the cache was deleted, or made by the other git: the next sync brings the commit back
+        return files.map((): FileRead => ({ state: "unavailable" }));
+      }
+    },
   });
   return {
     url,

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { testGit } from "../support/git-host.ts";
+import { startGitHost, testGit } from "../support/git-host.ts";
 import { BIN, npmOf, type Outcome, type People, people, type Person } from "../support/people.ts";
 import { makePackage } from "../support/tarball.ts";
 
@@ -23,26 +23,32 @@ function imprint(who: Person, cwd: string, args: readonly string[], env: NodeJS.
   return world.sh(who, cwd, process.execPath, [BIN, ...args], { PATH: bin, ...env });
 }
 
-it("an author publishes a .tgz, twice; a consumer adds, syncs, serves, installs with npm, and verifies", async () => {
-  const [alice, carol] = [world.person("alice"), world.person("carol")];
-  const repo = world.hosted("alice.git");
+/** An index of that person on the host, with the address to add it by. */
+async function published(name: string, who: Person): Promise<string> {
+  const repo = world.hosted(`${name}.git`);
   mkdirSync(repo);
   testGit(repo, ["init", "-q", "--bare", "--initial-branch=main", "--template=", repo]);
-  const url = world.host.url("alice.git");
-  const made = await imprint(alice, world.folder, [
+  const url = world.host.url(`${name}.git`);
+  const made = await imprint(who, world.folder, [
     "init",
-    "alice-index",
+    `${name}-index`,
     "--name",
-    "alice",
+    name,
     "--packages",
-    "@alice/*",
+    `@${name}/*`,
     "--remote",
     url,
     "--url",
     url,
   ]);
   expect(made.stderr).toMatch(/pushed to/);
-  const address = `${url}#${made.stdout.trim()}`;
+  return `${url}#${made.stdout.trim()}`;
+}
+
+it("an author publishes a .tgz, twice; a consumer adds, syncs, serves, installs with npm, and verifies", async () => {
+  const [alice, carol] = [world.person("alice"), world.person("carol")];
+  const repo = world.hosted("alice.git");
+  const address = await published("alice", alice);
   const publish = async (version: string): Promise<Outcome> => {
     const tgz = path.join(world.folder, `greet-${version}.tgz`);
     writeFileSync(tgz, await makePackage({ name: "@alice/greet", version }));
@@ -89,6 +95,40 @@ it("an author publishes a .tgz, twice; a consumer adds, syncs, serves, installs 
   }
   expect((await imprint(carol, shop, ["verify", address, "--tarballs"])).stdout).toMatch(/1 packages, 2 releases, .* 2 tarballs, all good/);
   expect(new Set(world.host.requests.map(({ headers }) => headers["user-agent"]))).toEqual(new Set(["git/imprint"]));
+});
+
+it("a closed host opens to IMPRINT_GIT_TOKEN, which reaches neither another host nor the wrapped command (THREATS G8)", async () => {
+  const who = world.person("tess");
+  const address = await published("tess", who);
+  const token = "t0ps3cret";
+  const wanted = `Basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`;
+  const closed = await startGitHost({
+    root: path.dirname(world.hosted("tess.git")),
+    intercept: (request, response) => {
+      if (request.headers.authorization === wanted) return false;
+      response.writeHead(401, { "www-authenticate": "Basic" }).end();
+      return true;
+    },
+  });
+  try {
+    const shop = world.folderOf("tess-shop", { "package.json": { name: "shop", version: "1.0.0", private: true } });
+    const args = ["add", `${closed.url("tess.git")}#${address.split("#")[1] ?? ""}`, "--yes"];
+    const refused = await imprint(who, shop, args);
+    expect([refused.code, refused.stderr]).toEqual([
+      5,
+      expect.stringMatching(/answers 401; a token for this host goes into IMPRINT_GIT_TOKEN/),
+    ]);
+    const env = { IMPRINT_GIT_TOKEN: `127.0.0.1:${String(closed.port)}=${token}` };
+    const added = await imprint(who, shop, args, env);
+    expect([added.code, added.stderr.includes(token)]).toEqual([0, false]);
+    world.host.requests.length = 0;
+    expect((await imprint(who, shop, ["add", address, "--yes", "--as", "tess"], env)).code).toBe(0);
+    expect(new Set(world.host.requests.map(({ headers }) => headers.authorization))).toEqual(new Set([undefined]));
+    const seen = await imprint(who, shop, ["run", "node", "-p", "JSON.stringify(process.env)"], env);
+    expect([seen.code, seen.stdout.includes("npm_config_registry"), seen.stdout.includes(token)]).toEqual([0, true, false]);
+  } finally {
+    await closed.close();
+  }
 });
 
 it("what needs git says so: an ssh address, a linked work tree, IMPRINT_GIT=system", async () => {

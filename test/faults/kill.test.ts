@@ -1,4 +1,4 @@
-/** C1: kill -9 at a dozen moments of sync, add and publish. Needs the build in dist/. */
+/** C1: kill -9 at a dozen moments of sync, add and publish, and at a few without git. Needs the build in dist/. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -13,10 +13,15 @@ import { makePackage } from "../support/tarball.ts";
 import { type World, world } from "../support/world.ts";
 
 const BIN = fileURLToPath(new URL("../../dist/bin.js", import.meta.url));
-const KILLS = 12;
+/** The embedded git runs in the killed process itself: fewer moments tell as much. */
+const GITS = [
+  { git: "system", kills: 12 },
+  { git: "isomorphic", kills: 4 },
+] as const;
 const TIMEOUT_MS = 400_000;
 
 let w: World;
+let env: NodeJS.ProcessEnv = {};
 beforeAll(() => {
   if (!existsSync(BIN)) throw new Error("dist/bin.js is not there: npm run build");
 });
@@ -40,7 +45,7 @@ async function imprint(
     cwd,
     detached: true,
     stdio: ["ignore", "ignore", "pipe"],
-    env: { ...inherited, HOME: home, IMPRINT_HOME: home, IMPRINT_PASSPHRASE: "", NO_COLOR: "1" },
+    env: { ...inherited, HOME: home, IMPRINT_HOME: home, IMPRINT_PASSPHRASE: "", NO_COLOR: "1", ...env },
   });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -55,11 +60,15 @@ async function imprint(
 }
 
 /** Moments spread over a run that takes `ms`; its first part, where nothing but Node starts, gets none. */
-function moments(ms: number): readonly { readonly afterMs: number; readonly group: boolean }[] {
-  return Array.from({ length: KILLS }, (_, i) => ({ afterMs: ms * (0.25 + (0.8 * i) / KILLS), group: i % 2 === 0 }));
+function moments(ms: number, kills: number): readonly { readonly afterMs: number; readonly group: boolean }[] {
+  return Array.from({ length: kills }, (_, i) => ({ afterMs: ms * (0.25 + (0.8 * i) / kills), group: i % 2 === 0 }));
 }
 
-describe("C1 kill -9", () => {
+describe.each(GITS)("C1 kill -9 with $git git", ({ git, kills }) => {
+  beforeEach(() => {
+    env = { IMPRINT_GIT: git };
+  });
+
   it(
     "C1 in sync: the old state or the new one; the next run recovers by itself",
     async () => {
@@ -72,23 +81,23 @@ describe("C1 kill -9", () => {
       const { ms, code } = await imprint(home, cwd, ["sync"]);
       expect(code).toBe(0);
       let killed = 0;
-      for (const [i, kill] of moments(ms).entries()) {
+      for (const [i, kill] of moments(ms, kills).entries()) {
         const before = (await alice.checkpoint()).doc.seq;
         await alice.publish("@alice/a", `1.1.${String(i)}`);
         const after = (await alice.checkpoint()).doc.seq;
         if ((await imprint(home, cwd, ["sync"], kill)).killed) killed++;
         const locked = async (): Promise<number | undefined> => [...parseLock(await readFile(join(cwd, "imprint.lock"))).values()][0]?.seq;
-        const c = await w.consumer({ indices: { alice: { index: alice } }, home });
+        const c = await w.consumer({ indices: { alice: { index: alice } }, home, env });
         const state = (await c.reader().current())?.checkpoint.doc.seq;
         expect([before, after]).toContain(state);
         expect([before, after]).toContain(await locked());
         const next = await imprint(home, cwd, ["sync"]);
         expect([next.code, next.stderr.includes("✗")]).toEqual([0, false]);
         expect(await locked()).toBe(after);
-        const again = await w.consumer({ indices: { alice: { index: alice } }, home });
+        const again = await w.consumer({ indices: { alice: { index: alice } }, home, env });
         expect(Object.keys(await again.verdicts("@alice/a"))).toHaveLength(3 + i);
       }
-      expect(killed).toBeGreaterThan(KILLS / 3);
+      expect(killed).toBeGreaterThan(kills / 3);
     },
     TIMEOUT_MS,
   );
@@ -111,7 +120,7 @@ describe("C1 kill -9", () => {
       const { ms, code } = await imprint(join(w.folder, "home-done"), done, args);
       expect(code).toBe(0);
       const wanted = await contents(done);
-      for (const [i, kill] of moments(ms).entries()) {
+      for (const [i, kill] of moments(ms, kills).entries()) {
         const [cwd, home] = [await project(`shop-${String(i)}`), join(w.folder, `home-${String(i)}`)];
         await imprint(home, cwd, args, kill);
         const found = await contents(cwd);
@@ -140,7 +149,7 @@ describe("C1 kill -9", () => {
       const { ms, code, stderr } = await publish("1.0.0");
       expect([code, stderr]).toEqual([0, expect.stringContaining("read back")]);
       let killed = 0;
-      for (const [i, kill] of moments(ms).entries()) {
+      for (const [i, kill] of moments(ms, kills).entries()) {
         const version = `1.1.${String(i)}`;
         if ((await publish(version, kill)).killed) killed++;
         expect(await imprint(home, cwd, ["verify", url])).toMatchObject({ code: 0 });
@@ -152,7 +161,7 @@ describe("C1 kill -9", () => {
       expect(await publish("2.0.0")).toMatchObject({ code: 0 });
       const verified = await imprint(home, cwd, ["verify", url, "--tarballs"]);
       expect(verified.code).toBe(0);
-      expect(killed).toBeGreaterThan(KILLS / 3);
+      expect(killed).toBeGreaterThan(kills / 3);
     },
     TIMEOUT_MS,
   );

@@ -52,7 +52,14 @@ async function contentOf(path: string): Promise<string | null> {
   return existsSync(path) ? readFile(path, "utf8") : null;
 }
 
-describe.each(["before", "after"] as const)("C1 each write fails, %s it happened", (when) => {
+describe.each([
+  { when: "before", git: "system" },
+  { when: "after", git: "system" },
+  { when: "before", git: "isomorphic" },
+  { when: "after", git: "isomorphic" },
+] as const)("C1 each write fails, $when it happened, with $git git", ({ when, git }) => {
+  const env = { IMPRINT_GIT: git };
+
   it(
     "C1 sync: the old state or the new one, and the next run recovers",
     async () => {
@@ -60,7 +67,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
       await alice.publish("@alice/a", "1.0.0");
       const cwd = await w.projectFolder("shop", { indices: { alice: { index: alice } } });
       const home = join(w.folder, "home");
-      const honest = w.deps({ home, cwd });
+      const honest = w.deps({ home, cwd, env });
       await sync({ frozen: false, only: [] }, honest);
       let seqs: readonly number[] = [];
       const trusted = async (): Promise<number | undefined> => {
@@ -75,7 +82,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
           await alice.publish("@alice/a", `1.0.${String(n + 1)}`);
           seqs = [before, (await alice.checkpoint()).doc.seq];
         },
-        (files) => sync({ frozen: false, only: [] }, w.deps({ home, cwd, files })),
+        (files) => sync({ frozen: false, only: [] }, w.deps({ home, cwd, files, env })),
         async () => {
           const [state, lock] = [await trusted(), await locked()];
           expect(seqs).toContain(state);
@@ -97,7 +104,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
       const alice = await w.index("alice");
       await alice.publish("@alice/a", "1.0.0");
       const options = { url: `${alice.url}#${alice.id}`, as: undefined, packages: [], yes: true, npmrc: true };
-      const done = w.deps({ home: join(w.folder, "home-done"), cwd: await emptyProject("done") });
+      const done = w.deps({ home: join(w.folder, "home-done"), cwd: await emptyProject("done"), env });
       await add(options, done);
       const files = ["imprint.json", "imprint.lock", ".npmrc"];
       const wanted = await Promise.all(files.map((file) => contentOf(join(done.cwd, file))));
@@ -110,14 +117,14 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
           cwd = await emptyProject(`shop-${String(n)}`);
           home = join(w.folder, `home-${String(n)}`);
         },
-        (failing) => add(options, w.deps({ home, cwd, files: failing })),
+        (failing) => add(options, w.deps({ home, cwd, files: failing, env })),
         async () => {
           for (const [i, file] of files.entries()) expect([null, wanted[i]]).toContain(await contentOf(join(cwd, file)));
           const manifest = await contentOf(join(cwd, "imprint.json"));
           if (manifest !== null) expect(parseProject(Buffer.from(manifest)).indices.size).toBe(1);
           // what points at us must be there before what makes us claim: a half-done add fails closed
           if (manifest !== null) expect(await contentOf(join(cwd, ".npmrc"))).toBe(wanted[2]);
-          await expect(add(options, w.deps({ home, cwd }))).resolves.toMatchObject({ added: true });
+          await expect(add(options, w.deps({ home, cwd, env }))).resolves.toMatchObject({ added: true });
           expect(await Promise.all(files.map((file) => contentOf(join(cwd, file))))).toEqual(wanted);
         },
       );
@@ -133,7 +140,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
       const url = w.host.url("author.git");
       const cwd = await emptyProject("author");
       const home = join(w.folder, "home-author");
-      const honest = w.deps({ home, cwd });
+      const honest = w.deps({ home, cwd, env });
       const { id } = await init({ dir: "author-index", name: "author", packages: ["@author/*"], remote: url, url, ci: undefined }, honest);
       const tarballOf = async (n: number): Promise<string> => {
         const path = join(cwd, `x-1.0.${String(n)}.tgz`);
@@ -151,7 +158,7 @@ describe.each(["before", "after"] as const)("C1 each write fails, %s it happened
       const writes = await failEachWrite(
         when,
         async () => undefined,
-        async (files, n) => publish(await request(n), w.deps({ home, cwd, files })),
+        async (files, n) => publish(await request(n), w.deps({ home, cwd, files, env })),
         async (n) => {
           const after = await verify({ target: url, id, tarballs: false }, honest);
           expect(after).toMatchObject({ ok: true });

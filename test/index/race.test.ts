@@ -5,7 +5,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ImprintError } from "../../src/errors.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { Version } from "../../src/format/versions.ts";
+import type { GitKind } from "../../src/git/choice.ts";
 import { buildsOn } from "../../src/git/clone.ts";
+import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { type Base, type Change, type Upload, uploadChange, confirmUpload } from "../../src/index/publish.ts";
@@ -20,6 +22,8 @@ import { LIMITS_OF_TESTS, type TestIndex, type World, world } from "../support/w
 let w: World;
 let team: TestIndex;
 let teams = 0;
+/** The git of every publisher in turn. */
+let kind: GitKind;
 
 type Publisher = {
   readonly upload: Upload;
@@ -33,11 +37,11 @@ async function publisher(): Promise<Publisher> {
   await testGitAsync(gitDir, ["clone", "--quiet", "--bare", team.url, gitDir]);
   const url = parseGitUrl(team.url, { allowFile: false });
   const upload: Upload = {
-    repository: openSystemGit({ gitDir, history: true }),
+    repository: kind === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true }),
     id: team.id,
     branch: parseRefName("refs/heads/main"),
     remote: { fetchUrl: url, pushUrl: url, trackingRef: parseRefName("refs/remotes/origin/main") },
-    buildsOn: (commit, ancestor) => buildsOn(gitDir, commit, ancestor),
+    buildsOn: (commit, ancestor) => buildsOn(gitDir, commit, ancestor, { kind: async () => kind }),
     store: openStateStore(openCell(nodeFiles(), join(folder, "state"), { maxBytes: 1 << 24 }), team.id),
     keepEvidence: async () => undefined,
     limits: LIMITS_OF_TESTS,
@@ -88,136 +92,143 @@ beforeEach(async () => {
 });
 afterAll(() => w.close());
 
-describe("C2 two publishers race", () => {
-  it("C2 on two packages: the loser redoes and re-signs, both releases are there", async () => {
-    const [ann, ben] = [await publisher(), await publisher()];
-    const { attempts } = await ann.release("@team/a", "1.0.0", async () => void (await ben.release("@team/b", "1.0.0")));
-    expect(attempts).toBe(2);
-    expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
+describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each) => {
+  beforeAll(() => {
+    kind = each;
   });
 
-  it("C2 on one package: both versions are there", async () => {
-    const [ann, ben] = [await publisher(), await publisher()];
-    const { attempts } = await ann.release("@team/a", "1.1.0", async () => void (await ben.release("@team/a", "1.0.0")));
-    expect(attempts).toBe(2);
-    expect(await released()).toEqual({ "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": [] });
-  });
-
-  it("C2 on one version: the second is told that it exists, and nothing of theirs is there", async () => {
-    const [ann, ben] = [await publisher(), await publisher()];
-    await expect(ann.release("@team/a", "1.0.0", async () => void (await ben.release("@team/a", "1.0.0")))).rejects.toMatchObject({
-      code: "VERSION_EXISTS",
-      exitCode: 6,
+  describe("C2 two publishers race", () => {
+    it("C2 on two packages: the loser redoes and re-signs, both releases are there", async () => {
+      const [ann, ben] = [await publisher(), await publisher()];
+      const { attempts } = await ann.release("@team/a", "1.0.0", async () => void (await ben.release("@team/b", "1.0.0")));
+      expect(attempts).toBe(2);
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
     });
-    expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": [] });
-  });
 
-  it("C2 five at once, for real: all five are there, and every checkpoint has a number of its own", async () => {
-    const all = await Promise.all(Array.from({ length: 5 }, publisher));
-    await Promise.all(all.map((one, i) => one.release(`@team/p${String(i)}`, "1.0.0")));
-    const c = await w.consumer({ indices: { team: { index: team, packages: ["@team/*"] } } });
-    await c.sync();
-    for (const i of all.keys()) expect(await c.verdicts(`@team/p${String(i)}`)).toEqual({ "1.0.0": "ok" });
-    const log = await testGitAsync(team.gitDir, ["log", "--format=%H", "refs/heads/main"]);
-    const seqs = await Promise.all(
-      log
-        .split("\n")
-        .map(
-          async (commit) =>
-            (JSON.parse(await testGitAsync(team.gitDir, ["show", `${commit}:checkpoint.json`])) as { signed: { seq: number } }).signed.seq,
-        ),
-    );
-    expect(new Set(seqs).size).toBe(seqs.length);
-  });
+    it("C2 on one package: both versions are there", async () => {
+      const [ann, ben] = [await publisher(), await publisher()];
+      const { attempts } = await ann.release("@team/a", "1.1.0", async () => void (await ben.release("@team/a", "1.0.0")));
+      expect(attempts).toBe(2);
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": [] });
+    });
 
-  it("G1 a squash on the host between two publishes changes nothing", async () => {
-    const ann = await publisher();
-    await ann.release("@team/a", "1.0.0");
-    team.squash();
-    expect((await ann.release("@team/a", "1.1.0")).attempts).toBe(1);
-    expect(await released()).toEqual({ "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": [] });
-  });
-});
-
-describe("a clone that is behind its host", () => {
-  it("is no clone with releases of its own, also where nobody remembers having seen its commit", async () => {
-    const [ann, ben] = [await publisher(), await publisher()];
-    await ben.release("@team/a", "1.0.0");
-    // ann has looked at the host (a dry run, a push that failed), but her branch stayed where it was
-    await expect(ann.release("@team/b", "1.0.0", () => Promise.reject(new Error("the network is gone")))).rejects.toThrow(
-      "the network is gone",
-    );
-    expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
-    expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
-  });
-
-  it("with a release that was never pushed it is refused: nothing of the author's gets lost", async () => {
-    const [ann, ben] = [await publisher(), await publisher()];
-    // committed to her branch, not pushed
-    const { repository, branch } = ann.upload;
-    const kept: Upload = {
-      ...ann.upload,
-      repository: { ...repository, commit: (request) => repository.commit({ ...request, keepAs: branch }) },
-    };
-    const build = async (base: Base): Promise<Change> => {
-      const { dist, manifest } = (await team.release("@team/template", "1.0.0")).doc;
-      const request = { name: "@team/a" as PackageName, version: "1.0.0" as Version, dist, manifest, tag: null };
-      const files = await writeReleases({
-        state: base.state,
-        snapshot: base.snapshot,
-        packages: new Map(),
-        requests: [request],
-        keys: { publishers: [team.keys.publisher], checkpoint: [team.keys.checkpoint] },
-        nowMs: w.nowMs(),
+    it("C2 on one version: the second is told that it exists, and nothing of theirs is there", async () => {
+      const [ann, ben] = [await publisher(), await publisher()];
+      await expect(ann.release("@team/a", "1.0.0", async () => void (await ben.release("@team/a", "1.0.0")))).rejects.toMatchObject({
+        code: "VERSION_EXISTS",
+        exitCode: 6,
       });
-      return { files, message: "unpushed", author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs: [] };
-    };
-    await uploadChange(kept, build, false);
-    await ben.release("@team/b", "1.0.0");
-    await expect(ann.release("@team/b", "1.1.0")).rejects.toMatchObject({ code: "DIVERGED" });
-    await ben.release("@team/a", "2.0.0");
-    await expect(ann.release("@team/b", "1.1.0")).rejects.toMatchObject({ code: "DIVERGED" });
-  });
-});
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": [] });
+    });
 
-describe("T14 a host that lies to a publisher", () => {
-  it("T14 an older state: refuses to build on it", async () => {
-    const ann = await publisher();
-    const old = team.head();
-    await ann.release("@team/a", "1.0.0");
-    team.reset(old);
-    await expect(ann.release("@team/a", "1.1.0")).rejects.toMatchObject({ code: "ROLLBACK" });
+    it("C2 five at once, for real: all five are there, and every checkpoint has a number of its own", async () => {
+      const all = await Promise.all(Array.from({ length: 5 }, publisher));
+      await Promise.all(all.map((one, i) => one.release(`@team/p${String(i)}`, "1.0.0")));
+      const c = await w.consumer({ indices: { team: { index: team, packages: ["@team/*"] } } });
+      await c.sync();
+      for (const i of all.keys()) expect(await c.verdicts(`@team/p${String(i)}`)).toEqual({ "1.0.0": "ok" });
+      const log = await testGitAsync(team.gitDir, ["log", "--format=%H", "refs/heads/main"]);
+      const seqs = await Promise.all(
+        log
+          .split("\n")
+          .map(
+            async (commit) =>
+              (JSON.parse(await testGitAsync(team.gitDir, ["show", `${commit}:checkpoint.json`])) as { signed: { seq: number } }).signed
+                .seq,
+          ),
+      );
+      expect(new Set(seqs).size).toBe(seqs.length);
+    });
+
+    it("G1 a squash on the host between two publishes changes nothing", async () => {
+      const ann = await publisher();
+      await ann.release("@team/a", "1.0.0");
+      team.squash();
+      expect((await ann.release("@team/a", "1.1.0")).attempts).toBe(1);
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": [] });
+    });
   });
 
-  it("T14 a push that is kept but reported lost: the second try sees it and never signs its number again", async () => {
-    const ann = await publisher();
-    const { repository } = ann.upload;
-    let pushes = 0;
-    const lying: Upload = {
-      ...ann.upload,
-      repository: {
-        ...repository,
-        push: async (request) => {
-          await repository.push(request);
-          if (++pushes === 1) throw new ImprintError("LOST_RACE", "Cannot push: lost, says the host");
+  describe("a clone that is behind its host", () => {
+    it("is no clone with releases of its own, also where nobody remembers having seen its commit", async () => {
+      const [ann, ben] = [await publisher(), await publisher()];
+      await ben.release("@team/a", "1.0.0");
+      // ann has looked at the host (a dry run, a push that failed), but her branch stayed where it was
+      await expect(ann.release("@team/b", "1.0.0", () => Promise.reject(new Error("the network is gone")))).rejects.toThrow(
+        "the network is gone",
+      );
+      expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
+    });
+
+    it("with a release that was never pushed it is refused: nothing of the author's gets lost", async () => {
+      const [ann, ben] = [await publisher(), await publisher()];
+      // committed to her branch, not pushed
+      const { repository, branch } = ann.upload;
+      const kept: Upload = {
+        ...ann.upload,
+        repository: { ...repository, commit: (request) => repository.commit({ ...request, keepAs: branch }) },
+      };
+      const build = async (base: Base): Promise<Change> => {
+        const { dist, manifest } = (await team.release("@team/template", "1.0.0")).doc;
+        const request = { name: "@team/a" as PackageName, version: "1.0.0" as Version, dist, manifest, tag: null };
+        const files = await writeReleases({
+          state: base.state,
+          snapshot: base.snapshot,
+          packages: new Map(),
+          requests: [request],
+          keys: { publishers: [team.keys.publisher], checkpoint: [team.keys.checkpoint] },
+          nowMs: w.nowMs(),
+        });
+        return { files, message: "unpushed", author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs: [] };
+      };
+      await uploadChange(kept, build, false);
+      await ben.release("@team/b", "1.0.0");
+      await expect(ann.release("@team/b", "1.1.0")).rejects.toMatchObject({ code: "DIVERGED" });
+      await ben.release("@team/a", "2.0.0");
+      await expect(ann.release("@team/b", "1.1.0")).rejects.toMatchObject({ code: "DIVERGED" });
+    });
+  });
+
+  describe("T14 a host that lies to a publisher", () => {
+    it("T14 an older state: refuses to build on it", async () => {
+      const ann = await publisher();
+      const old = team.head();
+      await ann.release("@team/a", "1.0.0");
+      team.reset(old);
+      await expect(ann.release("@team/a", "1.1.0")).rejects.toMatchObject({ code: "ROLLBACK" });
+    });
+
+    it("T14 a push that is kept but reported lost: the second try sees it and never signs its number again", async () => {
+      const ann = await publisher();
+      const { repository } = ann.upload;
+      let pushes = 0;
+      const lying: Upload = {
+        ...ann.upload,
+        repository: {
+          ...repository,
+          push: async (request) => {
+            await repository.push(request);
+            if (++pushes === 1) throw new ImprintError("LOST_RACE", "Cannot push: lost, says the host");
+          },
         },
-      },
-    };
-    const seqs: number[] = [];
-    const build = async (base: Base): Promise<Change> => {
-      seqs.push(base.state.checkpoint.doc.seq);
-      const files = await writeReleases({
-        state: base.state,
-        snapshot: base.snapshot,
-        packages: new Map(),
-        requests: [],
-        keys: { publishers: [team.keys.publisher], checkpoint: [team.keys.checkpoint] },
-        nowMs: 0,
-      });
-      return { files, message: "renew", author: { name: "Test", email: "test@example.org" }, timeMs: 0, refs: [] };
-    };
-    expect((await uploadChange(lying, build, true)).attempts).toBe(2);
-    expect(seqs[1]).toBe((seqs[0] ?? 0) + 1);
-    expect((await team.checkpoint()).doc.seq).toBe((seqs[0] ?? 0) + 2);
+      };
+      const seqs: number[] = [];
+      const build = async (base: Base): Promise<Change> => {
+        seqs.push(base.state.checkpoint.doc.seq);
+        const files = await writeReleases({
+          state: base.state,
+          snapshot: base.snapshot,
+          packages: new Map(),
+          requests: [],
+          keys: { publishers: [team.keys.publisher], checkpoint: [team.keys.checkpoint] },
+          nowMs: 0,
+        });
+        return { files, message: "renew", author: { name: "Test", email: "test@example.org" }, timeMs: 0, refs: [] };
+      };
+      expect((await uploadChange(lying, build, true)).attempts).toBe(2);
+      expect(seqs[1]).toBe((seqs[0] ?? 0) + 1);
+      expect((await team.checkpoint()).doc.seq).toBe((seqs[0] ?? 0) + 2);
+    });
   });
 });

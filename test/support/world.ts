@@ -156,6 +156,8 @@ export type ConsumerOptions = {
   readonly home?: string;
   /** The disk; the real one unless given. */
   readonly files?: Files;
+  /** Beside what everybody has. */
+  readonly env?: NodeJS.ProcessEnv;
   readonly syncAfterMs?: number;
   readonly syncWaitMs?: number;
 };
@@ -547,12 +549,12 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
 }
 
 async function openConsumer(options: ConsumerOptions & { readonly home: string }, registry: TestUpstream): Promise<TestConsumer> {
-  const { home, lock = {}, files = nodeFiles(), syncAfterMs = 0, syncWaitMs = 10_000 } = options;
+  const { home, lock = {}, files = nodeFiles(), env = {}, syncAfterMs = 0, syncWaitMs = 10_000 } = options;
   const project = projectOf(options, registry.url);
   const told: string[] = [];
   const warnings: ImprintError[] = [];
   const refused: ImprintError[] = [];
-  const deps = testDeps(home, home, files, Date.now, {}, told);
+  const deps = testDeps(home, home, files, Date.now, env, told);
   const indices = new Map<DisplayName, OpenIndex>();
   for (const [alias, entry] of project.indices)
     indices.set(alias, await openIndex(deps, alias, entry, lock[alias] ?? null, (_, error) => warnings.push(error)));

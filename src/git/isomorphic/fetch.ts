@@ -14,8 +14,12 @@ import { writeRef } from "../store/refs.ts";
 import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 import { createTransport, type Transport } from "./http.ts";
+import { dropOldPacks, isCrowded } from "./tidy.ts";
 import { type EmbeddedCaps, limitsOf, takeAnswer } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
+import type { ObjectType } from "./pack-format.ts";
+import type { Content } from "./pack-index.ts";
+import { formatLine } from "./packet-lines.ts";
 
 export type Target = {
   readonly gitDir: string;
@@ -87,12 +91,14 @@ export async function fetchRef(
   const head = await remoteHead(target, url, ref, limitsOf(request.limits, target.caps, what));
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
-  const id = await download(target, { url, ref, kept, limits, what });
+  const anew = !target.history && (await isCrowded(target.gitDir));
+  const id = await download(target, { url, ref, kept: anew ? null : kept, limits, what });
   if (id === null) return null;
   // the host may put a tag or a blob there; every reader of keepAs wants a commit
   const commit = await target.objects.info(`${id}^{commit}`);
   if (commit === null) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: it is not a commit`);
   await writeRef(target.gitDir, keepAs, commit.id);
+  if (anew) await dropOldPacks(target.gitDir, Date.now());
   return commit.id;
 }
 
@@ -113,14 +119,21 @@ export async function download(
   const shallow = target.history || kept !== null ? await readShallow(target.gitDir) : [];
   const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: false });
   const { gitDir } = quarantine;
+  const findBase = async (id: ObjectId): Promise<Content | null> => {
+    const info = kept === null ? null : await target.objects.info(id);
+    const data = info === null || info.size > limits.maxBytes ? null : await target.objects.bytes(id);
+    return data === null ? null : { type: info?.type as ObjectType, data };
+  };
   const transport = createTransport({
     url,
     tokens: target.tokens,
     limits: { ...limits, maxBytes: 2 * limits.maxBytes + LISTING_BYTES },
     what,
     refusedAs: "UNREACHABLE",
+    // to send less than everything of a shallow repository, a host must be allowed to leave out the bases of deltas
+    editRequest: (body) => (kept === null ? body : askForThinPack(body)),
     async onAnswer(body, sent) {
-      const seen = await takeAnswer(body, { gitDir, what, limits, checkTime: () => transport.checkTime() });
+      const seen = await takeAnswer(body, { gitDir, what, limits, checkTime: () => transport.checkTime(), findBase });
       wanted = /^[0-9a-f]{4}want ([0-9a-f]{40})/u.exec(sent.toString("latin1"))?.[1] as ObjectId | undefined;
       return seen;
     },
@@ -159,6 +172,13 @@ export async function download(
     transport.close();
     await quarantine.remove().catch(() => undefined);
   }
+}
+
+/** The library doesn't complete such packs, so it doesn't ask for them; our intake does. */
+function askForThinPack(body: Buffer): Buffer {
+  const length = Number.parseInt(body.toString("latin1", 0, 4), 16);
+  const line = body.toString("latin1", 4, length).replace(" ofs-delta", " ofs-delta thin-pack");
+  return Buffer.concat([formatLine(Buffer.from(line, "latin1")), body.subarray(length)]);
 }
 
 /** The library asks for less only if it sees the commit that is here, and it knows no alternates. */

@@ -24,6 +24,8 @@ export type TransportOptions = {
   readonly what: string;
   /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
   readonly refusedAs: "UNREACHABLE" | "PUSH_FAILED";
+  /** Changes what the library posts. */
+  readonly editRequest?: (body: Buffer) => Buffer;
   /** Takes over the answer to a POST, before the library sees any of it. */
   readonly onAnswer?: (body: AsyncIterable<Uint8Array>, request: Buffer) => Promise<Uint8Array>;
 };
@@ -137,7 +139,8 @@ export function createTransport(options: TransportOptions): Transport {
     client: {
       async request({ url: wanted, method = "GET", headers = {}, body }) {
         if (!wanted.startsWith(url)) throw failure(new ImprintError("UNREACHABLE", `Cannot ${what}: another address was asked for`));
-        const content = body === undefined ? null : await collect(body);
+        const written = body === undefined ? null : await collect(body);
+        const content = written === null ? null : (options.editRequest?.(written) ?? written);
         const response = await ask(method, wanted.slice(url.length), plainHeaders(headers), content);
         const answer = counted(response.body);
         const taken =

@@ -7,10 +7,10 @@ import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
-import type { TransferLimits } from "../port.ts";
+import type { ObjectId, TransferLimits } from "../port.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import { redactUrl } from "../url.ts";
-import { declaredObjects, indexPack } from "./pack-index.ts";
+import { type Content, declaredObjects, indexPack } from "./pack-index.ts";
 import { FLUSH, formatLine, readLines } from "./packet-lines.ts";
 
 /** Beyond these, embedded git is the wrong tool: it holds a whole pack in memory. Parameters, so that tests lower them. */
@@ -39,11 +39,18 @@ function emptyPack(): Buffer {
   return Buffer.concat([head, createHash("sha1").update(head).digest()]);
 }
 
+export type IntakeTarget = {
+  /** The quarantine. */
+  readonly gitDir: string;
+  readonly what: string;
+  readonly limits: IntakeLimits;
+  readonly checkTime: () => void;
+  /** An object that was here before. */
+  readonly findBase: (id: ObjectId) => Promise<Content | null>;
+};
+
 /** Reads the answer, puts its pack into `<gitDir>/objects/pack`, and returns what the library may read instead. */
-export async function takeAnswer(
-  body: AsyncIterable<Uint8Array>,
-  target: { readonly gitDir: string; readonly what: string; readonly limits: IntakeLimits; readonly checkTime: () => void },
-): Promise<Uint8Array> {
+export async function takeAnswer(body: AsyncIterable<Uint8Array>, target: IntakeTarget): Promise<Uint8Array> {
   const { what, limits } = target;
   const unreadable = (state: string): ImprintError => new ImprintError("UNREACHABLE", `Cannot ${what}: ${state}`);
   const talk: Buffer[] = [];
@@ -84,17 +91,15 @@ export async function takeAnswer(
   return Buffer.concat([...talk, formatLine(Buffer.concat([Buffer.from([1]), emptyPack()])), FLUSH]);
 }
 
-async function store(
-  pack: Buffer,
-  { gitDir, what, limits, checkTime }: { gitDir: string; what: string; limits: IntakeLimits; checkTime: () => void },
-): Promise<void> {
-  const { name, index, objects } = await indexPack(pack, {
+async function store(sent: Buffer, { gitDir, what, limits, checkTime, findBase }: IntakeTarget): Promise<void> {
+  const caps = {
     maxObjects: limits.maxObjects,
     maxObjectBytes: Math.max(limits.maxBytes, MAX_TALK_BYTES),
     maxInflatedBytes: MAX_RATIO * Math.max(limits.maxBytes, MAX_TALK_BYTES),
     checkTime,
     tooLarge: limits.tooLarge,
-  });
+  };
+  const { name, pack, index, objects } = await indexPack(sent, caps, findBase);
   if (objects === 0) return;
   try {
     const folder = join(gitDir, "objects", "pack");

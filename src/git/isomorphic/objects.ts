@@ -1,5 +1,5 @@
 /**
- * Objects of a repository, read without git: loose files first, then packs. What is broken is not there: whoever asked
+ * Objects of a repository, read without git: packs first, as git does, then loose files. What is broken is not there: whoever asked
  * checks bytes by hash anyway, and asks the host again.
  */
 import { readFile } from "node:fs/promises";
@@ -53,15 +53,16 @@ export function openObjects(gitDir: string): ObjectReader {
   const packs = openPacks(gitDir);
 
   const infoOf = async (id: ObjectId): Promise<{ id: ObjectId; type: string; size: number } | null> => {
-    const loose = await readLoose(gitDir, id);
-    if (loose !== null) return { id, type: loose.header.type, size: loose.header.size };
     const packed = await unlessBroken(packs.info(id));
-    return packed === null ? null : { id, type: packed.type, size: packed.size };
+    if (packed !== null) return { id, type: packed.type, size: packed.size };
+    const loose = await readLoose(gitDir, id);
+    return loose === null ? null : { id, type: loose.header.type, size: loose.header.size };
   };
   const bytesOf = async (id: ObjectId): Promise<Buffer | null> => {
+    const packed = await unlessBroken(packs.bytes(id));
+    if (packed !== null) return packed.data;
     const loose = await readLoose(gitDir, id);
-    if (loose !== null) return bodyOf(loose);
-    return (await unlessBroken(packs.bytes(id)))?.data ?? null;
+    return loose === null ? null : bodyOf(loose);
   };
   const peel = async (start: ObjectId): Promise<{ id: ObjectId; type: string; size: number } | null> => {
     let id = start;

@@ -3,7 +3,7 @@
  *
  * Every number in here was chosen by whoever made the pack: each is checked before anything is allocated by it.
  */
-import { inflateSync } from "node:zlib";
+import { deflateSync, inflateSync } from "node:zlib";
 import { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 
@@ -64,6 +64,17 @@ export function readEntry(bytes: Buffer, at: number): Entry {
   const type = TYPES[kind];
   if (type === undefined) throw brokenPack(`an entry of unknown type ${String(kind)}`);
   return { type, size, dataAt: from, base: null };
+}
+
+/** An entry for a whole object. */
+export function formatEntry(type: ObjectType, data: Buffer): Buffer {
+  const kind = Number(Object.entries(TYPES).find(([, name]) => name === type)?.[0]);
+  const header = [(kind << 4) | (data.length & 15)];
+  for (let rest = Math.floor(data.length / 16); rest > 0; rest = Math.floor(rest / 128)) {
+    header[header.length - 1] = (header.at(-1) ?? 0) | 128;
+    header.push(rest & 127);
+  }
+  return Buffer.concat([Buffer.from(header), deflateSync(data)]);
 }
 
 /** Inflates exactly `size` bytes, never more, and says how many compressed ones they took. */

@@ -11,7 +11,16 @@ import { crc32 } from "node:zlib";
 import { LRUCache } from "lru-cache";
 import type { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
-import { applyDelta, brokenPack, type DeltaBase, deltaResultSize, inflateExactly, type ObjectType, readEntry } from "./pack-format.ts";
+import {
+  applyDelta,
+  brokenPack,
+  type DeltaBase,
+  deltaResultSize,
+  formatEntry,
+  inflateExactly,
+  type ObjectType,
+  readEntry,
+} from "./pack-format.ts";
 
 export type PackCaps = {
   readonly maxObjects: number;
@@ -25,7 +34,13 @@ export type PackCaps = {
   readonly tooLarge: (state: string) => ImprintError;
 };
 
-export type IndexedPack = { readonly name: string; readonly index: Buffer; readonly objects: number };
+export type IndexedPack = {
+  readonly name: string;
+  /** As it was sent, with the bases of its deltas that were left out since they are here already. */
+  readonly pack: Buffer;
+  readonly index: Buffer;
+  readonly objects: number;
+};
 
 const HEADER_BYTES = 12;
 const TRAILER_BYTES = 20;
@@ -35,7 +50,7 @@ const BREATHE_EVERY_MS = 10;
 /** Bases that fell out of the cache are made again; a pack built to make that happen all the time is stopped. */
 const MAX_REWORK = 4;
 
-type Content = { readonly type: ObjectType; readonly data: Buffer };
+export type Content = { readonly type: ObjectType; readonly data: Buffer };
 
 /** The number of objects that a pack's first bytes declare; null while there are too few bytes to tell. */
 export function declaredObjects(start: Buffer): number | null {
@@ -45,13 +60,19 @@ export function declaredObjects(start: Buffer): number | null {
   return start.readUInt32BE(8);
 }
 
-/** Checks and indexes a whole pack. @throws ImprintError INVALID_DOCUMENT, TOO_LARGE, and what `checkTime` throws */
-export async function indexPack(pack: Buffer, caps: PackCaps): Promise<IndexedPack> {
+/**
+ * Checks and indexes a whole pack.
+ *
+ * @param findBase an object that is here already: a host that was told of it sends only what differs
+ * @throws ImprintError INVALID_DOCUMENT, TOO_LARGE, and what `checkTime` throws
+ */
+export async function indexPack(sent: Buffer, caps: PackCaps, findBase: (id: ObjectId) => Promise<Content | null>): Promise<IndexedPack> {
+  let pack = sent;
+  let end = pack.length - TRAILER_BYTES;
   const count = declaredObjects(pack);
-  const end = pack.length - TRAILER_BYTES;
   if (count === null || end < HEADER_BYTES) throw brokenPack("it breaks off");
   if (count > caps.maxObjects) throw caps.tooLarge(`more than ${String(caps.maxObjects)} objects`);
-  const trailer = createHash("sha1").update(pack.subarray(0, end)).digest();
+  let trailer = createHash("sha1").update(pack.subarray(0, end)).digest();
   if (!trailer.equals(pack.subarray(end))) throw brokenPack("its checksum does not match");
 
   const ids = new Map<number, ObjectId>();
@@ -65,7 +86,7 @@ export async function indexPack(pack: Buffer, caps: PackCaps): Promise<IndexedPa
   let made = 0;
   let breathed = performance.now();
 
-  const work = (bytes: number): void => {
+  const spend = (bytes: number): void => {
     made += bytes;
     if (made > caps.maxInflatedBytes * MAX_REWORK) throw caps.tooLarge("deltas that are built to cost time");
   };
@@ -92,7 +113,7 @@ export async function indexPack(pack: Buffer, caps: PackCaps): Promise<IndexedPa
       if (content !== undefined) break;
       const entry = readEntry(pack, at);
       const { data } = inflateExactly(pack.subarray(entry.dataAt, end), entry.size);
-      work(data.length);
+      spend(data.length);
       if (entry.type !== null) {
         content = { type: entry.type, data };
         cache.set(at, content);
@@ -106,7 +127,7 @@ export async function indexPack(pack: Buffer, caps: PackCaps): Promise<IndexedPa
       at = base;
     }
     for (const delta of deltas.toReversed()) {
-      work(deltaResultSize(delta.data));
+      spend(deltaResultSize(delta.data));
       content = { type: content.type, data: applyDelta(content.data, delta.data) };
       cache.set(delta.offset, content);
     }
@@ -150,21 +171,47 @@ export async function indexPack(pack: Buffer, caps: PackCaps): Promise<IndexedPa
     await pause();
   }
   if (at !== end) throw brokenPack("it has more in it than it declares");
-  await resolveWaiting({ waiting, ids, pause, resolve: (offset) => know(offset, contentOf(offset)) });
-  if (ids.size !== count) throw brokenPack("deltas without their base");
-  return { name: `pack-${trailer.toString("hex")}`, index: formatIndex(pack, starts, ends, ids, trailer), objects: count };
+  const work = { waiting, ids, pause, resolve: (offset: number) => know(offset, contentOf(offset)) };
+  await resolveWaiting(work, [...ids.keys()]);
+  let bases = 0;
+  for (const key of Array.from(waiting.keys())) {
+    const base = typeof key === "string" && waiting.has(key) ? await findBase(key) : null;
+    if (base === null) continue;
+    declare(base.data.length);
+    const entry = formatEntry(base.type, base.data);
+    bases++;
+    starts.push(end);
+    know(end, base);
+    // deltas look for their base in the pack; it grows by halves, or each base would cost a copy of it
+    if (end + entry.length + TRAILER_BYTES > pack.length)
+      pack = Buffer.concat([pack.subarray(0, end)], Math.ceil(1.5 * (end + entry.length)) + TRAILER_BYTES);
+    end += entry.copy(pack, end);
+    ends.push(end);
+    await resolveWaiting(work, [end - entry.length]);
+    await pause();
+  }
+  const objects = count + bases;
+  if (ids.size !== objects) throw brokenPack("deltas without their base");
+  if (bases > 0) {
+    pack.writeUInt32BE(objects, HEADER_BYTES - 4);
+    trailer = createHash("sha1").update(pack.subarray(0, end)).digest();
+    pack = Buffer.concat([pack.subarray(0, end), trailer]);
+  }
+  return { name: `pack-${trailer.toString("hex")}`, pack, index: formatIndex(pack, starts, ends, ids, trailer), objects };
 }
 
 /** Deltas that came before their base, each as soon as the base is known: every one is looked at once. */
-async function resolveWaiting(work: {
-  readonly waiting: Map<number | ObjectId, number[]>;
-  readonly ids: ReadonlyMap<number, ObjectId>;
-  readonly resolve: (offset: number) => void;
-  readonly pause: () => Promise<void>;
-}): Promise<void> {
+async function resolveWaiting(
+  work: {
+    readonly waiting: Map<number | ObjectId, number[]>;
+    readonly ids: ReadonlyMap<number, ObjectId>;
+    readonly resolve: (offset: number) => void;
+    readonly pause: () => Promise<void>;
+  },
+  queue: number[],
+): Promise<void> {
   const { waiting, ids, resolve, pause } = work;
   if (waiting.size === 0) return;
-  const queue = [...ids.keys()];
   for (let offset = queue.pop(); offset !== undefined; offset = queue.pop()) {
     const id = ids.get(offset);
     for (const key of [offset, ...(id === undefined ? [] : [id])]) {

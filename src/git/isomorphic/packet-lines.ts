@@ -13,8 +13,12 @@ export function formatLine(content: string | Uint8Array): Buffer {
 
 export const FLUSH = Buffer.from("0000");
 
-/** Lines of a stream, as they come. @throws ImprintError UNREACHABLE where it is no such stream */
-export async function* readLines(chunks: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<PacketLine> {
+/** Lines of a stream, as they come. @throws ImprintError `code` where it is no such stream */
+export async function* readLines(
+  chunks: AsyncIterable<Uint8Array>,
+  what: string,
+  code: "UNREACHABLE" | "PUSH_FAILED" = "UNREACHABLE",
+): AsyncGenerator<PacketLine> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of chunks) {
     rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
@@ -23,7 +27,7 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>, what: string
       const digits = rest.toString("latin1", at, at + 4);
       const length = /^[0-9a-f]{4}$/iu.test(digits) ? Number.parseInt(digits, 16) : -1;
       if (length < 0 || length === 3 || length > MAX_LINE_BYTES)
-        throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host's answer is not git's`);
+        throw new ImprintError(code, `Cannot ${what}: the host's answer is not git's`);
       if (length > 0 && length < 3) at += 4;
       else if (length === 0) at += 4;
       else if (rest.length - at < length) break;
@@ -36,5 +40,5 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>, what: string
     }
     rest = rest.subarray(at);
   }
-  if (rest.length > 0) throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host's answer breaks off`);
+  if (rest.length > 0) throw new ImprintError(code, `Cannot ${what}: the host's answer breaks off`);
 }

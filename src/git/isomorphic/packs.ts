@@ -27,13 +27,13 @@ type Pack = {
   handle: Promise<FileHandle> | null;
 };
 type Place = { readonly pack: Pack; readonly offset: number };
-type Found = { readonly type: ObjectType; readonly size: number; readonly data: Buffer | null };
+type Content = { readonly type: ObjectType; readonly data: Buffer };
 
 export type Packs = {
-  /** Type and size, without inflating more than a delta; null where no pack has it. */
+  /** Type and size; null where no pack has it. */
   info(id: ObjectId): Promise<{ readonly type: ObjectType; readonly size: number } | null>;
   /** Content; null where no pack has it. */
-  bytes(id: ObjectId): Promise<{ readonly type: ObjectType; readonly data: Buffer } | null>;
+  bytes(id: ObjectId): Promise<Content | null>;
   close(): Promise<void>;
 };
 
@@ -107,7 +107,7 @@ async function entryAt({ pack, offset }: Place): Promise<{ readonly entry: Entry
 export function openPacks(gitDir: string): Packs {
   const folder = join(gitDir, "objects", "pack");
   const packs = new Map<string, Pack>();
-  const bases = new LRUCache<string, { type: ObjectType; data: Buffer }>({
+  const known = new LRUCache<string, Content>({
     maxSize: CACHE_BYTES,
     sizeCalculation: ({ data }) => 128 + data.length,
   });
@@ -117,18 +117,19 @@ export function openPacks(gitDir: string): Packs {
     packs.delete(name);
     await (await handle?.catch(() => null))?.close();
   };
-  /** Looks into the folder again; true where it holds other packs than before. */
-  const refresh = async (): Promise<boolean> => {
+  /** Looks into the folder again: another process may have fetched, or joined packs. */
+  const lookAgain = async (): Promise<void> => {
     const names = (await readdir(folder).catch((): string[] => [])).filter((name) => name.endsWith(".idx"));
-    let changed = false;
     for (const name of [...packs.keys()].filter((known) => !names.includes(known))) await drop(name);
     for (const name of names.filter((one) => !packs.has(one))) {
       const pack = await loadPack(folder, name);
-      if (pack === null) continue;
-      packs.set(name, pack);
-      changed = true;
+      if (pack !== null) packs.set(name, pack);
     }
-    return changed;
+  };
+  let looking: Promise<void> | null = null;
+  const refresh = (): Promise<void> => {
+    looking ??= lookAgain().finally(() => (looking = null));
+    return looking;
   };
   const find = (id: ObjectId): Place | null => {
     for (const pack of packs.values()) {
@@ -139,51 +140,56 @@ export function openPacks(gitDir: string): Packs {
   };
   const locate = async (id: ObjectId): Promise<Place | null> => {
     if (id.length !== 40) return null;
-    return find(id) ?? ((await refresh()) ? find(id) : null);
+    const place = find(id);
+    if (place !== null) return place;
+    // also where another question's look found something new while this one waited
+    await refresh();
+    return find(id);
   };
 
-  const read = async (place: Place, wantsData: boolean): Promise<Found> => {
-    const deltas: Buffer[] = [];
-    let size: number | null = null;
-    let at: Place = place;
-    for (;;) {
+  /** An object with all that it is made of: chains are dozens long, and neighbours share most of theirs. */
+  const read = async (place: Place): Promise<Content> => {
+    const deltas: { readonly key: string; readonly data: Buffer }[] = [];
+    let content: Content | undefined;
+    for (let at = place; content === undefined;) {
       const key = `${at.pack.path} ${String(at.offset)}`;
-      const known = bases.get(key);
-      if (known !== undefined) return finish(known.type, known.data, size, deltas, wantsData);
+      content = known.get(key);
+      if (content !== undefined) break;
       const { entry, compressed } = await entryAt(at);
+      const { data } = inflateExactly(compressed, entry.size);
       if (entry.type !== null) {
-        if (!wantsData) return { type: entry.type, size: size ?? entry.size, data: null };
-        const { data } = inflateExactly(compressed, entry.size);
-        if (deltas.length > 0) bases.set(key, { type: entry.type, data });
-        return finish(entry.type, data, size, deltas, wantsData);
-      }
-      if (wantsData || size === null) {
-        const { data } = inflateExactly(compressed, entry.size);
-        size ??= deltaResultSize(data);
-        deltas.push(data);
+        content = { type: entry.type, data };
+        known.set(key, content);
+        break;
       }
       if (deltas.length > MAX_CHAIN) throw brokenPack("a chain of deltas without end");
+      if (deltaResultSize(data) > MAX_OBJECT_BYTES) throw brokenPack("an object that is too large");
+      deltas.push({ key, data });
       const base = "back" in entry.base ? { pack: at.pack, offset: at.offset - entry.base.back } : await locate(entry.base.id);
       if (base === null) throw brokenPack("a delta without its base");
       at = base;
     }
-  };
-  const finish = (type: ObjectType, base: Buffer, size: number | null, deltas: readonly Buffer[], wantsData: boolean): Found => {
-    if (!wantsData) return { type, size: size ?? base.length, data: null };
-    let data = base;
-    for (const delta of deltas.toReversed()) {
-      if (deltaResultSize(delta) > MAX_OBJECT_BYTES) throw brokenPack("an object that is too large");
-      data = applyDelta(data, delta);
+    for (const { key, data } of deltas.toReversed()) {
+      content = { type: content.type, data: applyDelta(content.data, data) };
+      known.set(key, content);
     }
-    return { type, size: data.length, data };
+    return content;
+  };
+  /** Without inflating what is whole and may be large; what is a delta has to be made to know its type. */
+  const look = async (place: Place): Promise<{ readonly type: ObjectType; readonly size: number }> => {
+    const bytes = await readAt(place.pack, place.offset, MAX_HEADER_BYTES);
+    const { type, size } = readEntry(bytes, 0);
+    if (type !== null) return { type, size };
+    const content = await read(place);
+    return { type: content.type, size: content.data.length };
   };
   /** A pack that another process joined with others and deleted while we read it: once more, where it is now. */
-  const again = async (id: ObjectId, wantsData: boolean): Promise<Found | null> => {
+  const again = async <T>(id: ObjectId, work: (place: Place) => Promise<T>): Promise<T | null> => {
     for (let tries = 0; ; tries++) {
       const place = await locate(id);
       if (place === null) return null;
       try {
-        return await read(place, wantsData);
+        return await work(place);
       } catch (error) {
         if (errnoOf(error) !== "ENOENT" || tries > 0) throw error;
         for (const name of packs.keys()) await drop(name);
@@ -192,11 +198,8 @@ export function openPacks(gitDir: string): Packs {
   };
 
   return {
-    info: (id) => again(id, false),
-    async bytes(id) {
-      const found = await again(id, true);
-      return found === null || found.data === null ? null : { type: found.type, data: found.data };
-    },
+    info: (id) => again(id, look),
+    bytes: (id) => again(id, read),
     async close() {
       for (const name of packs.keys()) await drop(name);
     },

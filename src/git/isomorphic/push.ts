@@ -52,7 +52,7 @@ function commandsOf(updates: readonly RefUpdate[], capabilities: ReadonlySet<str
 }
 
 async function* unbanded(body: AsyncIterable<Uint8Array>, words: string[], what: string): AsyncGenerator<Uint8Array> {
-  for await (const line of readLines(body, what)) {
+  for await (const line of readLines(body, what, "PUSH_FAILED")) {
     if (line === null) continue;
     if (line[0] === 1) yield line.subarray(1);
     else if (line[0] === 2 || line[0] === 3) words.push(line.toString("utf8", 1));
@@ -66,7 +66,7 @@ async function readReport(body: AsyncIterable<Uint8Array>, isBanded: boolean, wh
   const rejected: Rejection[] = [];
   let unpack: string | null = null;
   let bytes = 0;
-  for await (const line of readLines(isBanded ? unbanded(body, words, what) : body, what)) {
+  for await (const line of readLines(isBanded ? unbanded(body, words, what) : body, what, "PUSH_FAILED")) {
     if (line === null) continue;
     bytes += line.length;
     const text = line.toString("utf8").replace(/\n$/u, "");

@@ -56,8 +56,11 @@ async function diffTrees(objects: ObjectReader, before: ObjectId | null, after: 
   return changes;
 }
 
-/** What lies at a path: nothing, a file with its blob's id, or something else. */
-async function lookAt(top: string, path: string): Promise<{ readonly info: Stats; readonly id: ObjectId | null } | null> {
+/** What lies at a path, or on the way to it: a file with its blob's id, or something else (null). Null: nothing. */
+async function lookAt(
+  top: string,
+  path: string,
+): Promise<{ readonly at: string; readonly info: Stats; readonly id: ObjectId | null } | null> {
   let at = top;
   const parts = path.split("/");
   for (const [nth, part] of parts.entries()) {
@@ -68,8 +71,8 @@ async function lookAt(top: string, path: string): Promise<{ readonly info: Stats
     });
     if (info === null) return null;
     if (nth < parts.length - 1) {
-      if (!info.isDirectory()) return { info, id: null };
-    } else return { info, id: info.isFile() ? blobId(await readFile(at)) : null };
+      if (!info.isDirectory()) return { at: parts.slice(0, nth + 1).join("/"), info, id: null };
+    } else return { at: path, info, id: info.isFile() ? blobId(await readFile(at)) : null };
   }
   return null;
 }
@@ -112,9 +115,22 @@ function requireSafe(path: string, what: string): void {
   }
 }
 
+/** What lies below a folder, other than folders. */
+async function filesBelow(top: string, folder: string): Promise<string[]> {
+  const entries = await readdir(join(top, folder), { withFileTypes: true });
+  const lists = await Promise.all(
+    entries.map(async (entry) => {
+      const path = `${folder}/${entry.name}`;
+      return entry.isDirectory() ? filesBelow(top, path) : [path];
+    }),
+  );
+  return lists.flat();
+}
+
 /** What would be lost: a file that is neither as it was nor as it will be. */
 async function requireFree(place: Place, changes: readonly TreeChange[], what: string): Promise<void> {
   const { entries } = await readIndexFile(place.gitDir);
+  const going = new Set(changes.filter(({ after }) => after === null).map(({ path }) => path));
   for (const { path, before, after } of changes) {
     requireSafe(path, what);
     const shown = JSON.stringify(path);
@@ -124,7 +140,9 @@ async function requireFree(place: Place, changes: readonly TreeChange[], what: s
     const ids = [before?.id ?? null, after?.id ?? null];
     const found = await lookAt(place.top, path);
     if (found === null) continue; // removed by the author: nothing to lose
-    if (found.info.isDirectory() && before === null && (await readdir(join(place.top, path))).length === 0) continue;
+    // a file that makes room for a folder; it has its own turn here
+    if (found.at !== path && found.info.isFile() && going.has(found.at)) continue;
+    if (found.info.isDirectory() && before === null && (await filesBelow(place.top, path)).every((file) => going.has(file))) continue;
     if (found.id === null || !ids.includes(found.id) || (before === null && found.id !== after?.id)) {
       const state = before === null ? "is in the way and not in git" : "has local changes";
       throw new ImprintError("WORK_TREE", `Cannot ${what}: the file ${shown} ${state}`);
