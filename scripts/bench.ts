@@ -1,9 +1,15 @@
-/** Benchmarks: `npm run bench [run|open|embedded]`. Each compares with a baseline in the same run and reports ratios. */
+/** Benchmarks: `npm run bench [run|open|publish|embedded]`. Each compares with a baseline in the same run and reports ratios. */
 import { benchEmbedded } from "./bench/embedded.ts";
 import { benchOpen } from "./bench/open.ts";
+import { benchPublish } from "./bench/publish.ts";
 import { benchRun } from "./bench/run.ts";
 
-const BENCHES: Readonly<Record<string, () => Promise<void>>> = { run: benchRun, open: benchOpen, embedded: benchEmbedded };
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+  run: benchRun,
+  open: benchOpen,
+  publish: benchPublish,
+  embedded: benchEmbedded,
+};
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => BENCHES[name] === undefined);

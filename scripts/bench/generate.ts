@@ -2,13 +2,13 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { generatePrivateKey } from "../../src/crypto/ed25519.ts";
+import { generatePrivateKey, type PrivateKey } from "../../src/crypto/ed25519.ts";
 import { signDocument } from "../../src/crypto/documents.ts";
 import { encodeCheckpoint, formatShard } from "../../src/format/checkpoint.ts";
 import type { Dist } from "../../src/format/release.ts";
 import { encodeRelease } from "../../src/format/release.ts";
 import { encodeRecord } from "../../src/format/record.ts";
-import { type FileHash, fileHashOf } from "../../src/format/digest.ts";
+import { type FileHash, fileHashOf, type IndexId } from "../../src/format/digest.ts";
 import type { DisplayName, Integrity, Shasum } from "../../src/format/decode.ts";
 import { type PackageName, parsePackageName, parsePackagePattern } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, shardOf, type ShardName, shardPath } from "../../src/format/paths.ts";
@@ -18,6 +18,8 @@ import { type DistTag, parseVersion, type Version } from "../../src/format/versi
 import { createIndex } from "../../src/index/create.ts";
 import { createHostedRepository } from "../../test/support/git-host.ts";
 
+export type BenchKeys = Readonly<Record<"root" | "publisher" | "checkpoint", PrivateKey>>;
+
 const NOW_MS = Date.UTC(2026, 0, 1);
 
 /** @returns the id of the index in `<root>/<repo>` */
@@ -25,7 +27,7 @@ export async function generateIndex(
   root: string,
   repo: string,
   size: { readonly packages: number; readonly releasesEach: number },
-): Promise<{ readonly id: string; readonly gitDir: string; readonly sample: PackageName }> {
+): Promise<{ readonly id: IndexId; readonly gitDir: string; readonly sample: PackageName; readonly keys: BenchKeys }> {
   const keys = { root: generatePrivateKey(), publisher: generatePrivateKey(), checkpoint: generatePrivateKey() };
   const { id, files } = createIndex({ name: "bench" as DisplayName, packages: [parsePackagePattern("@bench/*")], keys, nowMs: NOW_MS });
   const gitDir = createHostedRepository(root, repo);
@@ -103,5 +105,5 @@ export async function generateIndex(
   git.stdin.end("\n");
   const [code] = (await once(git, "close")) as [number];
   if (code !== 0) throw new Error(`git fast-import ended with ${code}`);
-  return { id, gitDir, sample: parsePackageName(`@bench/package-${Math.floor(size.packages / 2)}`) };
+  return { id, gitDir, keys, sample: parsePackageName(`@bench/package-${Math.floor(size.packages / 2)}`) };
 }

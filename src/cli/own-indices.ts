@@ -164,7 +164,7 @@ export function requireOwnIndex({ known, closest }: Closest, name: PackageName):
 
 /** What the clone's branch says, from the pinned id on. */
 export async function cloneState(machine: Pick<Machine, "git">, own: OwnIndex): Promise<TrustedState> {
-  const clone = await describeClone(own.path, machine.git);
+  const clone = await describeClone(own.path, { ...machine.git, look: [] });
   const repository = openClone(machine, clone.gitDir);
   try {
     if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index ${own.name}: ${own.path} has no commits`);
@@ -177,7 +177,7 @@ export async function cloneState(machine: Pick<Machine, "git">, own: OwnIndex): 
 /** The id of the index in a folder; null where there is none. */
 export async function idOfClone(machine: Pick<Machine, "git">, folder: string): Promise<IndexId | null> {
   try {
-    const clone = await describeClone(folder, machine.git);
+    const clone = await describeClone(folder, { ...machine.git, look: [] });
     if (clone.head === null) return null;
     const repository = openClone(machine, clone.gitDir);
     try {

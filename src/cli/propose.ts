@@ -3,6 +3,7 @@
  * pull request. Needs a publisher key only; the index's branch, and the clone's work tree, are not touched.
  */
 import { ImprintError } from "../errors.ts";
+import type { PackageName } from "../format/names.ts";
 import type { ObjectId, RefUpdate } from "../git/port.ts";
 import { remoteUrl } from "../git/clone.ts";
 import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
@@ -69,8 +70,8 @@ export async function proposeReleases(
  * In a clone of a fork the index itself is `upstream`, as git hosts call it: read from there, or a fork that lags behind
  * would look like a rollback. What is pushed still goes to the fork.
  */
-export async function openForProposal(deps: Deps, own: OwnIndex): Promise<OpenUpload> {
-  const open = await openUpload(deps, own);
+export async function openForProposal(deps: Deps, own: OwnIndex, names: readonly PackageName[]): Promise<OpenUpload> {
+  const open = await openUpload(deps, own, names);
   const { remote, branch } = open.upload;
   const upstream = await remoteUrl(own.path, "upstream", deps.git);
   if (upstream === null || remote === null) return open;

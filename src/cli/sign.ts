@@ -8,7 +8,7 @@ import { authorOf } from "./author.ts";
 import type { Deps } from "./deps.ts";
 import { keysFor, openKeysOf } from "./key-store.ts";
 import type { OwnIndex } from "./own-indices.ts";
-import { hostOf, type OpenUpload, runUpload } from "./upload.ts";
+import { hostOf, type OpenUpload, type RunOptions, runUpload } from "./upload.ts";
 
 export type SignedFiles = { readonly files: readonly FileChange[]; readonly message: string; readonly refs?: readonly RefUpdate[] };
 
@@ -31,13 +31,14 @@ export function requireRemote({ own, upload }: OpenUpload, push: boolean): void 
 }
 
 /**
+ * @param first what was chosen a moment ago, when the change was planned
  * @param build makes the files anew for every attempt, on what is verified then
  * @throws ImprintError of reading, signing and pushing; nothing is published then
  */
 export async function signAndUpload(
   deps: Deps,
   open: OpenUpload,
-  options: { readonly push: boolean; readonly build: (base: Base, nowMs: number) => Promise<SignedFiles> },
+  options: RunOptions & { readonly build: (base: Base, nowMs: number) => Promise<SignedFiles> },
 ): Promise<UploadResult> {
   const author = await authorOf(deps);
   const build = async (base: Base): Promise<Change> => {
@@ -46,7 +47,7 @@ export async function signAndUpload(
     return { files, message, author, timeMs: nowMs, refs };
   };
   deps.terminal.progress(options.push ? `pushing to ${hostOf(open)}` : "committing");
-  return runUpload(deps, open, build, options.push);
+  return runUpload(deps, open, build, options);
 }
 
 /** ` · committed 4be1c22 · pushed main`, for the end of a line of talk. */

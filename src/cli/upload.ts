@@ -1,10 +1,12 @@
 /** An own index opened for writing: its clone, its host, its trusted state. Shared by every command that signs. */
 import { ImprintError } from "../errors.ts";
-import type { GitRepository } from "../git/port.ts";
-import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
+import path from "node:path";
+import type { GitRepository, GitUrl } from "../git/port.ts";
+import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone, expandedUrl } from "../git/clone.ts";
 import type { PackageName } from "../format/names.ts";
+import { CHECKPOINT_PATH, recordPath, shardOf, shardPath } from "../format/paths.ts";
 import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
-import { type Base, type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
+import { type Base, type ChosenBase, type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
 import { type PackageView, readPackage } from "../index/package-reader.ts";
 import type { Deps } from "./deps.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
@@ -18,9 +20,13 @@ export type OpenUpload = {
   readonly upload: Upload;
 };
 
-/** @throws ImprintError WORK_TREE, NO_OWN_INDEX, INVALID_URL */
-export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload> {
-  const clone = await describeClone(own.path, deps.git);
+/**
+ * @param names the packages that are about to change, where that is known: local changes of others' files are nobody's
+ *   business, and looking at every file of a large index takes a while
+ * @throws ImprintError WORK_TREE, NO_OWN_INDEX, INVALID_URL
+ */
+export async function openUpload(deps: Deps, own: OwnIndex, names: readonly PackageName[] | null = null): Promise<OpenUpload> {
+  const clone = await describeClone(own.path, { ...deps.git, ...(names === null ? {} : { look: signedPaths(names) }) });
   if (clone.inProgress !== null)
     throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: a ${clone.inProgress} is in progress there`);
   if (clone.dirty.length > 0)
@@ -35,22 +41,12 @@ export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload>
     remoteName === null || fetchUrl === null
       ? null
       : {
-          fetchUrl: parseGitUrl(fetchUrl, { allowFile: true }),
-          pushUrl: parseGitUrl(pushUrl ?? fetchUrl, { allowFile: true }),
+          fetchUrl: await addressOf(deps, own, { remoteName, configured: fetchUrl, direction: "fetch" }),
+          pushUrl: await addressOf(deps, own, { remoteName, configured: pushUrl ?? fetchUrl, direction: "push" }),
           trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`),
         };
   // A colleague's fresh clone has no push refspec for tarballs yet.
-  if (remote !== null && remoteName !== null)
-    await configureRemote(
-      own.path,
-      {
-        name: remoteName,
-        url: remote.fetchUrl,
-        ...(remote.pushUrl === remote.fetchUrl ? {} : { pushUrl: remote.pushUrl }),
-        branch,
-      },
-      deps.git,
-    );
+  if (remote !== null && remoteName !== null) await configureRemote(own.path, { name: remoteName, url: null, branch }, deps.git);
   const upload: Upload = {
     repository,
     id: own.id,
@@ -64,23 +60,55 @@ export async function openUpload(deps: Deps, own: OwnIndex): Promise<OpenUpload>
   return { own, clone, repository, upload };
 }
 
+/** An address as the clone has it; where that is a name of the user's own (`insteadOf`), what git makes of it. */
+async function addressOf(
+  deps: Deps,
+  own: OwnIndex,
+  remote: { readonly remoteName: string; readonly configured: string; readonly direction: "fetch" | "push" },
+): Promise<GitUrl> {
+  const { remoteName, configured, direction } = remote;
+  try {
+    return parseGitUrl(configured, { allowFile: true });
+  } catch (error) {
+    const expanded = await expandedUrl(own.path, remoteName, direction, deps.git);
+    if (expanded === null || expanded === configured) throw error;
+    return parseGitUrl(expanded, { allowFile: true });
+  }
+}
+
+function signedPaths(names: readonly PackageName[]): readonly string[] {
+  const own = names.flatMap((name) => [shardPath(shardOf(name)), path.posix.dirname(recordPath(name))]);
+  return ["trust", CHECKPOINT_PATH, ...new Set(own)];
+}
+
+export type RunOptions = {
+  readonly push: boolean;
+  readonly first?: ChosenBase | null;
+  /** What else is to be done once it is pushed; the clone's work tree, which may be large, follows beside it. */
+  readonly meanwhile?: () => Promise<void>;
+};
+
 /** Commits and pushes; the clone's branch follows, and what the host now holds is what this machine trusts. */
 export async function runUpload(
   deps: Deps,
   open: OpenUpload,
   build: Parameters<typeof uploadChange>[1],
-  push: boolean,
+  { push, first = null, meanwhile = async () => {} }: RunOptions,
 ): Promise<UploadResult> {
   const { upload, own } = open;
-  const result = await uploadChange(upload, build, push);
-  if (push && upload.remote !== null) await confirmUpload(upload);
-  try {
-    await advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git);
-  } catch (error) {
+  const result = await uploadChange(upload, build, push, first);
+  if (push && upload.remote !== null) await confirmUpload(upload, result.commit);
+  const [followed, done] = await Promise.allSettled([
+    advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git),
+    push ? meanwhile() : null,
+  ]);
+  if (followed.status === "rejected") {
+    const error: unknown = followed.reason;
     // Published is published: only the author's work tree lags behind.
     if (!(error instanceof ImprintError) || !push) throw error;
     deps.terminal.warn(`the clone could not follow: ${clean(error.message)}; git -C '${own.path}' pull`);
   }
+  if (done.status === "rejected") throw done.reason;
   return result;
 }
 

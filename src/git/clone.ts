@@ -18,6 +18,8 @@ export type CloneOptions = {
   readonly env?: NodeJS.ProcessEnv;
   /** Asked by a hook: what is being pushed is there too. */
   readonly quarantine?: boolean;
+  /** Where `describeClone` looks for local changes: all that is signed unless given, nowhere if empty. */
+  readonly look?: readonly string[];
 };
 
 export type CloneState = {
@@ -33,7 +35,7 @@ export type CloneState = {
   readonly pushUrl: string | null;
   /** Null: no commit yet. */
   readonly head: ObjectId | null;
-  /** Paths under `trust/`, `packages/` or `checkpoint.json` that differ from HEAD or aren't in it. */
+  /** Paths of signed files that differ from HEAD or aren't in it. */
   readonly dirty: readonly string[];
   readonly inProgress: "merge" | "rebase" | null;
 };
@@ -75,7 +77,13 @@ export function initClone(
  */
 export async function configureRemote(
   dir: string,
-  remote: { readonly name: string; readonly url: GitUrl; readonly pushUrl?: GitUrl; readonly branch: string },
+  remote: {
+    readonly name: string;
+    /** Null: as it is configured. */
+    readonly url: GitUrl | null;
+    readonly pushUrl?: GitUrl;
+    readonly branch: string;
+  },
   options: CloneOptions = {},
 ): Promise<void> {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/u.test(remote.name))
@@ -83,8 +91,12 @@ export async function configureRemote(
   const branch = parseRefName(`refs/heads/${remote.branch}`);
   const section = `remote.${remote.name}`;
   const settings: [string, readonly string[]][] = [
-    [`${section}.url`, [remote.url]],
-    [`${section}.pushurl`, remote.pushUrl === undefined || remote.pushUrl === remote.url ? [] : [remote.pushUrl]],
+    ...(remote.url === null
+      ? []
+      : ([
+          [`${section}.url`, [remote.url]],
+          [`${section}.pushurl`, remote.pushUrl === undefined || remote.pushUrl === remote.url ? [] : [remote.pushUrl]],
+        ] as [string, readonly string[]][])),
     [`${section}.fetch`, [`+refs/heads/*:refs/remotes/${remote.name}/*`]],
     [`${section}.push`, [`${branch}:${branch}`, "refs/tarballs/*:refs/tarballs/*"]],
     [`branch.${remote.branch}.remote`, [remote.name]],
@@ -102,7 +114,7 @@ export function describeClone(dir: string, options: CloneOptions = {}): Promise<
   return by(
     options,
     (git) => git.describeClone(dir, options),
-    (git) => git.describeClone(dir),
+    (git) => git.describeClone(dir, options.look),
   );
 }
 
@@ -181,4 +193,16 @@ export function changedPaths(dir: string, from: ObjectId, to: ObjectId, options:
 export async function hookPath(dir: string, name: string, options: CloneOptions = {}): Promise<string | null> {
   const { hookPath: find } = await import("./system/clone.ts");
   return find(dir, name, options);
+}
+
+/**
+ * A remote's address as the user's `insteadOf` and `pushInsteadOf` make it; null where there is none. Only the system's git
+ * has them.
+ */
+export function expandedUrl(dir: string, remote: string, direction: "fetch" | "push", options: CloneOptions = {}): Promise<string | null> {
+  return by(
+    options,
+    (git) => git.expandedUrl(dir, remote, direction, options),
+    (git) => git.remoteUrl(dir, remote),
+  );
 }

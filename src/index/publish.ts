@@ -65,12 +65,19 @@ const MAX_ATTEMPTS = 8;
  *
  * @param build makes the files for a base; called anew for every attempt
  * @param push false: commit only, and leave the push to `git push`
+ * @param first what `chooseBase` gave a moment ago, to save asking the host twice
  * @throws ImprintError LOST_RACE, DIVERGED, PUSH_FAILED, and those of reading
  */
-export async function uploadChange(upload: Upload, build: (base: Base) => Promise<Change>, push: boolean): Promise<UploadResult> {
+export async function uploadChange(
+  upload: Upload,
+  build: (base: Base) => Promise<Change>,
+  push: boolean,
+  first: ChosenBase | null = null,
+): Promise<UploadResult> {
   const { repository, branch, remote, limits } = upload;
   for (let attempt = 1; ; attempt++) {
-    const { base, remoteHead, isLocalKnown } = await chooseBase(upload);
+    // One that is not the newest any more loses the race, and the next attempt reads again.
+    const { base, remoteHead, isLocalKnown } = (attempt === 1 ? first : null) ?? (await chooseBase(upload));
     const change = await build(base);
     const { files: changes, message, author, timeMs } = change;
     const commit = await repository.commit({ base: base.commit, changes, message, author, timeMs, keepAs: PENDING });
@@ -192,7 +199,7 @@ export async function readHost(upload: Upload): Promise<Base | null> {
   return { state: stored.state, snapshot, commit: stored.at as ObjectId };
 }
 
-/** After a push: what the host now serves becomes what this machine trusts. */
-export async function confirmUpload(upload: Upload): Promise<void> {
-  await readHost(upload);
+/** After a push: what was pushed, verified as if it came from anybody, is what this machine trusts from now on. */
+export async function confirmUpload({ repository, id, store, keepEvidence, limits }: Upload, commit: ObjectId): Promise<void> {
+  await syncIndex({ id, source: commitSource(repository, commit, limits), store, lock: null, keepEvidence });
 }

@@ -67,7 +67,7 @@ async function publisher(): Promise<Publisher> {
         return { files, message: `${name}@${version}`, author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs: [] };
       };
       const result = await uploadChange(upload, build, true);
-      await confirmUpload(upload);
+      await confirmUpload(upload, result.commit);
       return result;
     },
   };

@@ -7,7 +7,7 @@ import type { PackageName } from "../../format/names.ts";
 import type { PackageRecord } from "../../format/record.ts";
 import type { Version } from "../../format/versions.ts";
 import { amendRecord, type Amendment, type PackageSpec, parsePackageSpec } from "../../index/amend.ts";
-import { type Base, chooseBase } from "../../index/publish.ts";
+import { type Base, chooseBase, type ChosenBase } from "../../index/publish.ts";
 import { type PackageView, readPackage } from "../../index/package-reader.ts";
 import { writeRecords } from "../../index/writer.ts";
 import type { Deps } from "../deps.ts";
@@ -42,17 +42,22 @@ export async function amend(options: AmendOptions, deps: Deps): Promise<readonly
       `Cannot ${options.amendment.kind} ${open_.name}: say which versions, as '${open_.name}@1.0.1' or '${open_.name}@<1.2'`,
     );
   const own = await theOneIndex(specs, options.index, deps);
-  const open = await openUpload(deps, own);
+  const open = await openUpload(
+    deps,
+    own,
+    specs.map(({ name }) => name),
+  );
   try {
     requireRemote(open, options.push && !options.dryRun);
-    const plan = await planOf((await chooseBase(open.upload)).base, specs, options.amendment);
+    const first = await chooseBase(open.upload);
+    const plan = await planOf(first.base, specs, options.amendment);
     const result = (commit: string | null): AmendedRelease[] =>
       plan.flatMap(({ before, versions }) => versions.map((version) => ({ name: before.name, version, index: own.name, commit })));
     sayPlan(plan, options, deps);
     const count = plan.reduce((sum, { versions }) => sum + versions.length, 0);
     if (count === 0 || options.dryRun) return result(null);
     if (options.amendment.kind === "withdraw" && !(await confirmed(count, options, deps))) return [];
-    return result(await write(open, specs, plan, options, deps));
+    return result(await write({ open, specs, plan, first }, options, deps));
   } finally {
     await open.repository.close();
   }
@@ -100,9 +105,17 @@ async function confirmed(count: number, { yes }: AmendOptions, { terminal }: Dep
 }
 
 async function write(
-  open: OpenUpload,
-  specs: readonly PackageSpec[],
-  plan: readonly Planned[],
+  {
+    open,
+    specs,
+    plan,
+    first,
+  }: {
+    readonly open: OpenUpload;
+    readonly specs: readonly PackageSpec[];
+    readonly plan: readonly Planned[];
+    readonly first: ChosenBase;
+  },
   { amendment, push }: AmendOptions,
   deps: Deps,
 ): Promise<string> {
@@ -111,6 +124,7 @@ async function write(
   const labels = plan.flatMap(({ before, versions }) => versions.map((version) => `${before.name}@${version}`));
   const uploaded = await signAndUpload(deps, open, {
     push,
+    first,
     build: async ({ state, snapshot, ...base }, nowMs) => {
       // Anew: a colleague may have released or yanked meanwhile.
       const records = (await planOf({ state, snapshot, ...base }, specs, amendment)).filter(({ versions }) => versions.length > 0);

@@ -82,14 +82,16 @@ export async function publishGroup(
 ): Promise<readonly PublishedRelease[]> {
   const { terminal } = deps;
   const { push, propose } = options;
-  const open = propose === null ? await openUpload(deps, own) : await openForProposal(deps, own);
+  const names = members.map(({ name }) => name);
+  const open = propose === null ? await openUpload(deps, own, names) : await openForProposal(deps, own, names);
   try {
     requireRemote(open, push && !options.dryRun);
     const result = (done: Pick<PublishedRelease, "commit" | "pushed" | "branch">): PublishedRelease[] =>
       members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, ...done }));
     const requests = members.map(requestOf);
     // Whatever can be refused is refused before anybody is asked for a passphrase.
-    const base = propose === null ? (await chooseBase(open.upload)).base : await proposalBase(open);
+    const first = propose === null ? await chooseBase(open.upload) : null;
+    const base = first?.base ?? (await proposalBase(open));
     requireReleasable(base.state, await readNames(base, requests), requests);
     if (options.dryRun) {
       for (const { name, version, facts } of members)
@@ -104,6 +106,11 @@ export async function publishGroup(
     const message = `imprint: ${members.map(({ name, version }) => `${name}@${version}`).join(", ")}`;
     const uploaded = await signAndUpload(deps, open, {
       push,
+      first,
+      meanwhile: () => {
+        terminal.progress("reading back as a stranger would");
+        return readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
+      },
       build: async (base, nowMs) => {
         const packages = await readNames(base, requests);
         const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
@@ -116,8 +123,6 @@ export async function publishGroup(
       terminal.talk(`Publish it with   ${terminal.style("bold", `git -C '${own.path}' push`)}`);
       return result({ commit, pushed: false, branch: null });
     }
-    terminal.progress("reading back as a stranger would");
-    await readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
     terminal.ok(
       `signed · ${uploadedText(open, uploaded, push)} and ${members.length} tarball${members.length === 1 ? "" : "s"} · read back as a stranger would: signature, tarball, manifest match`,
     );

@@ -48,7 +48,8 @@ async function change(name: PackageName, tag: DistTag, to: Version | null, { ind
   const edit = ({ record: { doc } }: PackageView): Tagged => (to === null ? removeTag(doc, tag) : addTag(doc, to, tag));
   try {
     requireRemote(open, push);
-    const { from } = edit(await viewOf((await chooseBase(open.upload)).base, name));
+    const first = await chooseBase(open.upload);
+    const { from } = edit(await viewOf(first.base, name));
     const result = { name, tag, from, to };
     if (from === to) {
       terminal.talk(`${name}: ${tag} points at ${to} already`);
@@ -59,6 +60,7 @@ async function change(name: PackageName, tag: DistTag, to: Version | null, { ind
     const keys = await dailyKeysOf(deps, open.own);
     const uploaded = await signAndUpload(deps, open, {
       push,
+      first,
       build: async (base, nowMs) => {
         const before = await viewOf(base, name);
         const records = [{ before, after: edit(before).record }];
@@ -76,7 +78,8 @@ async function change(name: PackageName, tag: DistTag, to: Version | null, { ind
 }
 
 async function openFor(name: PackageName, index: string | undefined, deps: Deps): Promise<OpenUpload> {
-  return openUpload(deps, index === undefined ? await ownIndexFor(deps, name) : await ownIndexNamed(deps, index, deps.cwd));
+  const own = index === undefined ? await ownIndexFor(deps, name) : await ownIndexNamed(deps, index, deps.cwd);
+  return openUpload(deps, own, [name]);
 }
 
 async function viewOf(base: Base, name: PackageName): Promise<PackageView> {

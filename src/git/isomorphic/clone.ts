@@ -151,7 +151,7 @@ export async function setConfiguration(
 }
 
 /** `describeClone` of ../clone.ts. */
-export function describeClone(dir: string): Promise<CloneState> {
+export function describeClone(dir: string, look: readonly string[] = SIGNED): Promise<CloneState> {
   return withClone(dir, async ({ gitDir, top }, objects) => {
     const config = await configOf(gitDir);
     const at = await readRefText(gitDir, "HEAD");
@@ -172,7 +172,7 @@ export function describeClone(dir: string): Promise<CloneState> {
       fetchUrl,
       pushUrl,
       head,
-      dirty: top === null ? [] : await statusOf({ gitDir, top, objects }, head, SIGNED),
+      dirty: top === null ? [] : await statusOf({ gitDir, top, objects }, head, look),
       inProgress: (await kindOf(join(gitDir, "MERGE_HEAD"))) !== null ? "merge" : isRebase ? "rebase" : null,
     };
   });

@@ -14,7 +14,14 @@ import type { Git } from "./run.ts";
 import { parseRefName } from "../url.ts";
 
 /** Which git, and in which environment; both have defaults. */
-export type CloneOptions = { readonly git?: string; readonly env?: NodeJS.ProcessEnv; readonly quarantine?: boolean };
+export type CloneOptions = {
+  readonly git?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly quarantine?: boolean;
+  readonly look?: readonly string[];
+};
+
+const SIGNED = ["trust", "packages", "checkpoint.json"];
 
 function gitOf(options: CloneOptions): Git {
   return createGit({
@@ -80,8 +87,9 @@ export async function setConfiguration(
   options: CloneOptions = {},
 ): Promise<void> {
   const git = gitOf(options);
+  const before = await configuration(git, dir, "--local");
   for (const [key, values] of settings) {
-    const present = ((await ask(git, dir, ["config", "--local", "--get-all", key])) ?? "").split("\n").filter((value) => value !== "");
+    const present = before.get(key.toLowerCase()) ?? [];
     if (present.join("\n") === values.join("\n")) continue;
     const what = `set ${key} in ${dir}`;
     if (present.length > 0) await mustGit(git, { args: ["-C", dir, "config", "--local", "--unset-all", key], what }, "STORAGE_FAILED");
@@ -89,10 +97,22 @@ export async function setConfiguration(
   }
 }
 
-async function remoteOf(git: Git, dir: string, branch: string | null): Promise<string | null> {
-  const configured = branch === null ? null : await ask(git, dir, ["config", "--get", `branch.${branch}.remote`]);
-  if (configured !== null && configured !== ".") return configured;
-  const names = ((await ask(git, dir, ["remote"])) ?? "").split("\n").filter((name) => name !== "");
+/** All settings of remotes and branches in one question: key, in lower case, → values. */
+async function configuration(git: Git, dir: string, scope: "--local" | "--includes"): Promise<ReadonlyMap<string, readonly string[]>> {
+  const listed = (await ask(git, dir, ["config", scope, "-z", "--get-regexp", "^(remote|branch)[.]"])) ?? "";
+  const found = new Map<string, string[]>();
+  for (const entry of listed.split("\0")) {
+    const end = entry.indexOf("\n");
+    const [key, value] = end < 0 ? [entry, ""] : [entry.slice(0, end), entry.slice(end + 1)];
+    if (key !== "") found.set(key.toLowerCase(), [...(found.get(key.toLowerCase()) ?? []), value]);
+  }
+  return found;
+}
+
+/** The branch's remote, else `origin`, else the only one. */
+function remoteOf(settings: ReadonlyMap<string, readonly string[]>, branch: string | null, names: readonly string[]): string | null {
+  const configured = branch === null ? undefined : settings.get(`branch.${branch.toLowerCase()}.remote`)?.at(-1);
+  if (configured !== undefined && configured !== ".") return configured;
   return names.includes("origin") ? "origin" : names.length === 1 ? (names[0] ?? null) : null;
 }
 
@@ -120,18 +140,25 @@ export async function describeClone(dir: string, options: CloneOptions = {}): Pr
   if (facts === null) throw new ImprintError("NO_OWN_INDEX", `Cannot use ${dir}: it is no git repository`);
   const [isBare, ownDir = "", common = ""] = facts.split("\n");
   const gitDir = isAbsolute(common) ? common : resolve(dir, common);
-  const branch = await ask(git, dir, ["symbolic-ref", "--quiet", "--short", "HEAD"]);
-  const remoteName = await remoteOf(git, dir, branch);
-  const fetchUrl = remoteName === null ? null : await ask(git, dir, ["config", "--get", `remote.${remoteName}.url`]);
-  const pushUrl = remoteName === null ? null : ((await ask(git, dir, ["config", "--get", `remote.${remoteName}.pushurl`])) ?? fetchUrl);
-  const head = (await ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])) as ObjectId | null;
   const bare = isBare === "true";
-  const top = bare ? null : await ask(git, dir, ["rev-parse", "--show-toplevel"]);
+  const [branch, head, settings, remotes, top] = await Promise.all([
+    ask(git, dir, ["symbolic-ref", "--quiet", "--short", "HEAD"]),
+    ask(git, dir, ["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]) as Promise<ObjectId | null>,
+    configuration(git, dir, "--includes"),
+    ask(git, dir, ["remote"]),
+    bare ? null : ask(git, dir, ["rev-parse", "--show-toplevel"]),
+  ]);
+  const names = (remotes ?? "").split("\n").filter((name) => name !== "");
+  const remoteName = remoteOf(settings, branch, names);
+  const urlOf = (kind: "url" | "pushurl"): string | null =>
+    settings.get(`remote.${remoteName?.toLowerCase() ?? ""}.${kind}`)?.at(-1) ?? null;
+  const [fetchUrl, pushUrl] = [urlOf("url"), urlOf("pushurl") ?? urlOf("url")];
+  const { look = SIGNED } = options;
   const status =
-    top === null
+    top === null || look.length === 0
       ? null
       : await mustGit(git, {
-          args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", "trust", "packages", "checkpoint.json"],
+          args: ["-C", top, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--", ...look],
           what: `read the status of ${top}`,
         });
   const inProgress = (await isThere(join(ownDir, "MERGE_HEAD")))
@@ -257,4 +284,9 @@ export async function hookPath(dir: string, name: string, options: CloneOptions 
     ?.replace(/^[a-z]+\t/u, "");
   const top = (await ask(git, dir, ["rev-parse", "--show-toplevel"])) ?? dir;
   return folder === undefined ? join(resolve(dir, common), "hooks", name) : resolve(top, folder, name);
+}
+
+/** `expandedUrl` of ../clone.ts. */
+export function expandedUrl(dir: string, remote: string, direction: "fetch" | "push", options: CloneOptions = {}): Promise<string | null> {
+  return ask(gitOf(options), dir, ["remote", "get-url", ...(direction === "push" ? ["--push"] : []), "--", remote]);
 }

@@ -64,7 +64,18 @@ async function collect(child: ChildProcess): Promise<{ status: number | null; te
   return { status, text };
 }
 
-async function checkVersion(program: string, env: NodeJS.ProcessEnv): Promise<void> {
+/** By program and PATH: one command starts git fifty times, and its version does not change meanwhile. */
+const checked = new Map<string, Promise<void>>();
+
+function checkVersion(program: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const key = `${program}\0${env["PATH"] ?? ""}`;
+  const known = checked.get(key) ?? askVersion(program, env);
+  checked.set(key, known);
+  known.catch(() => checked.delete(key)); // git may be installed while a long-running resolver waits for it
+  return known;
+}
+
+async function askVersion(program: string, env: NodeJS.ProcessEnv): Promise<void> {
   const { text } = await collect(begin(program, ["--version"], env)).catch((cause: unknown) => {
     throw missing(errnoOf(cause) === "ENOENT" ? "it is not installed or not on the PATH" : "it does not start", cause);
   });
@@ -98,19 +109,14 @@ export function createGit(options: {
 }): Git {
   const { program, gitDir } = options;
   const env = gitEnvironment(options.env, options.quarantine === true);
-  let ready: Promise<NodeJS.ProcessEnv> | null = null;
+  let ssh: Promise<NodeJS.ProcessEnv> | null = null;
   return {
     program,
-    async start({ args, url, env: extra }) {
-      ready ??= Promise.all([checkVersion(program, env), sshSettings(program, env, gitDir).catch(() => ({}))]).then(([, ssh]) => ({
-        ...env,
-        ...ssh,
-      }));
-      const base = await ready.catch((error: unknown) => {
-        ready = null; // git may be installed while a long-running resolver waits for it
-        throw error;
-      });
-      return begin(program, [...gitConfiguration(url ?? null), ...args], { ...base, ...extra });
+    async start({ args, url = null, env: extra }) {
+      await checkVersion(program, env);
+      // whatever the address: the user's insteadOf may make ssh of it
+      if (url !== null) ssh ??= sshSettings(program, env, gitDir).catch(() => ({}));
+      return begin(program, [...gitConfiguration(url), ...args], { ...env, ...(await ssh), ...extra });
     },
   };
 }
