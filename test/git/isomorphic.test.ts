@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { advanceBranch, describeClone, initClone } from "../../src/git/clone.ts";
+import { collect, createTransport } from "../../src/git/isomorphic/http.ts";
 import type { EmbeddedCaps } from "../../src/git/isomorphic/intake.ts";
 import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
 import type { GitRepository, GitUrl, ObjectId, RefUpdate, TransferLimits } from "../../src/git/port.ts";
@@ -319,6 +320,19 @@ describe("fetching", () => {
     expect(["unavailable", "found"]).toContain(
       (await repository.readFiles({ commit: own, files: [{ path: "b", maxBytes: 9000 }], url: null, limits: LIMITS }))[0]?.state,
     );
+  });
+
+  test("a host that falls silent in the middle of its answer is given up long before the deadline (THREATS T9)", async () => {
+    const { url } = await bench({
+      host: { intercept: (_, response) => (response.writeHead(200, { "content-length": "1000" }).write("0"), true) },
+    });
+    const what = "fetch from a silent host";
+    const transport = createTransport({ url, tokens: new Map(), limits: LIMITS, what, refusedAs: "UNREACHABLE", stallMs: 50 });
+    onTestFinished(() => transport.close());
+    await expect(transport.post("git-upload-pack", new Uint8Array()).then(collect)).rejects.toMatchObject({
+      code: "TIMED_OUT",
+      message: expect.stringContaining("silence") as string,
+    });
   });
 
   test("an idle repository does not keep a program alive", async () => {
