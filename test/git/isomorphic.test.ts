@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { advanceBranch, describeClone, initClone } from "../../src/git/clone.ts";
+import { collect, createTransport } from "../../src/git/isomorphic/http.ts";
 import type { EmbeddedCaps } from "../../src/git/isomorphic/intake.ts";
 import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
 import type { GitRepository, GitUrl, ObjectId, RefUpdate, TransferLimits } from "../../src/git/port.ts";
@@ -267,6 +268,33 @@ describe("fetching", () => {
     expect(host.requests).toEqual([]);
   });
 
+  test("a cache with holes is mended by the next fetch, though the host believes it to be whole", async () => {
+    const { bare, cache, fetch, repository } = await bench();
+    const lines = (change: string): string =>
+      Array.from({ length: 400 }, (_, at) => `line ${String(at)} ${at === 200 ? change : ""}`).join("\n");
+    const first = commitHosted(bare, { file: lines("one") }) as ObjectId;
+    await fetch();
+    await repository.close();
+    rmSync(join(cache, "objects", "pack"), { recursive: true });
+    mkdirSync(join(cache, "objects", "pack"));
+    testGit(bare, ["pack-objects", "-q", join(cache, "objects", "pack", "pack")], { input: `${first}\n` });
+    const second = commitHosted(bare, { file: lines("two") }, { parent: first }) as ObjectId;
+    expect(await fetch()).toBe(second);
+    expect(await read(repository, second, "file")).toBe(lines("two"));
+  });
+
+  test("a repository named by sha256 is said to need git", async () => {
+    const { bare, fetch } = await bench();
+    rmSync(bare, { recursive: true });
+    mkdirSync(bare);
+    testGit(bare, ["init", "-q", "--bare", "--object-format=sha256", "--initial-branch=main", bare]);
+    commitHosted(bare, { a: "1" });
+    await expect(fetch()).rejects.toMatchObject({
+      code: "UNREACHABLE",
+      message: expect.stringMatching(/sha256 needs git, install git/u) as string,
+    });
+  });
+
   test("a damaged pack or loose file is not there, and nothing else suffers", async () => {
     const { bare, cache, fetch, repository } = await bench();
     const commit = commitHosted(bare, { a: "1", b: noise(5000) }) as ObjectId;
@@ -292,6 +320,19 @@ describe("fetching", () => {
     expect(["unavailable", "found"]).toContain(
       (await repository.readFiles({ commit: own, files: [{ path: "b", maxBytes: 9000 }], url: null, limits: LIMITS }))[0]?.state,
     );
+  });
+
+  test("a host that falls silent in the middle of its answer is given up long before the deadline (THREATS T9)", async () => {
+    const { url } = await bench({
+      host: { intercept: (_, response) => (response.writeHead(200, { "content-length": "1000" }).write("0"), true) },
+    });
+    const what = "fetch from a silent host";
+    const transport = createTransport({ url, tokens: new Map(), limits: LIMITS, what, refusedAs: "UNREACHABLE", stallMs: 50 });
+    onTestFinished(() => transport.close());
+    await expect(transport.post("git-upload-pack", new Uint8Array()).then(collect)).rejects.toMatchObject({
+      code: "TIMED_OUT",
+      message: expect.stringContaining("silence") as string,
+    });
   });
 
   test("an idle repository does not keep a program alive", async () => {
@@ -344,22 +385,22 @@ describe("pushing", () => {
   const banded = (text: string): string => `${line(`\u0001${text}`)}0000`;
   const ALL = `${line("unpack ok\n")}${line("ok refs/heads/main\n")}${line("ok refs/tarballs/aa\n")}0000`;
   test.each([
-    ["nothing", "", "PUSH_FAILED"],
-    ["an empty report", banded("0000"), "PUSH_FAILED"],
-    ["one ref unconfirmed", banded(`${line("unpack ok\n")}${line("ok refs/heads/main\n")}0000`), "PUSH_FAILED"],
-    ["another ref confirmed", banded(ALL.replace("tarballs/aa", "tarballs/ab")), "PUSH_FAILED"],
-    ["a failed unpack, and refs that are fine", banded(ALL.replace(line("unpack ok\n"), line("unpack no!\n"))), "PUSH_FAILED"],
-    ["refs before the unpacking", banded(`${line("ok refs/heads/main\n")}${line("unpack ok\n")}0000`), "PUSH_FAILED"],
-    ["a report that is none", banded(line("hello\n")), "PUSH_FAILED"],
-    ["no side-band", ALL, "PUSH_FAILED"],
-    ["no packet lines", "<html>", "PUSH_FAILED"],
+    ["nothing", "PUSH_FAILED", ""],
+    ["an empty report", "PUSH_FAILED", banded("0000")],
+    ["one ref unconfirmed", "PUSH_FAILED", banded(`${line("unpack ok\n")}${line("ok refs/heads/main\n")}0000`)],
+    ["another ref confirmed", "PUSH_FAILED", banded(ALL.replace("tarballs/aa", "tarballs/ab"))],
+    ["a failed unpack, and refs that are fine", "PUSH_FAILED", banded(ALL.replace(line("unpack ok\n"), line("unpack no!\n")))],
+    ["refs before the unpacking", "PUSH_FAILED", banded(`${line("ok refs/heads/main\n")}${line("unpack ok\n")}0000`)],
+    ["a report that is none", "PUSH_FAILED", banded(line("hello\n"))],
+    ["no side-band", "PUSH_FAILED", ALL],
+    ["no packet lines", "PUSH_FAILED", "<html>"],
     [
       "a race",
-      banded(`${line("unpack ok\n")}${line("ng refs/heads/main fetch first\n")}${line("ng refs/tarballs/aa atomic push failure\n")}0000`),
       "LOST_RACE",
+      banded(`${line("unpack ok\n")}${line("ng refs/heads/main fetch first\n")}${line("ng refs/tarballs/aa atomic push failure\n")}0000`),
     ],
-    ["all of it", banded(ALL), null],
-  ])("a report with %s means %s", async (_, report, code) => {
+    ["all of it", null, banded(ALL)],
+  ])("a report with %s means %s", async (_, code, report) => {
     const b = await bench({
       host: {
         intercept: async (request, response) => {

@@ -31,17 +31,17 @@ type Publisher = {
 };
 
 /** A colleague with a clone of their own and the same keys. */
-async function publisher(): Promise<Publisher> {
+async function publisher(git = kind): Promise<Publisher> {
   const folder = mkdtempSync(join(w.folder, "clone-"));
   const gitDir = join(folder, ".git");
   await testGitAsync(gitDir, ["clone", "--quiet", "--bare", team.url, gitDir]);
   const url = parseGitUrl(team.url, { allowFile: false });
   const upload: Upload = {
-    repository: kind === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true }),
+    repository: git === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true }),
     id: team.id,
     branch: parseRefName("refs/heads/main"),
     remote: { fetchUrl: url, pushUrl: url, trackingRef: parseRefName("refs/remotes/origin/main") },
-    buildsOn: (commit, ancestor) => buildsOn(gitDir, commit, ancestor, { kind: async () => kind }),
+    buildsOn: (commit, ancestor) => buildsOn(gitDir, commit, ancestor, { kind: async () => git }),
     store: openStateStore(openCell(nodeFiles(), join(folder, "state"), { maxBytes: 1 << 24 }), team.id),
     keepEvidence: async () => undefined,
     limits: LIMITS_OF_TESTS,
@@ -110,6 +110,14 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
       const { attempts } = await ann.release("@team/a", "1.1.0", async () => void (await ben.release("@team/a", "1.0.0")));
       expect(attempts).toBe(2);
       expect(await released()).toEqual({ "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": [] });
+    });
+
+    it("C2 one with git, one without, on one package", async () => {
+      const others = kind === "system" ? "isomorphic" : "system";
+      const [ann, ben] = [await publisher(), await publisher(others)];
+      const { attempts } = await ann.release("@team/a", "1.1.0", async () => void (await ben.release("@team/a", "1.0.0")));
+      await ben.release("@team/b", "1.0.0");
+      expect([attempts, await released()]).toEqual([2, { "@team/a": ["1.0.0 ok", "1.1.0 ok"], "@team/b": ["1.0.0 ok"] }]);
     });
 
     it("C2 on one version: the second is told that it exists, and nothing of theirs is there", async () => {

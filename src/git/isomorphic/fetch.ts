@@ -15,7 +15,7 @@ import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 import { createTransport, type Transport } from "./http.ts";
 import { dropOldPacks, isCrowded } from "./tidy.ts";
-import { type EmbeddedCaps, limitsOf, takeAnswer } from "./intake.ts";
+import { type EmbeddedCaps, isBrokenPack, limitsOf, takeAnswer, takeListing } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
 import type { ObjectType } from "./pack-format.ts";
 import type { Content } from "./pack-index.ts";
@@ -63,7 +63,8 @@ export function throwFailure(transport: Transport): void {
 /** What the remote holds under `ref`; null: no such ref. */
 async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
   const what = `reach ${redactUrl(url)}`;
-  const transport = createTransport({ url, tokens: target.tokens, limits, what, refusedAs: "UNREACHABLE" });
+  const onAnswer = (body: AsyncIterable<Uint8Array>): Promise<Uint8Array> => takeListing(body, what);
+  const transport = createTransport({ url, tokens: target.tokens, limits, what, refusedAs: "UNREACHABLE", onAnswer });
   try {
     const git = await library();
     const refs = await git.listServerRefs({ http: transport.client, url, prefix: ref, protocolVersion: 2 });
@@ -92,7 +93,12 @@ export async function fetchRef(
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
   const anew = !target.history && (await isCrowded(target.gitDir));
-  const id = await download(target, { url, ref, kept: anew ? null : kept, limits, what });
+  const known = anew ? null : kept;
+  const id = await download(target, { url, ref, kept: known, limits, what }).catch((error: unknown) => {
+    if (known === null || !isBrokenPack(error)) throw error;
+    // deltas to what the host believes to be here: a cache with holes is mended by all of it
+    return download(target, { url, ref, kept: null, limits, what });
+  });
   if (id === null) return null;
   // the host may put a tag or a blob there; every reader of keepAs wants a commit
   const commit = await target.objects.info(`${id}^{commit}`);

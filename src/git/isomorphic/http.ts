@@ -24,6 +24,8 @@ export type TransportOptions = {
   readonly what: string;
   /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
   readonly refusedAs: "UNREACHABLE" | "PUSH_FAILED";
+  /** Milliseconds of silence in the middle of an answer that end it. */
+  readonly stallMs?: number;
   /** Changes what the library posts. */
   readonly editRequest?: (body: Buffer) => Buffer;
   /** Takes over the answer to a POST, before the library sees any of it. */
@@ -41,7 +43,7 @@ export type Transport = {
 };
 
 export function createTransport(options: TransportOptions): Transport {
-  const { url, tokens, limits, what } = options;
+  const { url, tokens, limits, what, stallMs = STALL_MS } = options;
   const controller = new AbortController();
   const timedOut = (state: string): ImprintError => new ImprintError("TIMED_OUT", `Cannot ${what}: ${state}`);
   const deadline = performance.now() + limits.deadlineMs;
@@ -92,7 +94,7 @@ export function createTransport(options: TransportOptions): Transport {
   async function* counted(body: AsyncIterable<Uint8Array> | null): AsyncGenerator<Uint8Array> {
     const heard = (): void => {
       clearTimeout(stall);
-      stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(STALL_MS)} ms`)), STALL_MS);
+      stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(stallMs)} ms`)), stallMs);
     };
     try {
       heard();

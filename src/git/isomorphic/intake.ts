@@ -49,10 +49,34 @@ export type IntakeTarget = {
   readonly findBase: (id: ObjectId) => Promise<Content | null>;
 };
 
+/** Reads the answer to a listing of refs, in which the library overlooks a host's refusal. */
+export async function takeListing(body: AsyncIterable<Uint8Array>, what: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const line of readLines(body, what)) {
+    parts.push(line === null ? FLUSH : formatLine(line));
+    if (line?.toString("latin1", 0, 4) !== "ERR ") continue;
+    const words = redactUrl(line.toString("utf8", 4).trim()).slice(0, 300);
+    throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host says: ${words}`);
+  }
+  // no refs is a mark and nothing else; nothing at all is a git that died, as it does over another kind of ids
+  if (parts.length === 0)
+    throw new ImprintError(
+      "UNREACHABLE",
+      `Cannot ${what}: the host breaks off; a repository of sha256 needs git, install git 2.34 or newer`,
+    );
+  return Buffer.concat(parts);
+}
+
+/** Whether a fetch failed for what was in the pack, not for want of one. */
+export function isBrokenPack(error: unknown): boolean {
+  return isImprintError(error, "UNREACHABLE") && isImprintError(error.cause, "INVALID_DOCUMENT");
+}
+
 /** Reads the answer, puts its pack into `<gitDir>/objects/pack`, and returns what the library may read instead. */
 export async function takeAnswer(body: AsyncIterable<Uint8Array>, target: IntakeTarget): Promise<Uint8Array> {
   const { what, limits } = target;
-  const unreadable = (state: string): ImprintError => new ImprintError("UNREACHABLE", `Cannot ${what}: ${state}`);
+  const unreadable = (state: string, cause?: unknown): ImprintError =>
+    new ImprintError("UNREACHABLE", `Cannot ${what}: ${state}`, { cause });
   const talk: Buffer[] = [];
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -86,7 +110,7 @@ export async function takeAnswer(body: AsyncIterable<Uint8Array>, target: Intake
   const pack = Buffer.concat(chunks, bytes);
   chunks.length = 0;
   await store(pack, target).catch((error: unknown) => {
-    throw isImprintError(error, "INVALID_DOCUMENT") ? unreadable(`the host sent a broken pack (${error.message})`) : error;
+    throw isImprintError(error, "INVALID_DOCUMENT") ? unreadable(`the host sent a broken pack (${error.message})`, error) : error;
   });
   return Buffer.concat([...talk, formatLine(Buffer.concat([Buffer.from([1]), emptyPack()])), FLUSH]);
 }

@@ -18,9 +18,12 @@ export function library(): Promise<Library> {
   return loading;
 }
 
-/** Writes a whole file beside its place, then renames it there. */
-export async function writeWhole(path: string, content: Uint8Array | string, mode?: number): Promise<void> {
-  const temporary = join(dirname(path), `.imprint-${String(process.pid)}-${randomBytes(6).toString("hex")}`);
+/**
+ * Writes a whole file in `folder` (beside its place unless given; the same disk), then renames it there. `git gc`
+ * clears away what begins like this and was left by a kill.
+ */
+export async function writeWhole(path: string, content: Uint8Array | string, mode?: number, folder = dirname(path)): Promise<void> {
+  const temporary = join(folder, `tmp_obj_imprint_${String(process.pid)}_${randomBytes(6).toString("hex")}`);
   try {
     const handle = await open(temporary, "wx", mode ?? 0o644);
     try {

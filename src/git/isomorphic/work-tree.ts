@@ -152,14 +152,15 @@ async function requireFree(place: Place, changes: readonly TreeChange[], what: s
   }
 }
 
-async function putFile({ top, objects }: Place, path: string, after: TreeEntry, what: string): Promise<IndexEntry> {
+async function putFile({ gitDir, top, objects }: Place, path: string, after: TreeEntry, what: string): Promise<IndexEntry> {
   const content = await objects.bytes(after.id);
   if (content === null) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: blob ${after.id} is not in this repository`);
   const target = join(top, path);
   await mkdir(dirname(target), { recursive: true });
   await rmdir(target).catch(() => undefined); // an empty folder in its place
   const mode = after.mode === "100755" ? "100755" : "100644";
-  await writeWhole(target, content, mode === "100755" ? 0o755 : 0o644);
+  // by way of the git folder: what a kill leaves must not look like a file that the author made
+  await writeWhole(target, content, mode === "100755" ? 0o755 : 0o644, join(gitDir, "objects"));
   return entryFor(path, after.id, mode, await lstat(target));
 }
 
