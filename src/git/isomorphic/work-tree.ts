@@ -100,12 +100,21 @@ export async function statusOf({ gitDir, top, objects }: Place, head: ObjectId |
     const found = await lookAt(top, path);
     if (entry === null || found === null || found.id !== entry.id || !isRegular(entry)) dirty.add(path);
   };
-  for (const path of among) {
-    const tree = root === null ? null : await objects.tree(root);
-    const entry = tree === null ? undefined : entriesOf(tree).find(({ name }) => name === path);
-    await compare(path, entry === undefined ? null : { mode: entry.mode, id: entry.id });
-  }
+  for (const path of among) await compare(path, root === null ? null : await entryAt(objects, root, path));
   return [...dirty];
+}
+
+/** What a tree holds at a path, as deep as it may be. */
+async function entryAt(objects: ObjectReader, root: ObjectId, path: string): Promise<TreeEntry | null> {
+  let at: TreeEntry = { mode: FOLDER, id: root };
+  for (const part of path.split("/")) {
+    const tree = at.mode === FOLDER ? await objects.tree(at.id) : null;
+    const name = Buffer.from(part, "utf8").toString("latin1");
+    const entry = tree === null ? undefined : entriesOf(tree).find((one) => one.name === name);
+    if (entry === undefined) return null;
+    at = { mode: entry.mode, id: entry.id };
+  }
+  return at;
 }
 
 function requireSafe(path: string, what: string): void {
