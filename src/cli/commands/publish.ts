@@ -8,7 +8,6 @@
 import { readFile } from "node:fs/promises";
 import { ImprintError } from "../../errors.ts";
 import { integrityHex } from "../../format/decode.ts";
-import type { RefUpdate } from "../../git/port.ts";
 import { chooseBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
 import type { TarballFacts } from "../../pack/inspect.ts";
@@ -18,8 +17,8 @@ import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { commitTarball } from "../tarball-refs.ts";
-import { type OpenUpload, openUpload, readNames } from "../upload.ts";
+import { placeOf, placeTarballs, requireSamePlace, requireUploaded, sayPlaces } from "../tarball-places.ts";
+import { openUpload, readNames } from "../upload.ts";
 
 export type PublishOptions = {
   /** Folders or .tgz files; empty: the folder here. */
@@ -93,15 +92,25 @@ export async function publishGroup(
     const first = propose === null ? await chooseBase(open.upload) : null;
     const base = first?.base ?? (await proposalBase(open));
     requireReleasable(base.state, await readNames(base, requests), requests);
+    const place = placeOf(deps, base.state);
+    const tarballs = members.map((member) => ({
+      ...requestOf(member),
+      read: async () => new Uint8Array(await readFile(member.tarballPath)),
+    }));
     if (options.dryRun) {
       for (const { name, version, facts } of members)
         terminal.talk(
           `would ${propose === null ? "publish" : "propose"} ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`,
         );
+      sayPlaces(deps, place, tarballs);
       return result({ commit: null, pushed: false, branch: null });
     }
+    await requireUploaded(deps, place, tarballs);
     const keys = await dailyKeysOf(deps, own);
-    const refs = await commitTarballs(open, members);
+    const refs = await placeTarballs(deps, open, place, tarballs, {
+      push,
+      isFirst: propose === null && base.state.checkpoint.doc.shards.size === 0,
+    });
     if (propose !== null) return result(await proposeReleases({ open, base, requests, keys, refs, branch: propose.branch, push }, deps));
     const message = `imprint: ${members.map(({ name, version }) => `${name}@${version}`).join(", ")}`;
     const uploaded = await signAndUpload(deps, open, {
@@ -112,6 +121,7 @@ export async function publishGroup(
         return readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
       },
       build: async (base, nowMs) => {
+        requireSamePlace(place, base.state);
         const packages = await readNames(base, requests);
         const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
         return { files, message, refs };
@@ -134,13 +144,6 @@ export async function publishGroup(
 
 function requestOf({ name, version, facts, tag }: Candidate): ReleaseRequest {
   return { name, version, dist: distOf(facts), manifest: facts.manifest, tag };
-}
-
-async function commitTarballs({ repository }: OpenUpload, members: readonly Candidate[]): Promise<readonly RefUpdate[]> {
-  const updates: RefUpdate[] = [];
-  for (const { facts, tarballPath } of members)
-    updates.push(await commitTarball(repository, facts.sha512Hex, new Uint8Array(await readFile(tarballPath))));
-  return updates;
 }
 
 function distOf(facts: TarballFacts): ReleaseRequest["dist"] {
