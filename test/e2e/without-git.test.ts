@@ -116,7 +116,7 @@ it("a closed host opens to IMPRINT_GIT_TOKEN, which reaches neither another host
     const refused = await imprint(who, shop, args);
     expect([refused.code, refused.stderr]).toEqual([
       5,
-      expect.stringMatching(/answers 401; a token for this host goes into IMPRINT_GIT_TOKEN/),
+      expect.stringMatching(/answers 401; a token for it goes into IMPRINT_GIT_TOKEN/),
     ]);
     const env = { IMPRINT_GIT_TOKEN: `127.0.0.1:${String(closed.port)}=${token}` };
     const added = await imprint(who, shop, args, env);
