@@ -2,8 +2,8 @@
 const RACE =
   /stale info|fetch first|non-fast-forward|cannot lock ref|failed to lock|incorrect old value|but expected|failed to update ref/iu;
 const BYSTANDER = /atomic (?:push|transaction) fail/iu;
-/** A hook that judges all refs at once says nothing about one of them. */
-const WHOLE_PUSH = /pre-receive/iu;
+/** What fails all refs at once says nothing about the name of one. */
+const WHOLE_PUSH = /pre-receive|unpack|quota|no space|too large|missing necessary objects|internal|timed? ?out/iu;
 /** GitHub (GH006, GH013), GitLab, Gitea and Forgejo, Bitbucket, and git's own. */
 const PROTECTED =
   /protected branch|\bGH006\b|\bGH013\b|repository rule violations|not allowed to (?:push|change) .*(?:branch|ref)|branch is protected|restricted to|not permitted to (?:update|push)|currently checked out|prohibited by/iu;
