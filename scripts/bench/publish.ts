@@ -36,8 +36,11 @@ export async function benchPublish(): Promise<void> {
     const [author, keeper, other] = [path.join(world, "author"), path.join(world, "keeper"), path.join(world, "other")];
     const cloneOf = (from: string, to: string): Promise<string> => testGitAsync(path.join(to, ".git"), ["clone", "--quiet", from, to]);
     await Promise.all([cloneOf(url, author), cloneOf(url, other), cloneOf(host.url("quiet.git"), keeper)]);
-    const env = { ...process.env, IMPRINT_HOME: home, IMPRINT_PASSPHRASE: "" };
-    const imprint = (...args: readonly string[]): Promise<number> => timeCommand(process.execPath, [BIN, ...args], { env, cwd: world });
+    // Another machine of the same author: the first would take the quiet host for one that was rolled back.
+    const otherHome = path.join(world, "other-home");
+    cpSync(home, otherHome, { recursive: true });
+    const imprintAt = (at: string, ...args: readonly string[]): Promise<number> =>
+      timeCommand(process.execPath, [BIN, ...args], { env: { ...process.env, IMPRINT_HOME: at, IMPRINT_PASSPHRASE: "" }, cwd: world });
     let serial = 0;
     const tarball = async (): Promise<string> => {
       const file = path.join(world, `new-${String(++serial)}.tgz`);
@@ -45,10 +48,10 @@ export async function benchPublish(): Promise<void> {
       return file;
     };
     const samples = await alternate(ROUNDS, {
-      "imprint publish, read back": async () => imprint("publish", await tarball(), "--index", author),
-      "imprint publish --no-push": async () => imprint("publish", await tarball(), "--index", keeper, "--no-push"),
+      "imprint publish, read back": async () => imprintAt(home, "publish", await tarball(), "--index", author),
+      "imprint publish --no-push": async () => imprintAt(otherHome, "publish", await tarball(), "--index", keeper, "--no-push"),
       "git push of such a commit and tarball": () => pushAlone(other, url, ++serial),
-      "imprint key list (start-up alone)": () => imprint("key", "list"),
+      "imprint key list (start-up alone)": () => imprintAt(home, "key", "list"),
     });
     for (const [label, values] of samples) line(label, values);
     budget("imprint publish --no-push", median(samples.get("imprint publish --no-push") ?? []), 500, "ms");
