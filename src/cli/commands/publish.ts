@@ -17,7 +17,7 @@ import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { dailyKeysSoon, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
 import { commitTarball } from "../tarball-refs.ts";
 import { type OpenUpload, openUpload, readNames } from "../upload.ts";
 
@@ -86,6 +86,7 @@ export async function publishGroup(
   const open = propose === null ? await openUpload(deps, own, names) : await openForProposal(deps, own, names);
   try {
     requireRemote(open, push && !options.dryRun);
+    const keysOf = options.dryRun ? null : dailyKeysSoon(deps, own);
     const result = (done: Pick<PublishedRelease, "commit" | "pushed" | "branch">): PublishedRelease[] =>
       members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, ...done }));
     const requests = members.map(requestOf);
@@ -93,14 +94,14 @@ export async function publishGroup(
     const first = propose === null ? await chooseBase(open.upload) : null;
     const base = first?.base ?? (await proposalBase(open));
     requireReleasable(base.state, await readNames(base, requests), requests);
-    if (options.dryRun) {
+    if (keysOf === null) {
       for (const { name, version, facts } of members)
         terminal.talk(
           `would ${propose === null ? "publish" : "propose"} ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`,
         );
       return result({ commit: null, pushed: false, branch: null });
     }
-    const keys = await dailyKeysOf(deps, own);
+    const keys = await keysOf();
     const refs = await commitTarballs(open, members);
     if (propose !== null) return result(await proposeReleases({ open, base, requests, keys, refs, branch: propose.branch, push }, deps));
     const message = `imprint: ${members.map(({ name, version }) => `${name}@${version}`).join(", ")}`;
