@@ -62,7 +62,7 @@ export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, ca
   };
 }
 
-function upstreamError(error: unknown, what: string, registry: string): ImprintError {
+export function upstreamError(error: unknown, what: string, registry: string): ImprintError {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? error.statusCode : undefined;
   const host = new URL(registry).host;
   if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
