@@ -13,13 +13,13 @@ import type Arborist from "@npmcli/arborist";
 import type { Options as PacoteOptions } from "pacote";
 import { ImprintError } from "../../errors.ts";
 import { type PackageName, parsePackageName } from "../../format/names.ts";
-import { parseVersion, type Version } from "../../format/versions.ts";
+import { compareVersions, parseVersion, type Version } from "../../format/versions.ts";
 import { npmError, type NpmOptions } from "./npm-options.ts";
 
 export type PublicPackage = { readonly name: PackageName; readonly version: Version };
 
 export type Resolved = {
-  /** Each name and version once, by name, then as they came. */
+  /** Each name and version once, by name and version. */
   readonly packages: readonly PublicPackage[];
   /** Those that the specs themselves name. */
   readonly asked: ReadonlySet<string>;
@@ -59,7 +59,9 @@ export async function resolveSpecs(specs: readonly string[], options: NpmOptions
         else add(node.packageName, node.version);
       }
     }
-  const sorted = [...packages.values()].toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const sorted = [...packages.values()].toSorted((a, b) =>
+    a.name === b.name ? compareVersions(a.version, b.version) : a.name < b.name ? -1 : 1,
+  );
   return { packages: sorted, asked, leftOut: [...leftOut] };
 }
 
@@ -74,9 +76,10 @@ async function parseSpec(text: string): Promise<Spec> {
     });
   }
   const real = "subSpec" in spec ? (spec.subSpec as typeof spec) : spec;
-  if (!real.registry || real.name === null)
+  const name: unknown = real.name; // undefined for some, whatever its types say
+  if (!real.registry || typeof name !== "string")
     throw new ImprintError("USAGE", `Cannot import ${JSON.stringify(text)}: a ${real.type} dependency, not a package of a registry`);
-  return { name: parsePackageName(real.name), text: `${real.name}@${real.rawSpec}` };
+  return { name: parsePackageName(name), text: `${name}@${real.rawSpec}` };
 }
 
 async function resolveOne({ text }: Spec, options: NpmOptions): Promise<{ readonly name: string; readonly version: string }> {
