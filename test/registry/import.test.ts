@@ -164,11 +164,11 @@ describe("what the registry says of a package", () => {
         entry.dist.unpackedSize = 17;
       },
     });
-    const { dist } = upstream.packuments.get("said")?.versions["1.0.0"] as { dist: { integrity: string } };
+    const integrity = upstream.packuments.get("said")?.versions["1.0.0"]?.dist.integrity;
     expect(await describeIt("said")).toMatchObject({
       source: {
         url: `${upstream.url}said/-/said-1.0.0.tgz`,
-        integrity: dist.integrity,
+        integrity,
         signatures: [{ keyid: "SHA256:test", sig: "MEUC" }],
       },
       signatures: "unchecked",
