@@ -23,7 +23,7 @@ beforeEach(() => {
   upstream.keys = null;
   upstream.intercept = null;
   upstream.requests.length = 0;
-  const settings = { registry: upstream.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } };
+  const settings = { registry: upstream.url, options: { retry: { retries: 0 }, noProxy: "127.0.0.1" } };
   options = npmOptions(settings, mkdtempSync(path.join(folder, "cache-")));
 });
 afterAll(async () => {
@@ -281,6 +281,14 @@ describe("downloads", () => {
     expect(Buffer.compare(await download("exact", { onBytes: (count) => (counted += count) }), bytes)).toBe(0);
     expect(counted).toBe(bytes.byteLength);
     expect(Buffer.compare(await download("old"), old)).toBe(0);
+    expect(upstream.requests.map((request) => request.path)).toEqual([
+      "/-/npm/v1/keys",
+      "/exact",
+      "/exact/-/exact-1.0.0.tgz",
+      "/-/npm/v1/keys",
+      "/old",
+      "/old/-/old-1.0.0.tgz",
+    ]);
     upstream.requests.length = 0;
     expect(Buffer.compare(await download("exact"), bytes)).toBe(0);
     expect(upstream.requests.filter((request) => request.path.endsWith(".tgz"))).toEqual([]);
@@ -340,7 +348,7 @@ describe("downloads", () => {
       await upstream.publish("private", "1.0.0");
       const { host } = new URL(upstream.url);
       options = npmOptions(
-        { registry: upstream.url, options: { fetchRetries: 0, [`//${host}/:_authToken`]: "secret", "@mine:registry": other.url } },
+        { registry: upstream.url, options: { retry: { retries: 0 }, [`//${host}/:_authToken`]: "secret", "@mine:registry": other.url } },
         mkdtempSync(path.join(folder, "cache-")),
       );
       await resolveSpecs(["private", "@mine/x"], options, true);

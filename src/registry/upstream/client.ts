@@ -69,7 +69,7 @@ export function upstreamError(error: unknown, what: string, registry: string): I
   if (status === 401 || status === 403)
     return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
   if (isIntegrityError(error))
-    return new ImprintError("TARBALL_MISMATCH", `Cannot serve ${what}: it is not what the registry's integrity says`, { cause: error });
+    return new ImprintError("TARBALL_MISMATCH", `Cannot fetch ${what}: it is not what the registry's integrity says`, { cause: error });
   const reason =
     typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
       ? error.code

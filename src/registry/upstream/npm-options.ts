@@ -13,15 +13,20 @@ export type NpmOptions = Readonly<Record<string, unknown>> & {
 /** A packument is asked for once by the resolver and once for each of its versions. */
 const MAX_HELD_BYTES = 256 * 1024 * 1024;
 const UNKNOWN_BYTES = 1024 * 1024;
-/** Milliseconds; npm's own default of minutes would look like a hang. */
+/** Milliseconds; npm's own of five minutes, and of 10 s and more between tries, look like a hang. */
 const TIMEOUT_MS = 60_000;
+const WAITS = { factor: 4, minTimeout: 500, maxTimeout: 5000 };
+const RETRIES = 2;
 
 /** @param cacheFolder npm's disk cache, by content: a second import downloads nothing twice */
 export function npmOptions({ registry, options }: UpstreamSettings, cacheFolder: string): NpmOptions {
+  const { retry } = options;
+  const wished =
+    typeof retry === "object" && retry !== null && "retries" in retry && typeof retry.retries === "number" ? retry.retries : RETRIES;
   return {
-    timeout: TIMEOUT_MS,
-    fetchRetries: 2,
     ...options,
+    timeout: TIMEOUT_MS,
+    retry: { ...WAITS, retries: wished },
     registry,
     cache: cacheFolder,
     packumentCache: new LRUCache<string, object>({

@@ -99,6 +99,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
           },
           {
             ...options,
+            fullMetadata: true, // pacote looks at the packument again, which is in memory in this form only
             resolved: release.tarball,
             integrity: release.source.integrity,
             signal: AbortSignal.any([signal, own.signal]),
