@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { commitTarball } from "../../src/cli/tarball-refs.ts";
 import { ImprintError } from "../../src/errors.ts";
 import type { PackageName } from "../../src/format/names.ts";
@@ -10,6 +10,7 @@ import type { Version } from "../../src/format/versions.ts";
 import type { GitKind } from "../../src/git/choice.ts";
 import { buildsOn } from "../../src/git/clone.ts";
 import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
+import type { GitRepository } from "../../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { type Base, type Change, type Upload, uploadChange, confirmUpload } from "../../src/index/publish.ts";
@@ -26,6 +27,7 @@ let team: TestIndex;
 let teams = 0;
 /** The git of every publisher in turn. */
 let kind: GitKind;
+const opened: GitRepository[] = [];
 
 type Publisher = {
   readonly upload: Upload;
@@ -38,8 +40,10 @@ async function publisher(git = kind): Promise<Publisher> {
   const gitDir = join(folder, ".git");
   await testGitAsync(gitDir, ["clone", "--quiet", "--bare", team.url, gitDir]);
   const url = parseGitUrl(team.url, { allowFile: false });
+  const repository = git === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true });
+  opened.push(repository);
   const upload: Upload = {
-    repository: git === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true }),
+    repository,
     id: team.id,
     branch: parseRefName("refs/heads/main"),
     remote: { fetchUrl: url, pushUrl: url, trackingRef: parseRefName("refs/remotes/origin/main") },
@@ -91,6 +95,9 @@ beforeAll(async () => {
 beforeEach(async () => {
   team = await w.index(`team${String(++teams)}`, { packages: ["@team/*"] });
   await team.publish("@team/template", "1.0.0");
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((repository) => repository.close()));
 });
 afterAll(() => w.close());
 
