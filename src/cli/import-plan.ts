@@ -46,7 +46,12 @@ export function requireGrants({ state }: Pick<Base, "state">, own: OwnIndex, nam
   );
 }
 
-export type Planned = { readonly fresh: readonly PublicRelease[]; readonly present: readonly PublicRelease[] };
+export type Planned = {
+  readonly fresh: readonly PublicRelease[];
+  readonly present: readonly PublicRelease[];
+  /** Of those that are there: taken back, so that no install finds them. */
+  readonly yanked: readonly PublicRelease[];
+};
 
 /**
  * What is new, and what the index holds already with the same bytes.
@@ -56,6 +61,7 @@ export type Planned = { readonly fresh: readonly PublicRelease[]; readonly prese
 export function planImport(releases: readonly PublicRelease[], packages: ReadonlyMap<PackageName, PackageView | null>): Planned {
   const fresh: PublicRelease[] = [];
   const present: PublicRelease[] = [];
+  const yanked: PublicRelease[] = [];
   const changed: string[] = [];
   for (const release of releases) {
     const verdict = packages.get(release.name)?.versions.get(release.version);
@@ -65,15 +71,17 @@ export function planImport(releases: readonly PublicRelease[], packages: Readonl
         "RELEASE_REFUSED",
         `Cannot import ${labelOf(release)}: the index holds one that is refused (${verdict.reason})`,
       );
-    else if (sameBytes(release.source.integrity, verdict.release.doc.dist)) present.push(release);
-    else changed.push(labelOf(release));
+    else if (sameBytes(release.source.integrity, verdict.release.doc.dist)) {
+      present.push(release);
+      if (verdict.verdict === "yanked") yanked.push(release);
+    } else changed.push(labelOf(release));
   }
   if (changed.length > 0)
     throw new ImprintError(
       "VERSION_EXISTS",
       `Cannot import ${shortList(changed)}: upstream has other bytes now than the index signed; one of the two was tampered with`,
     );
-  return { fresh, present };
+  return { fresh, present, yanked };
 }
 
 /** @param said by the registry: SRI of a sha512, or of an old package's sha1 */

@@ -1,9 +1,11 @@
 /** Which tags an import asks for: `latest` never falls, and never lands on a prerelease by accident. */
 import { expect, it } from "vitest";
 import { sameBytes, tagRequests } from "../../src/cli/import-plan.ts";
+import { ownRegistries } from "../../src/cli/own-registries.ts";
 import { inParallel } from "../../src/cli/parallel.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
+import { loadUpstreamSettings } from "../../src/registry/upstream/settings.ts";
 import type { PackageView } from "../../src/index/package-reader.ts";
 
 const NAME = "left-pad" as PackageName;
@@ -65,3 +67,12 @@ it("in parallel, but not more than allowed; after a failure nothing new begins, 
   expect([running, begun.includes(9)]).toEqual([0, false]);
   expect(await inParallel([], 2, work)).toEqual([]);
 });
+
+it.each(["http://127.0.0.1:4870/", "http://127.0.0.1:45678/"])(
+  "a user's npm registry that is this resolver (%s) is not asked",
+  async (ours) => {
+    const env = { npm_config_registry: ours, IMPRINT_REGISTRY: "http://127.0.0.1:45678/", npm_config_userconfig: "/nowhere/.npmrc" };
+    const { registry } = await loadUpstreamSettings({ configured: undefined, env, ourselves: ownRegistries({ env }) });
+    expect(registry).not.toContain("127.0.0.1");
+  },
+);

@@ -243,11 +243,24 @@ describe("from a registry that may lie", () => {
     expect((await importing("types")).stderr).toMatch(/every tarball/);
   });
 
+  it("what was yanked stays yanked, and is named; what was withdrawn is refused", async () => {
+    await upstream.publish("regretted", "1.0.0");
+    await upstream.publish("regretted", "2.0.0");
+    expect((await importing("regretted@1", "regretted@2")).code).toBe(0);
+    const amend = (...words: readonly string[]): Promise<Outcome> => world.imprint(curator, world.folder, ...words, "--index", "mallory");
+    expect((await amend("yank", "regretted@1.0.0")).code).toBe(0);
+    expect((await importing("regretted@1", "--json")).stderr).toMatch(/regretted@1\.0\.0 is there, but yanked/);
+    expect((await amend("withdraw", "regretted@1.0.0", "--yes")).code).toBe(0);
+    expect(await refusal(/withdrawn, and its number is never used again/, "regretted@1", "beside")).toBe("VERSION_EXISTS");
+  });
+
   it("git, addresses and files are refused by name", async () => {
     await upstream.publish("from-git", "1.0.0", { packageJson: { dependencies: { x: "git+https://git.example.org/x.git" } } });
     expect(await refusal(/from-git depends on x@git\+https/, "from-git", "--deps")).toBe("IMPORT_REFUSED");
     expect(await refusal(/from-git@1\.0\.0: it depends on x@git\+https/, "from-git")).toBe("IMPORT_REFUSED");
     expect(await refusal(/a git dependency/, "git+https://git.example.org/x.git")).toBe("USAGE");
+    const misspelt = await world.imprint(curator, world.folder, "import", "leaf", "--registry", "nonsense");
+    expect([misspelt.code, misspelt.stderr]).toEqual([2, expect.stringMatching(/not the address of a registry/)]);
     expect(await refusal(/nowhere/, "nowhere", "leaf")).toBe("NOT_FOUND");
   });
 

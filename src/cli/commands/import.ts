@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import Range from "semver/classes/range.js";
+import { ImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { Version } from "../../format/versions.ts";
 import type { RefUpdate } from "../../git/port.ts";
@@ -74,6 +75,8 @@ const SAMPLE = 10;
 export async function importPackages(options: ImportOptions, deps: Deps): Promise<ImportResult> {
   const { terminal } = deps;
   const { specs, dryRun, push } = options;
+  if (options.registry !== undefined && !/^https?:\/\/./u.test(options.registry))
+    throw new ImprintError("USAGE", `Cannot import from ${JSON.stringify(options.registry)}: not the address of a registry`);
   // Without any index there is no need to ask a registry first.
   if (options.index !== undefined) await theOwnIndex(deps, options.index, deps.cwd, "import");
   const settings = await loadUpstreamSettings({ configured: options.registry, env: deps.env, ourselves: ownRegistries(deps) });
@@ -103,9 +106,11 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
       return release;
     });
     const packages = await readNames(base, wanted);
-    const { fresh, present } = planImport(releases, packages);
+    const { fresh, present, yanked } = planImport(releases, packages);
     requireReleasable(base.state, packages, tagRequests(fresh, packages));
     for (const name of leftOut) terminal.warn(clean(`left out, the registry does not have it: ${name}`));
+    for (const label of yanked.map(labelOf))
+      terminal.warn(`${label} is there, but yanked: no install finds it before imprint unyank '${label}'`);
     const result = (inspected: readonly Inspected[], done: Pick<ImportResult, "commit" | "pushed">): ImportResult => ({
       index: own.name,
       registry: npm.registry,

@@ -64,6 +64,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
       const asking = {
         ...options,
         fullMetadata: true,
+        before: null, // a user's min-release-age had its say when the version was chosen
         ...(known === null ? {} : { verifySignatures: true, [`//${host}${pathname}:_keys`]: known }),
       } as unknown as PacoteOptions & { fullMetadata: true };
       try {
@@ -99,6 +100,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
           },
           {
             ...options,
+            before: null,
             fullMetadata: true, // pacote looks at the packument again, which is in memory in this form only
             resolved: release.tarball,
             integrity: release.source.integrity,
