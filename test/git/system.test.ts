@@ -104,7 +104,8 @@ describe("running git", () => {
       GIT_ASKPASS: "/my/askpass",
     });
     const repository = openSystemGit({ gitDir: cache, git: program, env });
-    expect(await repository.head(MAIN)).toBeNull();
+    const url = parseGitUrl("https://127.0.0.1:9/x.git", { allowFile: false });
+    await repository.fetch({ url, ref: MAIN, keepAs: MAIN, blobs: true, limits: LIMITS }).catch(() => null);
     await repository.close();
     const lines = calls();
     expect(lines.join("\n")).not.toMatch(/hunter2|nowhere|GIT_ALLOW_PROTOCOL|GIT_CONFIG_COUNT|GIT_CONFIG_KEY|GIT_INDEX_FILE|GIT_TRACE=/u);

@@ -100,12 +100,20 @@ export async function statusOf({ gitDir, top, objects }: Place, head: ObjectId |
     const found = await lookAt(top, path);
     if (entry === null || found === null || found.id !== entry.id || !isRegular(entry)) dirty.add(path);
   };
-  for (const path of among) {
-    const tree = root === null ? null : await objects.tree(root);
-    const entry = tree === null ? undefined : entriesOf(tree).find(({ name }) => name === path);
-    await compare(path, entry === undefined ? null : { mode: entry.mode, id: entry.id });
-  }
+  for (const path of among) await compare(path, root === null ? null : await entryAt(objects, root, path));
   return [...dirty];
+}
+
+/** What a tree has at a path, a folder too; null: nothing. */
+async function entryAt(objects: ObjectReader, root: ObjectId, path: string): Promise<TreeEntry | null> {
+  let entry: TreeEntry | null = { mode: FOLDER, id: root };
+  for (const part of path.split("/")) {
+    const tree: Awaited<ReturnType<ObjectReader["tree"]>> = entry?.mode === FOLDER ? await objects.tree(entry.id) : null;
+    const found: TreeEntry | undefined =
+      tree === null ? undefined : entriesOf(tree).find(({ name }) => Buffer.from(name, "latin1").toString("utf8") === part);
+    entry = found === undefined ? null : { mode: found.mode, id: found.id };
+  }
+  return entry;
 }
 
 function requireSafe(path: string, what: string): void {
