@@ -30,7 +30,18 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
             print(deps, result, [result.pattern]);
           },
         )
-        .demandCommand(1, "Say what to do with the root: show or grant"),
+        .command(
+          "tarballs <sources..>",
+          "say where tarballs are: git, git+<url> (another repository), or an https template",
+          (q) => q.positional("sources", { type: "string", array: true, demandOption: true }).option("index", INDEX),
+          async (args) => {
+            const deps = depsOf(args);
+            const { rootTarballs } = await import("./commands/root-tarballs.ts");
+            const result = await rootTarballs({ sources: args.sources, index: args.index }, deps);
+            print(deps, result, result.tarballs);
+          },
+        )
+        .demandCommand(1, "Say what to do with the root: show, grant or tarballs"),
     )
     .command("key", "your key files", (z) =>
       z

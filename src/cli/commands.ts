@@ -6,7 +6,7 @@ import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./main.ts
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
-import { FROM, listOf, print, type Wiring } from "./wiring.ts";
+import { FROM, listOf, print, REF, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
@@ -31,6 +31,13 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .option("name", { type: "string", requiresArg: true, describe: "short name of the index" })
           .option("packages", { type: "string", array: true, requiresArg: true, describe: "what it may publish: names, '@scope/*' or '*'" })
           .option("remote", { type: "string", requiresArg: true, describe: "git address to push to" })
+          .option("tarballs", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            describe: "where tarballs are: git (default), git+<url>, or an https template",
+          })
+          .option("ref", { ...REF, describe: "branch to make and push (default: main, else the host's default branch)" })
           .option("url", { type: "string", requiresArg: true, describe: "git address that others read" })
           .option("ci", {
             choices: ["github"] as const,
@@ -40,7 +47,16 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         const deps = depsOf(args);
         const { init } = await import("./commands/init.ts");
         const result = await init(
-          { dir: args.dir, name: args.name, packages: listOf(args.packages), remote: args.remote, url: args.url, ci: args.ci },
+          {
+            dir: args.dir,
+            name: args.name,
+            packages: listOf(args.packages),
+            remote: args.remote,
+            ref: args.ref,
+            tarballs: args.tarballs ?? [],
+            url: args.url,
+            ci: args.ci,
+          },
           deps,
         );
         print(deps, result, [result.id]);
@@ -94,12 +110,16 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .positional("url", { type: "string", demandOption: true })
           .option("packages", { type: "string", array: true, requiresArg: true, describe: "what it may answer for (default: its scopes)" })
           .option("as", { type: "string", requiresArg: true, describe: "name in imprint.json" })
+          .option("ref", { ...REF, describe: "branch or ref to read (default: main, else the host's default branch)" })
           .option("yes", { type: "boolean", default: false, describe: "do not ask; only with an id" })
           .option("npmrc", { type: "boolean", default: true, describe: "--no-npmrc: leave .npmrc alone" }),
       async (args) => {
         const deps = depsOf(args);
         const { add } = await import("./commands/add.ts");
-        const result = await add({ url: args.url, as: args.as, packages: listOf(args.packages), yes: args.yes, npmrc: args.npmrc }, deps);
+        const result = await add(
+          { url: args.url, ref: args.ref, as: args.as, packages: listOf(args.packages), yes: args.yes, npmrc: args.npmrc },
+          deps,
+        );
         print(deps, result, result.added ? [`${result.alias} ${result.id}`] : []);
         if (!result.added) setExit(1);
       },
@@ -157,12 +177,14 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         y
           .positional("index", { type: "string", describe: "folder or address (default: the folder here)" })
           .option("id", { type: "string", requiresArg: true, describe: "the id that it must have" })
+          .option("ref", { ...REF, describe: "branch or ref (default: the files of a folder; main, else the host's default branch)" })
           .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" })
           .option("proposal", { type: "boolean", default: false, describe: "the pull request that is checked out, before it is merged" })
           .option("base", { type: "string", requiresArg: true, describe: "of a proposal: what it would be merged into" })
           .option("from", FROM),
       async (args) => {
         const deps = depsOf(args);
+        if (args.ref !== undefined && args.proposal) throw notUnderstood("--ref does not go with --proposal");
         if (args.proposal) {
           const { verifyProposal, proposalLines } = await import("./commands/verify-proposal.ts");
           const result = await verifyProposal({ folder: args.index, base: args.base, from: listOf(args.from), id: args.id }, deps);
@@ -173,7 +195,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
         if (args.base !== undefined || args.from !== undefined) throw notUnderstood("--base and --from go with --proposal");
         const { verify, verifyLines } = await import("./commands/verify.ts");
-        const result = await verify({ target: args.index, id: args.id, tarballs: args.tarballs }, deps);
+        const result = await verify({ target: args.index, id: args.id, ref: args.ref, tarballs: args.tarballs }, deps);
         if (deps.json) {
           print(deps, result, []);
           if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);
@@ -253,7 +275,7 @@ function notUnderstood(message: string, cause?: unknown): ImprintError {
 }
 
 /** What may be given more than once: yargs would make a list of any other option, which no command expects. */
-const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from"]);
+const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from", "tarballs", "sources"]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {
   const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));

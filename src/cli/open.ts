@@ -9,7 +9,7 @@ import type { IndexId } from "../format/digest.ts";
 import { packageFolder, shardOf } from "../format/paths.ts";
 import type { LockEntry, ProjectIndex } from "../format/project.ts";
 import { openGit } from "../git/open.ts";
-import type { GitRepository, GitUrl, TransferLimits } from "../git/port.ts";
+import type { GitRepository, GitUrl, RefName, TransferLimits } from "../git/port.ts";
 import { createBareRepository } from "../git/store/bare.ts";
 import { parseGitUrl, parseRefName } from "../git/url.ts";
 import { MEMORY_MAX_BYTES } from "../index/memory.ts";
@@ -215,12 +215,12 @@ function streamOf(file: OpenFile): ReadableStream<Uint8Array> {
 }
 
 /** A look at an address whose id is not known yet, through a repository that is thrown away. */
-export async function openProbe(deps: Deps, url: string): Promise<{ readonly source: IndexSource; close(): Promise<void> }> {
+export async function openProbe(deps: Deps, url: GitUrl, ref: RefName): Promise<{ readonly source: IndexSource; close(): Promise<void> }> {
   const repository = await openThrowaway(deps, "probe");
   const source = gitSource({
     repository,
-    url: gitUrls(deps, [url])[0],
-    ref: parseRefName("refs/heads/main"),
+    url,
+    ref,
     keepAs: KEEP_HEAD,
     limits: TRANSFER_LIMITS,
   });

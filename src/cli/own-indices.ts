@@ -18,6 +18,7 @@ import { readIndexId, readState } from "../index/sync.ts";
 import { newestRoot, type TrustedState } from "../index/trust.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
+import { requireCheckedOut } from "./checked-out.ts";
 import { listKeyFiles } from "./key-store.ts";
 import { openClone, TRANSFER_LIMITS } from "./open.ts";
 
@@ -88,8 +89,12 @@ export async function ownIndexNamed(stores: Machine, named: string, cwd: string)
   if (byName !== undefined) return byName;
   const folder = path.resolve(cwd, named);
   const id = await idOfClone(stores, folder);
-  if (id === null)
+  if (id === null) {
+    const clone = await describeClone(folder, { ...stores.git, look: [] }).catch(() => null);
+    // A clone of an index's host that stands on another branch is one command away from being usable.
+    if (clone !== null && !clone.bare && clone.remoteName !== null && clone.head === null) await requireCheckedOut(stores, folder, clone);
     throw new ImprintError("NO_OWN_INDEX", `Cannot publish to ${named}: neither the name of an index of yours nor the folder of one`);
+  }
   const key = (await listKeyFiles(stores)).find(({ header }) => header.index === id);
   if (key === undefined) throw new ImprintError("KEY_MISSING", `Cannot publish to ${named}: no key file here is for index ${id}`);
   const url = known.find((own) => own.id === id)?.url ?? null;
@@ -170,8 +175,8 @@ export async function cloneState(machine: Pick<Machine, "git">, own: OwnIndex): 
   const clone = await describeClone(own.path, { ...machine.git, look: [] });
   const repository = openClone(machine, clone.gitDir);
   try {
-    if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index ${own.name}: ${own.path} has no commits`);
-    return await readState(await commitSource(repository, parseObjectId(clone.head), TRANSFER_LIMITS).open(), own.id, null);
+    if (clone.head === null) await requireCheckedOut(machine, own.path, clone);
+    return await readState(await commitSource(repository, parseObjectId(clone.head ?? ""), TRANSFER_LIMITS).open(), own.id, null);
   } finally {
     await repository.close();
   }

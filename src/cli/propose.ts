@@ -6,11 +6,12 @@ import { ImprintError } from "../errors.ts";
 import type { PackageName } from "../format/names.ts";
 import type { ObjectId, RefUpdate } from "../git/port.ts";
 import { remoteUrl } from "../git/clone.ts";
-import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
+import { parseRefName, redactUrl } from "../git/url.ts";
 import { type Base, chooseBase, readHost } from "../index/publish.ts";
 import { proposalBranch, writeProposals } from "../index/proposals.ts";
 import type { ReleaseRequest, WriterKeys } from "../index/writer.ts";
 import { authorOf } from "./author.ts";
+import { cloneAddress } from "./addresses.ts";
 import type { Deps } from "./deps.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { type OpenUpload, openUpload, readNames } from "./upload.ts";
@@ -75,7 +76,7 @@ export async function openForProposal(deps: Deps, own: OwnIndex, names: readonly
   const { remote, branch } = open.upload;
   const upstream = await remoteUrl(own.path, "upstream", deps.git);
   if (upstream === null || remote === null) return open;
-  const fetchUrl = parseGitUrl(upstream, { allowFile: true });
+  const fetchUrl = await cloneAddress(deps, own.path, { remoteName: "upstream", configured: upstream, direction: "fetch" });
   const trackingRef = parseRefName(branch.replace("refs/heads/", "refs/remotes/upstream/"));
   return { ...open, upload: { ...open.upload, remote: { ...remote, fetchUrl, trackingRef } } };
 }

@@ -1,7 +1,4 @@
 /** Reads a fresh release from its host with empty hands: no cache, no memory, only the pinned id. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { ImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PackageName } from "../format/names.ts";
@@ -9,8 +6,8 @@ import type { ProjectIndex } from "../format/project.ts";
 import type { Version } from "../format/versions.ts";
 import { inspectTarball, type TarballFacts } from "../pack/inspect.ts";
 import { equalManifests } from "../pack/manifest.ts";
-import { layoutFrom } from "../storage/layout.ts";
 import type { Deps } from "./deps.ts";
+import { withEmptyHands } from "./empty-hands.ts";
 import { openIndex } from "./open.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import type { OpenUpload } from "./upload.ts";
@@ -34,20 +31,19 @@ export async function readBack(
   const { own, open, releases } = options;
   const url = own.url ?? open.upload.remote?.fetchUrl;
   if (url === undefined) return;
-  const home = await mkdtemp(path.join(tmpdir(), "imprint-cold-"));
-  const cold: Deps = { ...deps, allowFile: true, layout: layoutFrom({ IMPRINT_HOME: home }, { config: home, cache: home, data: home }) };
-  const entry: ProjectIndex = { id: own.id, urls: [url], ref: open.upload.branch, packages: [] };
-  const index = await openIndex(cold, own.name as DisplayName, entry, null, () => {}, releases.length > FEW);
-  try {
-    await index.reader.sync();
-    for (const release of releases) await readOne(index, release);
-  } catch (error) {
-    if (!(error instanceof ImprintError)) throw error;
-    throw new ImprintError(error.code, `Cannot read back from ${url} what was pushed there just now: ${error.message}`, { cause: error });
-  } finally {
-    await index.close();
-    await rm(home, { recursive: true, force: true });
-  }
+  await withEmptyHands(deps, async (cold) => {
+    const entry: ProjectIndex = { id: own.id, urls: [url], ref: open.upload.branch, packages: [] };
+    const index = await openIndex({ ...cold, allowFile: true }, own.name as DisplayName, entry, null, () => {}, releases.length > FEW);
+    try {
+      await index.reader.sync();
+      for (const release of releases) await readOne(index, release);
+    } catch (error) {
+      if (!(error instanceof ImprintError)) throw error;
+      throw new ImprintError(error.code, `Cannot read back from ${url} what was pushed there just now: ${error.message}`, { cause: error });
+    } finally {
+      await index.close();
+    }
+  });
 }
 
 async function readOne(index: Awaited<ReturnType<typeof openIndex>>, released: ReleaseToRead): Promise<void> {

@@ -1,13 +1,15 @@
 /** An own index opened for writing: its clone, its host, its trusted state. Shared by every command that signs. */
 import { ImprintError } from "../errors.ts";
 import path from "node:path";
-import type { GitRepository, GitUrl } from "../git/port.ts";
-import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone, expandedUrl } from "../git/clone.ts";
+import type { GitRepository } from "../git/port.ts";
+import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
 import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, shardOf, shardPath } from "../format/paths.ts";
-import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
+import { parseRefName, redactUrl } from "../git/url.ts";
 import { type Base, type ChosenBase, type Upload, uploadChange, type UploadResult, confirmUpload } from "../index/publish.ts";
 import { type PackageView, readPackage } from "../index/package-reader.ts";
+import { cloneAddress } from "./addresses.ts";
+import { requireCheckedOut } from "./checked-out.ts";
 import type { Deps } from "./deps.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
 import type { OwnIndex } from "./own-indices.ts";
@@ -27,22 +29,15 @@ export type OpenUpload = {
  */
 export async function openUpload(deps: Deps, own: OwnIndex, names: readonly PackageName[] | null = null): Promise<OpenUpload> {
   const clone = await describeClone(own.path, { ...deps.git, ...(names === null ? {} : { look: signedPaths(names) }) });
-  if (clone.inProgress !== null)
-    throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: a ${clone.inProgress} is in progress there`);
-  if (clone.dirty.length > 0)
-    throw new ImprintError(
-      "WORK_TREE",
-      `Cannot sign in ${own.path}: signed files were changed by hand (${clone.dirty.slice(0, 3).join(", ")}${clone.dirty.length > 3 ? ", …" : ""})`,
-    );
-  if (clone.branch === null) throw new ImprintError("WORK_TREE", `Cannot sign in ${own.path}: no branch is checked out`);
-  const { remoteName, fetchUrl, pushUrl, branch } = clone;
+  const branch = await requireCheckedOut(deps, own.path, clone);
+  const { remoteName, fetchUrl, pushUrl } = clone;
   const repository = openClone(deps, clone.gitDir);
   const remote =
     remoteName === null || fetchUrl === null
       ? null
       : {
-          fetchUrl: await addressOf(deps, own, { remoteName, configured: fetchUrl, direction: "fetch" }),
-          pushUrl: await addressOf(deps, own, { remoteName, configured: pushUrl ?? fetchUrl, direction: "push" }),
+          fetchUrl: await cloneAddress(deps, own.path, { remoteName, configured: fetchUrl, direction: "fetch" }),
+          pushUrl: await cloneAddress(deps, own.path, { remoteName, configured: pushUrl ?? fetchUrl, direction: "push" }),
           trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`),
         };
   // A colleague's fresh clone has no push refspec for tarballs yet.
@@ -58,22 +53,6 @@ export async function openUpload(deps: Deps, own: OwnIndex, names: readonly Pack
     limits: TRANSFER_LIMITS,
   };
   return { own, clone, repository, upload };
-}
-
-/** An address as the clone has it; where that is a name of the user's own (`insteadOf`), what git makes of it. */
-async function addressOf(
-  deps: Deps,
-  own: OwnIndex,
-  remote: { readonly remoteName: string; readonly configured: string; readonly direction: "fetch" | "push" },
-): Promise<GitUrl> {
-  const { remoteName, configured, direction } = remote;
-  try {
-    return parseGitUrl(configured, { allowFile: true });
-  } catch (error) {
-    const expanded = await expandedUrl(own.path, remoteName, direction, deps.git);
-    if (expanded === null || expanded === configured) throw error;
-    return parseGitUrl(expanded, { allowFile: true });
-  }
 }
 
 function signedPaths(names: readonly PackageName[]): readonly string[] {

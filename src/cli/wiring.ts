@@ -32,3 +32,6 @@ export const FROM = {
   requiresArg: true,
   describe: "of a proposal: git address of the repository that it came from, with its tarballs",
 } as const;
+
+/** A branch by its name, or any ref in full. */
+export const REF = { type: "string", requiresArg: true } as const;

@@ -61,6 +61,8 @@ export function initClone(
     readonly author: { readonly name: string; readonly email: string };
     readonly timeMs: number;
     readonly bare?: boolean;
+    /** Puts the commit to build on into the new repository, whose git folder it is given. */
+    readonly base?: (gitDir: string) => Promise<ObjectId>;
   },
   options: CloneOptions = {},
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {

@@ -17,10 +17,12 @@ export type NewIndex = { readonly id: IndexId; readonly files: readonly FileChan
 export function createIndex(options: {
   readonly name: DisplayName;
   readonly packages: readonly PackagePattern[];
+  /** Where tarballs are; default `git`, beside the branch. */
+  readonly tarballs?: readonly string[];
   readonly keys: { readonly root: PrivateKey; readonly publisher: PrivateKey; readonly checkpoint: PrivateKey };
   readonly nowMs: number;
 }): NewIndex {
-  const { name, packages, keys, nowMs } = options;
+  const { name, packages, tarballs = ["git"], keys, nowMs } = options;
   const role = (key: PrivateKey): { keys: [ReturnType<typeof formatPublicKey>]; threshold: number } => ({
     keys: [formatPublicKey(key.publicKey)],
     threshold: 1,
@@ -32,7 +34,7 @@ export function createIndex(options: {
     name,
     roles: { root: role(keys.root), checkpoint: role(keys.checkpoint) },
     publishers: [{ packages, ...role(keys.publisher) }],
-    tarballs: ["git"],
+    tarballs,
     mirrors: [],
     introductions: [],
     refreshDays: 0,

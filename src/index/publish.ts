@@ -58,6 +58,7 @@ export type UploadResult = {
 /** Last commit that the host was seen to hold; shared with nobody. */
 export const REMOTE_SEEN = "refs/imprint/remote" as RefName;
 export const PENDING = "refs/imprint/pending" as RefName;
+const PUSHED = "refs/imprint/pushed" as RefName;
 const MAX_ATTEMPTS = 8;
 /** Refs of one push: git takes them on its command line, which has an end (1 MB on macOS, 2 MB on Linux). */
 const REFS_A_PUSH = 2000;
@@ -70,6 +71,7 @@ export type UploadOptions = {
   /** With more other refs than that, the first ones go ahead: tarballs that nothing lists publish nothing. */
   readonly refsAPush?: number;
 };
+const LOOK_MS = 30_000;
 
 /**
  * Builds a change on the newest verified state and pushes it; once again from the start for each lost race.
@@ -99,20 +101,41 @@ export async function uploadChange(
       await repository.push({ url, updates: [...refs, { ref: branch, expected: remoteHead, to: commit }], limits });
       return { commit, localHead, isLocalKnown, attempts: attempt };
     } catch (error) {
-      if (
-        attempt === MAX_ATTEMPTS ||
-        !(isImprintError(error, "LOST_RACE") || (isImprintError(error, "PUSH_FAILED") && (await hasMoved(upload, remoteHead))))
-      )
-        throw error;
+      if (!isImprintError(error, "LOST_RACE", "PUSH_FAILED", "UNREACHABLE", "TIMED_OUT")) throw error;
+      const held = error.code === "LOST_RACE" ? remoteHead : await headAfter(upload, remoteHead);
+      // The host took it, and its answer was lost or said otherwise.
+      if (held === commit && (await holdsRefs(upload, change.refs))) return { commit, localHead, isLocalKnown, attempts: attempt };
+      if (held === commit)
+        throw new ImprintError(
+          "PUSH_FAILED",
+          `${error.message}; it took the branch all the same, so the release is listed and cannot be installed: its tarballs must follow`,
+          { cause: error },
+        );
+      const isRace = error.code === "LOST_RACE" || (error.code === "PUSH_FAILED" && held !== remoteHead);
+      if (attempt === MAX_ATTEMPTS || !isRace) throw error;
     }
   }
 }
 
-/** Hosts have many words for a race lost in the last moment; whether the branch moved, they all show. */
-async function hasMoved({ repository, branch, remote, limits }: Upload, expected: ObjectId | null): Promise<boolean> {
-  if (remote === null) return false;
-  const now = await repository.fetch({ url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits }).catch(() => expected);
-  return now !== expected;
+/** Hosts have many words for a race lost in the last moment; what the branch is now, they all show. */
+async function headAfter({ repository, branch, remote, limits }: Upload, expected: ObjectId | null): Promise<ObjectId | null> {
+  if (remote === null) return expected;
+  const look = { url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits: lookLimits(limits) };
+  return repository.fetch(look).catch(() => expected);
+}
+
+async function holdsRefs({ repository, remote, limits }: Upload, refs: readonly RefUpdate[]): Promise<boolean> {
+  for (const { ref, to } of refs) {
+    if (remote === null) return false;
+    const look = { url: remote.fetchUrl, ref, keepAs: PUSHED, blobs: true, limits: lookLimits(limits) };
+    if ((await repository.fetch(look).catch(() => null)) !== to) return false;
+  }
+  return true;
+}
+
+/** A host that has just failed is not waited for as long again. */
+function lookLimits(limits: TransferLimits): TransferLimits {
+  return { ...limits, deadlineMs: Math.min(limits.deadlineMs, LOOK_MS) };
 }
 
 export type ChosenBase = { readonly base: Base; readonly remoteHead: ObjectId | null; readonly isLocalKnown: boolean };

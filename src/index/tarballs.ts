@@ -9,9 +9,12 @@ import { integrityHex } from "../format/decode.ts";
 import type { Release } from "../format/release.ts";
 import { fillTemplate, readTarballSource, type TarballKey, type TarballSource, tarballRef } from "../format/tarball-source.ts";
 
+/** What it takes to know a tarball. */
+export type Wanted = Pick<Release, "name" | "version" | "dist">;
+
 export type TarballStore = {
   /** @throws ImprintError TARBALL_MISMATCH, MISSING_FILE, UNREACHABLE, TIMED_OUT, STORAGE_FAILED */
-  open(release: Release): Promise<{ readonly size: number; readonly stream: ReadableStream<Uint8Array> }>;
+  open(release: Wanted): Promise<{ readonly size: number; readonly stream: ReadableStream<Uint8Array> }>;
 };
 
 /** Effects of the store. `source` is one entry of the newest root's `tarballs`. */
@@ -35,7 +38,7 @@ export function openTarballStore(effects: TarballEffects): TarballStore {
       ? effects.fromGit(source.url, tarballRef(key.sha512), maxBytes)
       : effects.fromHttps(fillTemplate(source.template, key), maxBytes);
 
-  const fetchAny = async ({ name, version, dist }: Release): Promise<void> => {
+  const fetchAny = async ({ name, version, dist }: Wanted): Promise<void> => {
     const key: TarballKey = { name, version, sha512: integrityHex(dist.integrity) };
     const faults: ImprintError[] = [];
     for (const source of await effects.sources()) {

@@ -155,6 +155,18 @@ describe.each<GitKind>(["system", "isomorphic"])("the author's clone by %s", (ki
       expect((await describeClone(join(dir, "deep"), ENV)).dirty).toHaveLength(2);
     });
 
+    test("looks only where it is told to, as deep as that is", async () => {
+      const { dir } = await made();
+      const look = ["trust/1.json", "packages/3f/ü x.json", "packages/3f/a"];
+      expect((await describeClone(dir, { ...ENV, look })).dirty).toEqual([]);
+      writeFileSync(join(dir, "checkpoint.json"), "edited");
+      mkdirSync(join(dir, "packages", "3f", "a"), { recursive: true });
+      for (const file of ["packages/3f/ü x.json", "packages/3f/a/1.json", "packages/3f/b.json"]) writeFileSync(join(dir, file), "");
+      expect((await describeClone(dir, { ...ENV, look })).dirty.toSorted()).toEqual(["packages/3f/a/1.json", "packages/3f/ü x.json"]);
+      writeFileSync(join(dir, "trust/1.json"), "edited");
+      expect((await describeClone(dir, { ...ENV, look: ["trust/1.json"] })).dirty).toEqual(["trust/1.json"]);
+    });
+
     test("a detached head, a merge and a rebase in progress, a linked work tree", async () => {
       const { dir, gitDir, head } = await made();
       const linked = join(folder(), "linked");

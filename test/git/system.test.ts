@@ -104,8 +104,9 @@ describe("running git", () => {
       GIT_ASKPASS: "/my/askpass",
     });
     const repository = openSystemGit({ gitDir: cache, git: program, env });
-    const url = parseGitUrl("https://127.0.0.1:9/x.git", { allowFile: false });
-    await repository.fetch({ url, ref: MAIN, keepAs: MAIN, blobs: true, limits: LIMITS }).catch(() => null);
+    expect(await repository.head(MAIN)).toBeNull();
+    const gone = { url: parseGitUrl(join(root, "gone.git"), { allowFile: true }), ref: MAIN, keepAs: MAIN, blobs: true, limits: LIMITS };
+    await expect(repository.fetch(gone)).rejects.toMatchObject({ code: "UNREACHABLE" });
     await repository.close();
     const lines = calls();
     expect(lines.join("\n")).not.toMatch(/hunter2|nowhere|GIT_ALLOW_PROTOCOL|GIT_CONFIG_COUNT|GIT_CONFIG_KEY|GIT_INDEX_FILE|GIT_TRACE=/u);

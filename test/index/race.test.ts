@@ -268,7 +268,7 @@ describe("more tarballs than one push can name", () => {
     };
     const contents = [1, 2, 3, 4, 5].map((byte) => new Uint8Array(10).fill(byte));
     const refs = await Promise.all(
-      contents.map((content) => commitTarball(repository, createHash("sha512").update(content).digest("hex"), content)),
+      contents.map((content) => commitTarball(repository, createHash("sha512").update(content).digest("hex"), content, false)),
     );
     const build = async (base: Base): Promise<Change> => {
       const files = await writeReleases({

@@ -5,14 +5,15 @@ import { type IndexId, indexIdOf, isIndexId } from "../../format/digest.ts";
 import { LIMITS } from "../../format/limits.ts";
 import { type PackageName, type PackagePattern, parsePackagePattern } from "../../format/names.ts";
 import { rootPath } from "../../format/paths.ts";
-import { DEFAULT_REF, type Project, type ProjectIndex } from "../../format/project.ts";
+import { type Project, type ProjectIndex } from "../../format/project.ts";
 import { shortKey } from "../../format/keys.ts";
 import { timestampMs } from "../../format/time.ts";
-import { parseGitUrl } from "../../git/url.ts";
+import type { GitUrl, RefName } from "../../git/port.ts";
 import { listPackages, scopesOf } from "../../index/preview.ts";
 import type { SyncResult } from "../../index/sync.ts";
 import { lockEntryOf, newestRoot, type TrustedState, verifyFirstRoot } from "../../index/trust.ts";
 import { requireNoConflicts } from "../../registry/claims.ts";
+import { chooseRef, sharedAddress } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
@@ -29,6 +30,8 @@ import { clean, spanText } from "../terminal.ts";
 
 export type AddOptions = {
   readonly url: string;
+  /** Branch or full ref; undefined: main, else the host's default. */
+  readonly ref?: string | undefined;
   readonly as: string | undefined;
   readonly packages: readonly string[];
   readonly yes: boolean;
@@ -45,7 +48,7 @@ export type AddResult = {
 export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   const { terminal, files } = deps;
   const { url, id: given } = splitAddress(options.url);
-  parseGitUrl(url, { allowFile: deps.allowFile });
+  const address = await sharedAddress(deps, url);
   if (given === null && (options.yes || !terminal.interactive)) {
     throw new ImprintError(
       "NEEDS_ID",
@@ -57,8 +60,10 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   const folder = findProjectFolder(deps.cwd) ?? deps.cwd;
   const current = await readProjectFiles(files, folder);
   terminal.progress(`reading ${url}`);
-  const id = given ?? (await fetchId(deps, url));
-  const entry: ProjectIndex = { id, urls: [url], ref: DEFAULT_REF, packages: [] };
+  const known = [...current.project.indices.values()].find((one) => one.id === given);
+  const ref = await chooseRef(deps, address, options.ref ?? known?.ref);
+  const id = given ?? (await fetchId(deps, address, ref));
+  const entry: ProjectIndex = { id, urls: [url], ref, packages: [] };
   const index = await openIndex(deps, "new" as DisplayName, entry, null, warnOn(deps));
   try {
     const synced = await index.reader.sync();
@@ -92,8 +97,8 @@ export function splitAddress(address: string): { readonly url: string; readonly 
 }
 
 /** What an address without an id leads to now: only for a person who compares it. */
-async function fetchId(deps: Deps, url: string): Promise<IndexId> {
-  const probe = await openProbe(deps, url);
+async function fetchId(deps: Deps, url: GitUrl, ref: RefName): Promise<IndexId> {
+  const probe = await openProbe(deps, url, ref);
   try {
     const snapshot = await probe.source.open();
     const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);

@@ -138,7 +138,7 @@ async function write(
   terminal.ok(`${undone ? "no longer deprecated" : DONE[amendment.kind]} · ${uploadedText(open, uploaded, push)}`);
   if (!push) terminal.talk(`Publish it with   ${terminal.style("bold", `git -C '${open.own.path}' push`)}`);
   if (amendment.kind === "withdraw") {
-    await removeTarballs(open, plan, push, deps);
+    await removeTarballs(open, first.base, plan, push, deps);
     terminal.talk("Copies may exist: whoever installed, mirrored or cached it has it still. If it held a secret, change the secret.");
   }
   return uploaded.commit;

@@ -12,7 +12,6 @@ import Range from "semver/classes/range.js";
 import { ImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { Version } from "../../format/versions.ts";
-import type { RefUpdate } from "../../git/port.ts";
 import type { PackageView } from "../../index/package-reader.ts";
 import { chooseBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
@@ -28,9 +27,9 @@ import { ownRegistries } from "../own-registries.ts";
 import { inParallel } from "../parallel.ts";
 import { readBack } from "../read-back.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { commitTarball } from "../tarball-refs.ts";
+import { type NewTarball, placeOf, placeTarballs, requireUploaded } from "../tarball-places.ts";
 import { clean } from "../terminal.ts";
-import { type OpenUpload, openUpload, readNames } from "../upload.ts";
+import { openUpload, readNames } from "../upload.ts";
 
 export type ImportOptions = {
   readonly specs: readonly string[];
@@ -127,8 +126,12 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
     }
     const inspected = await fetchTarballs(deps, upstream, fresh, folder);
     if (options.deps) for (const line of gapsOf(inspected, packages)) terminal.warn(clean(line));
+    const place = placeOf(deps, base.state);
+    const tarballs = newTarballs(deps, inspected);
+    await requireUploaded(deps, place, tarballs);
     const keys = await dailyKeysOf(deps, own);
-    const refs = await commitTarballs(deps, open, inspected);
+    const isFirst = base.state.checkpoint.doc.shards.size === 0;
+    const refs = await placeTarballs(deps, open, place, tarballs, { push, isFirst });
     const message = messageOf(fresh, asked);
     const uploaded = await signAndUpload(deps, open, {
       push,
@@ -154,7 +157,7 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
       releases: inspected.map((one) => ({ ...one.release, facts: one.facts, withoutTarball: !sample.has(one) })),
     });
     terminal.ok(
-      `${counted} · signed · ${uploadedText(open, uploaded, push)} and ${refs.length} tarballs · read back as a stranger would: every signature and manifest, ${sample.size === inspected.length ? "every tarball" : `${sample.size} tarballs`}`,
+      `${counted} · signed · ${uploadedText(open, uploaded, push)} and ${tarballs.length} tarballs · read back as a stranger would: every signature and manifest, ${sample.size === inspected.length ? "every tarball" : `${sample.size} tarballs`}`,
     );
     return result(inspected, { commit, pushed: true });
   } finally {
@@ -214,15 +217,18 @@ function requestsOf(inspected: readonly Inspected[], packages: ReadonlyMap<Packa
   });
 }
 
-async function commitTarballs(deps: Deps, { repository }: OpenUpload, inspected: readonly Inspected[]): Promise<readonly RefUpdate[]> {
+function newTarballs(deps: Deps, inspected: readonly Inspected[]): readonly NewTarball[] {
   // By content: two packages may have the same bytes only if they are the same, but a ref twice in a push fails all of it.
-  const files = new Map(inspected.map(({ facts, file }) => [facts.sha512Hex, file]));
-  const updates: RefUpdate[] = [];
-  for (const [sha512, file] of files) {
-    updates.push(await commitTarball(repository, sha512, new Uint8Array(await readFile(file))));
-    deps.terminal.progress(`storing tarballs: ${updates.length} of ${files.size}`);
-  }
-  return updates;
+  const unique = [...new Map(inspected.map((one) => [one.facts.sha512Hex, one])).values()];
+  return unique.map(({ release: { name, version }, facts, file }, i) => ({
+    name,
+    version,
+    dist: facts,
+    read: async () => {
+      deps.terminal.progress(`storing tarballs: ${i + 1} of ${unique.length}`);
+      return new Uint8Array(await readFile(file));
+    },
+  }));
 }
 
 function messageOf(fresh: readonly PublicRelease[], asked: ReadonlySet<string>): string {

@@ -8,10 +8,14 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import { type DisplayName, isDisplayName } from "../../format/decode.ts";
 import { formatPublicKey, shortKey } from "../../format/keys.ts";
 import { isPackageName, type PackagePattern, parsePackagePattern, scopeOf } from "../../format/names.ts";
+import { DEFAULT_REF } from "../../format/project.ts";
 import { configureRemote, initClone } from "../../git/clone.ts";
+import type { GitUrl, ObjectId, RefName } from "../../git/port.ts";
 import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
 import { createIndex } from "../../index/create.ts";
+import { ownAddress, parseRefOption, shortRef } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
+import { fetchGround, filesBeside, surveyRemote } from "../existing-repository.ts";
 import { findProjectFolder } from "../project-files.ts";
 import { saveKeyFile } from "../key-store.ts";
 import { openClone, TRANSFER_LIMITS } from "../open.ts";
@@ -19,6 +23,7 @@ import { authorOf } from "../author.ts";
 import { type CiHost, ciFiles, sayCiNext, writeCi } from "../ci.ts";
 import { addOwnIndex, idOfClone, readOwnIndices } from "../own-indices.ts";
 import { newPassphrase } from "../passphrase.ts";
+import { parseTarballSources } from "../tarball-places.ts";
 import { indexReadme } from "../views/index-readme.ts";
 import { clean } from "../terminal.ts";
 
@@ -27,6 +32,10 @@ export type InitOptions = {
   readonly name: string | undefined;
   readonly packages: readonly string[];
   readonly remote: string | undefined;
+  /** Where tarballs are; empty: beside the branch. */
+  readonly tarballs?: readonly string[];
+  /** Branch; undefined: main, or the default branch of a host that has other files. */
+  readonly ref?: string | undefined;
   readonly url: string | undefined;
   /** Workflows for this host's CI, in a new index or in one that is there. */
   readonly ci: CiHost | undefined;
@@ -41,8 +50,6 @@ export type InitResult = {
   readonly addressWithId: string | null;
 };
 
-const BRANCH = "main";
-
 export async function init(options: InitOptions, deps: Deps): Promise<InitResult> {
   const { terminal, layout, files } = deps;
   if (options.ci !== undefined && options.name === undefined) {
@@ -54,14 +61,21 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   await requireEmpty(folder);
   await requireNewName(deps, name);
   const packages = options.packages.length > 0 ? options.packages.map(parsePackagePattern) : await defaultPackages(deps.cwd);
-  const remote = options.remote === undefined ? null : parseGitUrl(options.remote, { allowFile: true });
-  const url = options.url ?? (remote !== null && /^https?:/.test(remote) ? remote : null);
+  const remote = options.remote === undefined ? null : await ownAddress(deps, options.remote);
+  const url = options.url ?? (remote !== null && /^https?:/.test(remote.fetch) ? remote.fetch : null);
   if (url !== null) parseGitUrl(url, { allowFile: true });
+  const given = options.ref === undefined ? null : parseRefOption(options.ref);
+  if (given !== null && !given.startsWith("refs/heads/"))
+    throw new ImprintError("USAGE", `Cannot make index on ${given}: an index is kept on a branch`);
+  const tarballs = options.tarballs === undefined || options.tarballs.length === 0 ? ["git"] : parseTarballSources(options.tarballs, deps);
+  const ground = remote === null ? null : await surveyRemote(deps, remote.fetch, given);
+  const ref = ground?.ref ?? given ?? parseRefName(DEFAULT_REF);
+  const branch = shortRef(ref);
 
   const passphrase = await newPassphrase(name, deps);
   if (passphrase === "") terminal.warn("no passphrase: whoever copies the key files can publish as you");
   const keys = { root: generatePrivateKey(), publisher: generatePrivateKey(), checkpoint: generatePrivateKey() };
-  const index = createIndex({ name, packages, keys, nowMs: deps.nowMs() });
+  const index = createIndex({ name, packages, tarballs, keys, nowMs: deps.nowMs() });
   const daily: KeyFile = {
     kind: "daily",
     name,
@@ -75,27 +89,32 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   const ci = options.ci === undefined ? [] : await ciFiles(options.ci, index.id, deps);
   const written: string[] = [];
   const addressWithId = url === null ? null : `${url}#${index.id}`;
+  const add = `imprint add '${addressWithId ?? `<url>#${index.id}`}'${ref === DEFAULT_REF ? "" : ` --ref ${branch}`}`;
   try {
     written.push(await saveKeyFile({ files, layout }, daily, passphrase), await saveKeyFile({ files, layout }, root, passphrase));
     const text = (content: string): Uint8Array => new Uint8Array(Buffer.from(content));
+    const all = [
+      // Converted line ends would break every hash.
+      { path: ".gitattributes", content: text("* -text\n") },
+      { path: "README.md", content: text(indexReadme({ name, packages, add })) },
+      ...index.files,
+      ...ci,
+    ];
     await initClone(
       folder,
       {
-        branch: BRANCH,
-        files: [
-          // Converted line ends would break every hash.
-          { path: ".gitattributes", content: text("* -text\n") },
-          { path: "README.md", content: text(indexReadme({ name, packages, addressWithId, id: index.id })) },
-          ...index.files,
-          ...ci,
-        ],
+        branch,
+        files: ground === null ? all : filesBeside(ground, all),
+        ...(remote === null || ground === null || ground.base === null
+          ? {}
+          : { base: (gitDir: string) => fetchGround(deps, gitDir, remote.fetch, ground) }),
         message: `imprint: index ${name}`,
         author: await authorOf(deps),
         timeMs: deps.nowMs(),
       },
       deps.git,
     );
-    if (remote !== null) await configureRemote(folder, { name: "origin", url: remote, branch: BRANCH }, deps.git);
+    if (remote !== null) await configureRemote(folder, { name: "origin", url: remote.fetch, pushUrl: remote.push, branch }, deps.git);
     await addOwnIndex({ files, layout }, { name, id: index.id, path: folder, url });
   } catch (error) {
     // Half an index is worse than none: keys without it would look like a lost one.
@@ -109,12 +128,18 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
     `root key     ${path.basename(written[1] ?? "")}   needed only to change keys or names; move it offline, keep a copy, nobody can replace it`,
   );
   terminal.talk(`  in ${layout.keys}`);
-  const pushed = remote === null ? false : await pushFirst(folder, remote, deps);
+  if (ground !== null && ground.paths.size > 0)
+    terminal.talk(
+      clean(
+        `  beside what is there: ${ground.paths.size} ${ground.paths.size === 1 ? "file" : "files"} kept${ground.paths.has("README.md") ? `, README.md among them; put this into it:   ${add}` : ""}`,
+      ),
+    );
+  const pushed = remote === null ? false : await pushFirst(folder, remote.push, { ref, base: ground?.base ?? null }, deps);
   terminal.ok(
-    `index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote} ${BRANCH}` : ""}`,
+    `index        ${folder}, root 1, grants ${packages.join(" ")}, no packages${pushed ? `; pushed to ${remote?.push ?? ""} ${branch}` : ""}`,
   );
   if (options.ci !== undefined) sayCiNext(name, deps);
-  sayNext(deps, { addressWithId, id: index.id, folder, remote, pushed, packages });
+  sayNext(deps, { add, branch, folder, isHosted: remote !== null, packages });
   return { id: index.id, name, path: folder, packages, pushed, addressWithId };
 }
 
@@ -134,17 +159,21 @@ async function addCi(folder: string, host: CiHost, deps: Deps): Promise<InitResu
   return { id, name, path: folder, packages: [], pushed: false, addressWithId: url === null ? null : `${url}#${id}` };
 }
 
-async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>, deps: Deps): Promise<boolean> {
+async function pushFirst(
+  folder: string,
+  remote: GitUrl,
+  { ref, base }: { readonly ref: RefName; readonly base: ObjectId | null },
+  deps: Deps,
+): Promise<boolean> {
   const { terminal } = deps;
   const repository = openClone(deps, path.join(folder, ".git"));
-  const ref = parseRefName(`refs/heads/${BRANCH}`);
   try {
     const head = await repository.head(ref);
-    await repository.push({ url: remote, updates: [{ ref, expected: null, to: parseObjectId(head ?? "") }], limits: TRANSFER_LIMITS });
+    await repository.push({ url: remote, updates: [{ ref, expected: base, to: parseObjectId(head ?? "") }], limits: TRANSFER_LIMITS });
     return true;
   } catch (error) {
     if (!isImprintError(error)) throw error;
-    terminal.warn(`not pushed yet: ${clean(error.message)}; when the host is ready: git -C '${folder}' push -u origin ${BRANCH}`);
+    terminal.warn(`not pushed yet: ${clean(error.message)}; when the host is ready: git -C '${folder}' push -u origin ${shortRef(ref)}`);
     return false;
   } finally {
     await repository.close();
@@ -154,19 +183,18 @@ async function pushFirst(folder: string, remote: ReturnType<typeof parseGitUrl>,
 function sayNext(
   { terminal }: Deps,
   made: {
-    addressWithId: string | null;
-    id: string;
+    add: string;
+    branch: string;
     folder: string;
-    remote: string | null;
-    pushed: boolean;
+    isHosted: boolean;
     packages: readonly PackagePattern[];
   },
 ): void {
-  if (made.remote === null)
+  if (!made.isHosted)
     terminal.talk(
-      `Give it a host          git -C '${made.folder}' remote add origin <url> && git -C '${made.folder}' push -u origin ${BRANCH}`,
+      `Give it a host          git -C '${made.folder}' remote add origin <url> && git -C '${made.folder}' push -u origin ${made.branch}`,
     );
-  terminal.talk(`Others add you with     ${terminal.style("bold", `imprint add '${made.addressWithId ?? `<url>#${made.id}`}'`)}`);
+  terminal.talk(`Others add you with     ${terminal.style("bold", made.add)}`);
   const example = made.packages.find((pattern) => pattern !== "*") ?? "<any name>";
   terminal.talk(`Next, in a package named ${example.replace("/*", "/…")}   ${terminal.style("bold", "imprint publish")}`);
 }

@@ -8,7 +8,6 @@
 import { readFile } from "node:fs/promises";
 import { ImprintError } from "../../errors.ts";
 import { integrityHex } from "../../format/decode.ts";
-import type { RefUpdate } from "../../git/port.ts";
 import { chooseBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
 import type { TarballFacts } from "../../pack/inspect.ts";
@@ -18,8 +17,8 @@ import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
 import { dailyKeysSoon, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { commitTarball } from "../tarball-refs.ts";
-import { type OpenUpload, openUpload, readNames } from "../upload.ts";
+import { placeOf, placeTarballs, requireSamePlace, requireUploaded, sayPlaces, type TarballPlace } from "../tarball-places.ts";
+import { openUpload, readNames } from "../upload.ts";
 
 export type PublishOptions = {
   /** Folders or .tgz files; empty: the folder here. */
@@ -94,15 +93,26 @@ export async function publishGroup(
     const first = propose === null ? await chooseBase(open.upload) : null;
     const base = first?.base ?? (await proposalBase(open));
     requireReleasable(base.state, await readNames(base, requests), requests);
+    // A proposal carries its tarballs; where they go in the end is the business of who seals it.
+    const place: TarballPlace = propose === null ? placeOf(deps, base.state) : { kind: "same push", sources: [] };
+    const tarballs = members.map((member) => ({
+      ...requestOf(member),
+      read: async () => new Uint8Array(await readFile(member.tarballPath)),
+    }));
     if (keysOf === null) {
       for (const { name, version, facts } of members)
         terminal.talk(
           `would ${propose === null ? "publish" : "propose"} ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`,
         );
+      sayPlaces(deps, place, tarballs);
       return result({ commit: null, pushed: false, branch: null });
     }
+    await requireUploaded(deps, place, tarballs);
     const keys = await keysOf();
-    const refs = await commitTarballs(open, members);
+    const refs = await placeTarballs(deps, open, place, tarballs, {
+      push,
+      isFirst: propose === null && base.state.checkpoint.doc.shards.size === 0,
+    });
     if (propose !== null) return result(await proposeReleases({ open, base, requests, keys, refs, branch: propose.branch, push }, deps));
     const message = `imprint: ${members.map(({ name, version }) => `${name}@${version}`).join(", ")}`;
     const uploaded = await signAndUpload(deps, open, {
@@ -113,6 +123,7 @@ export async function publishGroup(
         return readBack(deps, { own, open, releases: members.map(({ name, version, facts }) => ({ name, version, facts })) });
       },
       build: async (base, nowMs) => {
+        requireSamePlace(place, base.state);
         const packages = await readNames(base, requests);
         const files = await writeReleases({ state: base.state, snapshot: base.snapshot, packages, requests, keys, nowMs });
         return { files, message, refs };
@@ -135,13 +146,6 @@ export async function publishGroup(
 
 function requestOf({ name, version, facts, tag }: Candidate): ReleaseRequest {
   return { name, version, dist: distOf(facts), manifest: facts.manifest, tag };
-}
-
-async function commitTarballs({ repository }: OpenUpload, members: readonly Candidate[]): Promise<readonly RefUpdate[]> {
-  const updates: RefUpdate[] = [];
-  for (const { facts, tarballPath } of members)
-    updates.push(await commitTarball(repository, facts.sha512Hex, new Uint8Array(await readFile(tarballPath))));
-  return updates;
 }
 
 function distOf(facts: TarballFacts): ReleaseRequest["dist"] {

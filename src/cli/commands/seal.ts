@@ -7,19 +7,17 @@
 import { verifyIndex } from "../../audit/verify-index.ts";
 import { verifyTarballs } from "../../audit/verify-tarballs.ts";
 import { ImprintError } from "../../errors.ts";
-import { integrityHex } from "../../format/decode.ts";
 import { PROPOSALS } from "../../format/paths.ts";
-import type { GitUrl, RefUpdate } from "../../git/port.ts";
+import type { GitUrl } from "../../git/port.ts";
 import { parseGitUrl } from "../../git/url.ts";
 import { type Base, chooseBase } from "../../index/publish.ts";
 import { type Accepted, judgeProposals, type ProposalFault, readProposals, writeSeal } from "../../index/proposals.ts";
 import type { TarballStore } from "../../index/tarballs.ts";
-import { newestRoot } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
 import { openTarballs } from "../open.ts";
 import { theOwnIndex } from "../own-indices.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { commitTarball } from "../tarball-refs.ts";
+import { type NewTarball, placeOf, placeTarballs, requireSamePlace, requireUploaded, type TarballPlace } from "../tarball-places.ts";
 import { clean } from "../terminal.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 
@@ -47,20 +45,27 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
   const open = await openUpload(deps, own);
   try {
     requireRemote(open, options.push && !options.dryRun);
-    const tarballs = tarballsOf(open, options.from, deps);
     const { base } = await chooseBase(open.upload);
+    const place = placeOf(deps, base.state);
+    const tarballs = tarballsOf(open, options.from, place, deps);
     await requireWhole(open, base, deps);
     const accepted = await acceptedOf(open, base, options);
     await requireTarballs(accepted, tarballs, deps);
+    const fresh = newTarballs(accepted, tarballs);
+    await requireUploaded(deps, place, fresh);
     const labels = accepted.map(({ proposal: { name, version } }) => `${name}@${version}`);
     const sealed = accepted.map(({ proposal: { name, version } }) => ({ name, version }));
     for (const label of labels) terminal.talk(`${options.dryRun ? "would seal" : "sealing"} ${label}`);
     if (options.dryRun) return { index: own.name, sealed, commit: null };
     const keys = await dailyKeysOf(deps, own);
-    const refs = await tarballRefs(open, base, accepted, tarballs);
+    const refs = await placeTarballs(deps, open, place, fresh, {
+      push: options.push,
+      isFirst: base.state.checkpoint.doc.shards.size === 0,
+    });
     const uploaded = await signAndUpload(deps, open, {
       push: options.push,
       build: async (now, nowMs) => {
+        requireSamePlace(place, now.state);
         // Anew: others may have published meanwhile, and the proposals that were judged may be stale.
         const again = await acceptedOf(open, now, options);
         const seen = new Set(labels);
@@ -118,26 +123,16 @@ function requireNone(what: string, faults: readonly ProposalFault[]): void {
   );
 }
 
-/** From the clone, from whom the author names, from the index's own host: bytes that hash right are right wherever they lie. */
-function tarballsOf({ upload, clone }: OpenUpload, from: readonly string[], deps: Deps): TarballStore {
+/** From the clone, from whom the author names, from the index's own host, from where its root says: bytes that hash right are right wherever they lie. */
+function tarballsOf({ upload, clone }: OpenUpload, from: readonly string[], { sources }: TarballPlace, deps: Deps): TarballStore {
   const urls: GitUrl[] = [clone.gitDir, ...from].map((url) => parseGitUrl(url, { allowFile: true }));
   if (upload.remote !== null) urls.push(upload.remote.fetchUrl);
-  return openTarballs(deps, urls, async () => ["git"]);
+  return openTarballs(deps, urls, async () => ["git", ...sources.filter((source) => source !== "git")]);
 }
 
-async function tarballRefs(
-  { repository }: OpenUpload,
-  { state }: Base,
-  accepted: readonly Accepted[],
-  tarballs: TarballStore,
-): Promise<readonly RefUpdate[]> {
-  if (!newestRoot(state.roots).doc.tarballs.includes("git")) return [];
-  const refs: RefUpdate[] = [];
-  for (const { release } of accepted) {
-    const { stream } = await tarballs.open(release);
-    refs.push(
-      await commitTarball(repository, integrityHex(release.dist.integrity), new Uint8Array(await new Response(stream).arrayBuffer())),
-    );
-  }
-  return refs;
+function newTarballs(accepted: readonly Accepted[], tarballs: TarballStore): readonly NewTarball[] {
+  return accepted.map(({ release }) => ({
+    ...release,
+    read: async () => new Uint8Array(await new Response((await tarballs.open(release)).stream).arrayBuffer()),
+  }));
 }

@@ -5,17 +5,25 @@ import { verifyIndex, type VerifyReport, type WholeIndex } from "../../audit/ver
 import { verifyTarballs } from "../../audit/verify-tarballs.ts";
 import { ImprintError } from "../../errors.ts";
 import { type IndexId, isIndexId } from "../../format/digest.ts";
-import { describeClone } from "../../git/clone.ts";
+import { DEFAULT_REF } from "../../format/project.ts";
+import { type CloneState, describeClone } from "../../git/clone.ts";
 import type { GitUrl } from "../../git/port.ts";
 import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
 import { commitSource, directorySource, gitSource, listDirectory } from "../../index/source.ts";
 import { newestRoot } from "../../index/trust.ts";
+import { chooseRef, cloneAddress, parseRefOption } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
 import { openClone, openTarballs, openThrowaway, TRANSFER_LIMITS } from "../open.ts";
 import { clean } from "../terminal.ts";
 import { splitAddress } from "./add.ts";
 
-export type VerifyOptions = { readonly target: string | undefined; readonly id: string | undefined; readonly tarballs: boolean };
+export type VerifyOptions = {
+  readonly target: string | undefined;
+  readonly id: string | undefined;
+  /** Branch or full ref instead of a work tree, a bare repository's HEAD, or a host's main. */
+  readonly ref?: string | undefined;
+  readonly tarballs: boolean;
+};
 export type VerifyResult = Omit<VerifyReport, "good" | "state"> & { readonly tarballs: number | null; readonly ok: boolean };
 
 type Opened = {
@@ -31,7 +39,7 @@ export async function verify(options: VerifyOptions, deps: Deps): Promise<Verify
     throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
   const pinned = id ?? (options.id as IndexId | undefined) ?? null;
   const folder = path.resolve(deps.cwd, target);
-  const opened = existsSync(folder) ? await openFolder(deps, folder) : await openRemote(deps, target);
+  const opened = existsSync(folder) ? await openFolder(deps, folder, options.ref) : await openRemote(deps, target, options.ref);
   try {
     const started = performance.now();
     const report = await verifyIndex(opened.index, pinned, ({ packages, of, releases }) =>
@@ -69,18 +77,18 @@ function rate(count: number, started: number): number {
   return Math.round((count * 1000) / Math.max(1, performance.now() - started));
 }
 
-/** A work tree as its files lie there, or a bare repository at its head. */
-async function openFolder(deps: Deps, folder: string): Promise<Opened> {
+/** A work tree as its files lie there, or a bare repository at its head (main, where HEAD names a branch that is not there). */
+async function openFolder(deps: Deps, folder: string, ref: string | undefined): Promise<Opened> {
   const clone = await describeClone(folder, deps.git).catch(() => null);
-  const remote = clone?.fetchUrl ?? null;
-  const urls =
-    clone === null
-      ? []
-      : [...(remote === null ? [] : [parseGitUrl(remote, { allowFile: true })]), parseGitUrl(clone.gitDir, { allowFile: true })];
-  if (clone !== null && clone.bare) {
-    if (clone.head === null) throw new ImprintError("NOT_AN_INDEX", `Cannot verify ${folder}: it has no commits`);
+  const urls = clone === null ? [] : [...(await remoteOf(deps, folder, clone)), parseGitUrl(clone.gitDir, { allowFile: true })];
+  if (clone !== null && (clone.bare || ref !== undefined)) {
     const repository = openClone(deps, clone.gitDir);
-    const head = parseObjectId(clone.head);
+    const named = parseRefOption(ref ?? DEFAULT_REF);
+    const head = (ref === undefined ? clone.head : null) ?? (await repository.head(named));
+    if (head === null) {
+      await repository.close();
+      throw new ImprintError("NOT_AN_INDEX", `Cannot verify ${folder}: it has no ${named}`);
+    }
     return {
       index: { snapshot: await commitSource(repository, head, TRANSFER_LIMITS).open(), listFiles: () => repository.listFiles(head) },
       urls,
@@ -90,8 +98,14 @@ async function openFolder(deps: Deps, folder: string): Promise<Opened> {
   return { index: { snapshot: await directorySource(folder).open(), listFiles: () => listDirectory(folder) }, urls, close: async () => {} };
 }
 
-async function openRemote(deps: Deps, target: string): Promise<Opened> {
+async function remoteOf(deps: Deps, folder: string, { remoteName, fetchUrl }: CloneState): Promise<readonly GitUrl[]> {
+  if (remoteName === null || fetchUrl === null) return [];
+  return [await cloneAddress(deps, folder, { remoteName, configured: fetchUrl, direction: "fetch" })];
+}
+
+async function openRemote(deps: Deps, target: string, given: string | undefined): Promise<Opened> {
   const url = parseGitUrl(target, { allowFile: deps.allowFile });
+  const ref = await chooseRef(deps, url, given);
   const repository = await openThrowaway(deps, "verify");
   const close = (): Promise<void> => repository.close();
   try {
@@ -100,7 +114,7 @@ async function openRemote(deps: Deps, target: string): Promise<Opened> {
     const source = gitSource({
       repository,
       url,
-      ref: parseRefName("refs/heads/main"),
+      ref,
       keepAs: parseRefName("refs/imprint/head"),
       limits: TRANSFER_LIMITS,
       wholeClone: true,

@@ -2,8 +2,8 @@
 export function indexReadme(index: {
   readonly name: string;
   readonly packages: readonly string[];
-  readonly addressWithId: string | null;
-  readonly id: string;
+  /** The command that adds it, with its id. */
+  readonly add: string;
 }): string {
   return `# ${index.name}: a package index
 
@@ -13,7 +13,7 @@ imprint; please do not edit files under \`trust/\` and \`packages/\` or \`checkp
 To install packages from it in a project:
 
 \`\`\`sh
-imprint add '${index.addressWithId ?? `<url of this repository>#${index.id}`}'
+${index.add}
 imprint run npm install <package>
 \`\`\`
 

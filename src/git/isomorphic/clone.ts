@@ -117,6 +117,8 @@ export async function initClone(
     readonly author: { readonly name: string; readonly email: string };
     readonly timeMs: number;
     readonly bare?: boolean;
+    /** Puts the commit to build on into the new repository, whose git folder it is given. */
+    readonly base?: (gitDir: string) => Promise<ObjectId>;
   },
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
   const keepAs = parseRefName(`refs/heads/${request.branch}`);
@@ -132,9 +134,10 @@ export async function initClone(
     throw storageFailed(`make ${dir}`, error);
   }
   await createCloneFolder(gitDir, { branch: request.branch, bare });
+  const base = (await request.base?.(gitDir)) ?? null;
   const objects = openObjects(gitDir);
   const { files: changes, message, author, timeMs } = request;
-  const head = await commit(gitDir, objects, { base: null, changes, message, author, timeMs, keepAs });
+  const head = await commit(gitDir, objects, { base, changes, message, author, timeMs, keepAs });
   if (!bare) await moveWorkTree({ gitDir, top, objects }, null, head, what);
   await objects.close();
   return { gitDir, head };

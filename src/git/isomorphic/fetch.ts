@@ -6,16 +6,17 @@ import { createHash } from "node:crypto";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { deflateSync } from "node:zlib";
-import { ImprintError, isImprintError } from "../../errors.ts";
+import { ImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import type { ObjectReader } from "../store/objects.ts";
-import { absorb, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
+import { absorb, openQuarantine, readShallow, sweep } from "../store/quarantine.ts";
 import { writeRef } from "../store/refs.ts";
 import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
-import { createTransport, type Transport } from "./http.ts";
+import { createTransport } from "./http.ts";
+import { libraryFailed, listRemote, requireHttp, throwFailure } from "./remote.ts";
 import { dropOldPacks, isCrowded } from "./tidy.ts";
-import { type EmbeddedCaps, isBrokenPack, limitsOf, takeAnswer, takeListing } from "./intake.ts";
+import { type EmbeddedCaps, isBrokenPack, limitsOf, takeAnswer } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
 import type { ObjectType } from "./pack-format.ts";
 import type { Content } from "./pack-index.ts";
@@ -36,48 +37,6 @@ const REMOTE = "imprint";
 /** Where `openQuarantine` puts the commit that the host is told of. */
 const KEPT = "refs/imprint/kept";
 
-/** An address that this adapter can talk to, without a slash at its end. @throws ImprintError GIT_MISSING */
-export function requireHttp(url: GitUrl): GitUrl {
-  if (!/^https?:\/\//u.test(url))
-    throw new ImprintError("GIT_MISSING", `Cannot reach ${redactUrl(url)} without git: only https works; install git 2.34 or newer`);
-  return url.replace(/\/+$/u, "") as GitUrl;
-}
-
-/** Whatever the library throws, as one of ours; what our own transport found comes first. */
-export function libraryFailed(transport: Transport, what: string, error: unknown): ImprintError {
-  const found = transport.failure();
-  if (found !== null) return found;
-  if (isImprintError(error)) return error;
-  const disk = storageFailed(what, error);
-  if (isImprintError(disk)) return disk;
-  const words = error instanceof Error ? redactUrl(error.message).slice(0, 200) : "no reason given";
-  return new ImprintError("UNREACHABLE", `Cannot ${what}: ${words}`, { cause: error });
-}
-
-/** The library takes a stream that fails for one that ends. */
-export function throwFailure(transport: Transport): void {
-  const failure = transport.failure();
-  if (failure !== null) throw failure;
-}
-
-/** What the remote holds under `ref`; null: no such ref. */
-async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
-  const what = `reach ${redactUrl(url)}`;
-  const onAnswer = (body: AsyncIterable<Uint8Array>): Promise<Uint8Array> => takeListing(body, what);
-  const transport = createTransport({ url, tokens: target.tokens, limits, what, refusedAs: "UNREACHABLE", onAnswer });
-  try {
-    const git = await library();
-    const refs = await git.listServerRefs({ http: transport.client, url, prefix: ref, protocolVersion: 2 });
-    throwFailure(transport);
-    const id = refs.find((one) => one.ref === ref)?.oid;
-    return id !== undefined && /^[0-9a-f]{40}$/u.test(id) ? (id as ObjectId) : null;
-  } catch (error) {
-    throw libraryFailed(transport, what, error);
-  } finally {
-    transport.close();
-  }
-}
-
 /** The port's `fetch`. */
 export async function fetchRef(
   target: Target,
@@ -89,7 +48,8 @@ export async function fetchRef(
   const what = `fetch ${ref} from ${redactUrl(url)}`;
   await sweep(target.gitDir, Date.now());
   const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
-  const head = await remoteHead(target, url, ref, limitsOf(request.limits, target.caps, what));
+  const head =
+    (await listRemote({ url, ref, tokens: target.tokens, limits: limitsOf(request.limits, target.caps, what) })).refs.get(ref) ?? null;
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
   const anew = !target.history && (await isCrowded(target.gitDir));

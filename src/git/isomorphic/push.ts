@@ -4,9 +4,10 @@
  */
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefUpdate, TransferLimits } from "../port.ts";
-import { judgeRejections, type Rejection } from "../store/push-words.ts";
+import { judgeRejections, refusalText, type Rejection } from "../store/push-words.ts";
 import { redactUrl } from "../url.ts";
-import { libraryFailed, requireHttp, type Target, throwFailure } from "./fetch.ts";
+import type { Target } from "./fetch.ts";
+import { libraryFailed, requireHttp, throwFailure } from "./remote.ts";
 import { collect, createTransport, type Transport } from "./http.ts";
 import { limitsOf } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
@@ -90,11 +91,11 @@ async function readReport(body: AsyncIterable<Uint8Array>, isBanded: boolean, wh
 function judge(report: Report, updates: readonly RefUpdate[], what: string): void {
   const { unpack, ok, rejected, words } = report;
   if (unpack === "ok" && rejected.length === 0 && updates.every(({ ref }) => ok.has(ref))) return;
-  const verdict = judgeRejections(rejected, words);
+  const verdict = judgeRejections(rejected, words, new Set(updates.flatMap(({ ref, to }) => (to === null ? [ref] : []))));
   if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
   const said = words.slice(-MAX_WORDS).map((one) => `remote: ${one}`);
-  const why =
-    unpack === "ok" ? (verdict?.why.summary ?? "the host did not confirm every ref") : `unpack: ${redactUrl(unpack).slice(0, 200)}`;
+  if (unpack === "ok" && verdict !== null) throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${refusalText(verdict, said)}`);
+  const why = unpack === "ok" ? "the host did not confirm every ref" : `unpack: ${redactUrl(unpack).slice(0, 200)}`;
   throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${[why, ...said].join("; ").slice(0, 600)}`);
 }
 

@@ -104,16 +104,17 @@ export async function statusOf({ gitDir, top, objects }: Place, head: ObjectId |
   return [...dirty];
 }
 
-/** What a tree has at a path, a folder too; null: nothing. */
+/** What a tree holds at a path, as deep as it may be. */
 async function entryAt(objects: ObjectReader, root: ObjectId, path: string): Promise<TreeEntry | null> {
-  let entry: TreeEntry | null = { mode: FOLDER, id: root };
+  let at: TreeEntry = { mode: FOLDER, id: root };
   for (const part of path.split("/")) {
-    const tree: Awaited<ReturnType<ObjectReader["tree"]>> = entry?.mode === FOLDER ? await objects.tree(entry.id) : null;
-    const found: TreeEntry | undefined =
-      tree === null ? undefined : entriesOf(tree).find(({ name }) => Buffer.from(name, "latin1").toString("utf8") === part);
-    entry = found === undefined ? null : { mode: found.mode, id: found.id };
+    const tree = at.mode === FOLDER ? await objects.tree(at.id) : null;
+    const name = Buffer.from(part, "utf8").toString("latin1");
+    const entry = tree === null ? undefined : entriesOf(tree).find((one) => one.name === name);
+    if (entry === undefined) return null;
+    at = { mode: entry.mode, id: entry.id };
   }
-  return entry;
+  return at;
 }
 
 function requireSafe(path: string, what: string): void {

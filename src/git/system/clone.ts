@@ -47,6 +47,8 @@ export async function initClone(
     readonly author: { readonly name: string; readonly email: string };
     readonly timeMs: number;
     readonly bare?: boolean;
+    /** Puts the commit to build on into the new repository, whose git folder it is given. */
+    readonly base?: (gitDir: string) => Promise<ObjectId>;
   },
   options: CloneOptions = {},
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
@@ -68,8 +70,9 @@ export async function initClone(
     "STORAGE_FAILED",
   );
   const gitDir = request.bare === true ? resolve(dir) : join(resolve(dir), ".git");
+  const base = (await request.base?.(gitDir)) ?? null;
   const head = await commit(git, gitDir, {
-    base: null,
+    base,
     changes: request.files,
     message: request.message,
     author: request.author,

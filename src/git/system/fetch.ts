@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { ImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
-import { residentBytes } from "./memory.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
-import { mustGit, reasonOf, runGit } from "./run.ts";
-import type { Git, GitResult } from "./run.ts";
+import { checkMemory, failed, listRemote, memoryLimit } from "./remote.ts";
+import { mustGit, runGit } from "./run.ts";
+import type { Git } from "./run.ts";
 
 /** What a fetch works on. `history`: an author's clone, which wants ancestors and has settings of its own. */
 export type Target = { readonly git: Git; readonly gitDir: string; readonly objects: ObjectReader; readonly history: boolean };
@@ -35,51 +35,6 @@ const ONE_FOLDER = "--filter=tree:2";
 const NO_CONTENTS = "--filter=tree:0";
 const MAX_WALK = 64;
 const REF_LOCK_STALE_MS = 60_000;
-const MIN_ALLOCATION = 128 * 1024 * 1024;
-const BYTES_PER_OBJECT = 96;
-
-/** Caps what git may allocate at once: an object or a table of 4 GB ends the fetch, not the machine (THREATS G6). */
-function memoryLimit(limits: TransferLimits): NodeJS.ProcessEnv {
-  return { GIT_ALLOC_LIMIT: String(Math.max(MIN_ALLOCATION, BYTES_PER_OBJECT * limits.maxObjects)) };
-}
-
-const MIN_RESIDENT = 512 * 1024 * 1024;
-const RESIDENT_PER_OBJECT = 512;
-
-/** A host may list refs without end, which git keeps: nothing on disk, and no single allocation, would tell. */
-async function checkMemory(pid: number, what: string, limits: TransferLimits): Promise<ImprintError | null> {
-  const isOver = (await residentBytes(pid)) > MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
-  return isOver ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
-}
-
-function failed(what: string, result: GitResult): ImprintError {
-  const isTooLarge = /over limit|exceeds maximum|out of memory/iu.test(result.stderr);
-  const isDisk = /No space left on device|Disk quota exceeded|Read-only file system/u.test(result.stderr);
-  return new ImprintError(
-    isTooLarge ? "TOO_LARGE" : isDisk ? "STORAGE_FAILED" : "UNREACHABLE",
-    `Cannot ${what}: ${reasonOf(result.stderr)}`,
-  );
-}
-
-/** What the remote holds under `ref`: one listing, no objects. Null: no such ref. */
-async function remoteHead(target: Target, url: GitUrl, ref: RefName, limits: TransferLimits): Promise<ObjectId | null> {
-  const what = `reach ${redactUrl(url)}`;
-  const result = await runGit(target.git, {
-    args: [`--git-dir=${target.gitDir}`, "ls-remote", "--quiet", "--upload-pack=git-upload-pack", "--", url, ref],
-    url,
-    env: memoryLimit(limits),
-    deadlineMs: limits.deadlineMs,
-    watch: (pid) => checkMemory(pid, what, limits),
-    what,
-  });
-  if (result.status !== 0) throw failed(what, result);
-  for (const line of result.stdout.toString("utf8").split("\n")) {
-    const [id = "", name] = line.split("\t");
-    // the pattern matches the end of names, so refs/x/refs/heads/main is listed too
-    if (name === ref && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(id)) return id as ObjectId;
-  }
-  return null;
-}
 
 /**
  * The shallow boundaries that a walk from `kept` meets. Without them git would look for parents that aren't here;
@@ -138,7 +93,7 @@ export async function fetchRef(
   const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
   if (kept !== null) {
     // mostly nothing has moved: a listing is cheaper than a fetch, which asks again for what it already has
-    const head = await remoteHead(target, url, ref, limits);
+    const head = (await listRemote(target.git, { gitDir: target.gitDir, url, ref, limits })).refs.get(ref) ?? null;
     if (head === null || head === kept) return head;
   }
   const shallow = await boundaries(target, kept);

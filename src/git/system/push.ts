@@ -4,7 +4,7 @@
 import { ImprintError } from "../../errors.ts";
 import type { GitUrl, RefUpdate, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
-import { judgeRejections } from "../store/push-words.ts";
+import { judgeRejections, refusalText } from "../store/push-words.ts";
 import { reasonOf, runGit } from "./run.ts";
 import type { Git } from "./run.ts";
 
@@ -60,10 +60,9 @@ export async function push(
   const words = [...new Set(result.stderr.split(/[\r\n]+/u).filter((line) => line.startsWith("remote: ")))]
     .slice(0, 5)
     .map((line) => redactUrl(line).trim());
-  const verdict = judgeRejections(rejected, words);
+  const verdict = judgeRejections(rejected, words, new Set(updates.flatMap(({ ref, to }) => (to === null ? [ref] : []))));
   if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
-  if (verdict !== null)
-    throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${[verdict.why.summary, ...words].join("; ").slice(0, 600)}`);
+  if (verdict !== null) throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${refusalText(verdict, words)}`);
   const isUnreachable = UNREACHABLE.test(result.stderr) && !FORBIDDEN.test(result.stderr);
   throw new ImprintError(isUnreachable ? "UNREACHABLE" : "PUSH_FAILED", `Cannot ${what}: ${reasonOf(result.stderr)}`);
 }
