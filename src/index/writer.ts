@@ -292,7 +292,7 @@ export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonO
   if (usable.length < checkpoint.threshold)
     throw new ImprintError(
       "KEY_INVALID",
-      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here`,
+      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here${usable.length === 0 ? "; without one, imprint publish --propose asks whoever has it" : ""}`,
     );
   return signDocument("checkpoint", signed, usable);
 }
