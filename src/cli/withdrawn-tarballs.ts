@@ -39,8 +39,8 @@ export async function removeTarballs(
   const files = gone.flatMap((release) => addressesOf(place, release));
   if (files.length > 0) terminal.talk(clean(`then delete by hand   ${files.join(" ")}`));
   const { remote } = upload;
-  const hosts = remote === null ? [] : [{ fetchUrl: remote.fetchUrl, pushUrl: remote.pushUrl }];
-  for (const url of tarballRepositories(deps, place.sources)) hosts.push({ fetchUrl: url, pushUrl: url });
+  const elsewhere = tarballRepositories(deps, place.sources).map((url) => ({ fetchUrl: url, pushUrl: url }));
+  const hosts = [...(remote === null ? [] : [remote]), ...elsewhere];
   for (const host of hosts) {
     if (push) await removeFrom(open, host, refs, deps);
     else

@@ -35,7 +35,7 @@ export type CloneState = {
   readonly pushUrl: string | null;
   /** Null: no commit yet. */
   readonly head: ObjectId | null;
-  /** Paths of signed files that differ from HEAD or aren't in it. */
+  /** Paths of signed files that differ from HEAD or aren't in it; in the middle of a merge or rebase possibly none. */
   readonly dirty: readonly string[];
   readonly inProgress: "merge" | "rebase" | null;
 };

@@ -1,9 +1,10 @@
 /** Whatever the host is like: its branches, its addresses, what it refuses. One line each, and nothing half published. */
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { CATALOGUE, type ErrorCode } from "../../src/errors.ts";
-import { commitHosted, createHostedRepository, testGit } from "../support/git-host.ts";
+import { commitHosted, createHostedRepository, type GitHost, type GitHostOptions, startGitHost, testGit } from "../support/git-host.ts";
 import { BIN, type Outcome, type People, people, type Person } from "../support/people.ts";
 
 let world: People;
@@ -54,6 +55,7 @@ async function init(
   const clone = path.join(world.folder, `${who.name}-index`);
   const argv = ["init", clone, "--name", who.name, "--packages", `@${who.name}/*`, "--remote", remote, ...more];
   const made = await ok(imprint(who, world.folder, argv, env));
+  expect(made.stderr).not.toMatch(/not pushed yet/);
   return { clone, id: made.stdout.trim(), said: made.stderr };
 }
 
@@ -313,4 +315,327 @@ describe("tarballs elsewhere", () => {
       expect(existsSync(path.join(world.folder, "no-source"))).toBe(false);
     },
   );
+});
+
+describe("protected branches", () => {
+  const hook = (dir: string, lines: readonly string[]): void => {
+    mkdirSync(path.join(dir, "hooks"), { recursive: true });
+    const refuse = lines.map((line) => `echo '${line}' >&2`).join("; ");
+    const text = `#!/bin/sh\nwhile read old new ref; do case $ref in refs/heads/main) ${refuse}; exit 1;; esac; done\n`;
+    writeFileSync(path.join(dir, "hooks/pre-receive"), text, { mode: 0o755 });
+  };
+
+  it.each<[string, (dir: string) => void]>([
+    [
+      "GitHub",
+      (dir) =>
+        hook(dir, [
+          "error: GH006: Protected branch update failed for refs/heads/main.",
+          "error: Changes must be made through a pull request.",
+        ]),
+    ],
+    ["GitLab", (dir) => hook(dir, ["GitLab: You are not allowed to push code to protected branches on this project."])],
+    [
+      "a repository with a work tree",
+      (dir) => {
+        testGit(dir, ["config", "core.bare", "false"]);
+        testGit(dir, ["config", "receive.denyCurrentBranch", "refuse"]);
+        testGit(dir, ["config", "core.worktree", dir]);
+      },
+    ],
+  ])("%s: one line advises a proposal, which goes through", async (label, protect) => {
+    for (const git of GITS) {
+      const who = world.person(`protected-${label.replaceAll(/\W/g, "").toLowerCase()}-${git}`);
+      const dir = createHostedRepository(root(), `${who.name}/index.git`);
+      const { clone } = await init(who, world.host.url(`${who.name}/index.git`), [], { IMPRINT_GIT: git });
+      // the first release is behind it: what is tested is the branch, not the first look
+      await ok(imprint(who, packageOf(who, "first"), ["publish"], { IMPRINT_GIT: git }));
+      const refs = testGit(dir, ["for-each-ref"]);
+      protect(dir);
+      const folder = packageOf(who, "x");
+      const refused = await imprint(who, folder, ["publish"], { IMPRINT_GIT: git });
+      expectRefused(refused, "PUSH_FAILED", /: the branch is protected there; imprint publish --propose makes a pull request of it \(/);
+      expect(testGit(dir, ["for-each-ref"])).toBe(refs);
+      expect((await world.sh(who, clone, "git", ["status", "--porcelain"])).stdout).toBe("");
+      await ok(imprint(who, folder, ["publish", "--propose"], { IMPRINT_GIT: git }));
+      expect(testGit(dir, ["for-each-ref", "--format=%(refname)", "refs/heads"])).toContain("refs/heads/propose-");
+    }
+  });
+});
+
+describe("who is let in", () => {
+  const BASIC = `Basic ${Buffer.from("alice:right").toString("base64")}`;
+
+  /** The same repositories behind a door. */
+  async function guarded(status: number): Promise<GitHost> {
+    const host = await startGitHost({
+      root: root(),
+      intercept: (request, response) => {
+        if (request.headers.authorization === BASIC) return false;
+        response.writeHead(status, status === 401 ? { "www-authenticate": 'Basic realm="git"' } : {}).end();
+        return true;
+      },
+    });
+    onTestFinished(() => host.close());
+    return host;
+  }
+
+  const configOf = (name: string, text: string): NodeJS.ProcessEnv => {
+    const file = path.join(world.folder, `${name}.config`);
+    writeFileSync(file, text);
+    return { GIT_CONFIG_GLOBAL: file };
+  };
+
+  it("system git: without a helper, with a wrong one, with the right one; nothing ever asks", async () => {
+    const who = world.person("door");
+    createHostedRepository(root(), "door/index.git");
+    const host = await guarded(401);
+    const url = host.url("door/index.git");
+    const right = script("right-helper", 'case "$*" in *get) printf "username=alice\\npassword=right\\n";; esac');
+    const wrong = script("wrong-helper", 'case "$*" in *get) printf "username=alice\\npassword=hunter2\\n";; esac');
+    const helped = configOf("right", `[credential]\n\thelper = ${right} --flag secret\n`);
+    const { id } = await init(who, url, [], helped);
+    await ok(imprint(who, packageOf(who, "x"), ["publish"], helped));
+    await consumes(`${url}#${id}`, "@door/x@1.0.0", [], helped);
+    const shop = world.folderOf("door-shop", { "package.json": { name: "shop", version: "1.0.0" } });
+    const cases: readonly (readonly [NodeJS.ProcessEnv, RegExp])[] = [
+      [{}, /the host wants credentials, and no credential helper is configured/],
+      [configOf("wrong", `[credential]\n\thelper = ${wrong} --token secret\n`), /credential helper wrong-helper gave none that it takes/],
+      [
+        configOf("inline", '[credential]\n\thelper = "!f() { echo password=secret; }; f"\n'),
+        /credential helper \(a shell command\) gave none/,
+      ],
+      [configOf("other", `[credential "https://elsewhere.example"]\n\thelper = ${wrong}\n`), /no credential helper is configured/],
+      [configOf("own", `[credential "${host.url("")}"]\n\thelper = ${wrong}\n`), /credential helper wrong-helper/],
+    ];
+    for (const [env, words] of cases) {
+      const added = await imprint(who, shop, ["add", `${url}#${id}`, "--yes"], env);
+      expectRefused(added, "UNREACHABLE", words);
+      expect(added.stderr).toContain(url);
+      const published = await imprint(who, packageOf(who, "y"), ["publish"], env);
+      expectRefused(published, "UNREACHABLE", words);
+      expect(added.stderr + published.stderr).not.toMatch(/secret|hunter2|right-helper/);
+    }
+    expect(existsSync(path.join(shop, "imprint.json"))).toBe(false);
+  });
+
+  it("403 likewise, and the embedded git names the host and IMPRINT_GIT_TOKEN", async () => {
+    const who = world.person("gate");
+    createHostedRepository(root(), "gate/index.git");
+    const { id } = await init(who, world.host.url("gate/index.git"));
+    const shop = world.folderOf("gate-shop", { "package.json": { name: "shop", version: "1.0.0" } });
+    for (const status of [401, 403]) {
+      const host = await guarded(status);
+      const url = host.url("gate/index.git");
+      const address = `127.0.0.1:${String(host.port)}`;
+      const add = (env: NodeJS.ProcessEnv): Promise<Outcome> =>
+        imprint(who, shop, ["add", `${url}#${id}`, "--yes", "--packages", "@gate/*"], env);
+      if (status === 403) expectRefused(await add({}), "UNREACHABLE", /forbids it \(403\), and no credential helper is configured/);
+      const none = await add({ IMPRINT_GIT: "isomorphic", IMPRINT_GIT_TOKEN: "elsewhere.example=hunter2" });
+      expectRefused(
+        none,
+        "UNREACHABLE",
+        new RegExp(`${url}: the host ${address} answers ${String(status)}; .*IMPRINT_GIT_TOKEN \\(${address}=<token>\\)`),
+      );
+      const wrong = await add({ IMPRINT_GIT: "isomorphic", IMPRINT_GIT_TOKEN: `${address}=alice:hunter2` });
+      expectRefused(wrong, "UNREACHABLE", /it does not take the token that IMPRINT_GIT_TOKEN has for it/);
+      expect(none.stderr + wrong.stderr).not.toContain("hunter2");
+    }
+    const host = await guarded(401);
+    const env = { IMPRINT_GIT: "isomorphic", IMPRINT_GIT_TOKEN: `127.0.0.1:${String(host.port)}=alice:right` };
+    await ok(imprint(who, shop, ["add", `${host.url("gate/index.git")}#${id}`, "--yes", "--packages", "@gate/*"], env));
+  });
+});
+
+describe("ssh and local paths", () => {
+  /** An ssh that runs the command here, in the folder of the repositories, and notes how it was called. */
+  const localSsh = (): string =>
+    script("local-ssh", `echo "$@" >> '${world.folder}/ssh.log'\nfor last; do :; done\ncd '${root()}' && exec sh -c "$last"`);
+
+  it.each<[string, (repo: string) => string]>([
+    ["ssh://", (repo) => `ssh://git@git.invalid${world.hosted(repo)}`],
+    ["git@host:path", (repo) => `git@git.invalid:${repo}`],
+  ])("%s: init, publish, add, sync", async (label, address) => {
+    const who = world.person(label.startsWith("ssh") ? "sshd" : "scp");
+    const repo = `${who.name}/index.git`;
+    createHostedRepository(root(), repo);
+    const env = { GIT_SSH_COMMAND: localSsh() };
+    const url = address(repo);
+    const { id } = await init(who, url, ["--url", url], env);
+    await ok(imprint(who, packageOf(who, "x"), ["publish"], env));
+    const config = path.join(world.folder, "ssh.config");
+    writeFileSync(config, `[core]\n\tsshCommand = ${localSsh()}\n`);
+    await consumes(`${url}#${id}`, `@${who.name}/x@1.0.0`, [], { GIT_CONFIG_GLOBAL: config });
+    expect(readFileSync(path.join(world.folder, "ssh.log"), "utf8")).toMatch(/git@git\.invalid git-receive-pack/);
+    const embedded = await imprint(who, packageOf(who, "y"), ["publish"], { IMPRINT_GIT: "isomorphic" });
+    expectRefused(embedded, "GIT_MISSING", /without git: only https works/);
+  });
+
+  it("an ssh that is refused: one line with the address and what was tried, and nothing is asked", async () => {
+    const who = world.person("nokey");
+    const shop = world.folderOf("nokey-shop", { "package.json": { name: "shop", version: "1.0.0" } });
+    const add = (env: NodeJS.ProcessEnv): Promise<Outcome> =>
+      imprint(who, shop, ["add", `ssh://git@git.invalid/alice/index.git#${"1".repeat(64)}`, "--yes"], env);
+    const text = 'echo "$@" > called; echo "git@git.invalid: Permission denied (publickey)." >&2; exit 255';
+    const own = await add({ GIT_SSH_COMMAND: script("refused-ssh", text) });
+    expectRefused(
+      own,
+      "UNREACHABLE",
+      /ssh:\/\/git@git\.invalid\/alice\/index\.git: .*Permission denied \(publickey\).*; tried the ssh command of your environment/,
+    );
+    // ours: found on the PATH, and told never to ask
+    const bin = path.join(world.folder, "ssh-bin");
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(path.join(bin, "ssh"), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    expectRefused(await add({ PATH: `${bin}:${process.env["PATH"] ?? ""}` }), "UNREACHABLE", /tried ssh without prompts \(BatchMode\)/);
+    expect(readFileSync(path.join(shop, "called"), "utf8")).toContain("BatchMode=yes");
+  });
+
+  it("a path as the remote; consumers say --allow-file", async () => {
+    const who = world.person("local");
+    const dir = createHostedRepository(root(), "local/index.git");
+    const { id, clone } = await init(who, dir);
+    await ok(imprint(who, packageOf(who, "x"), ["publish"]));
+    await consumes(`file://${dir}#${id}`, "@local/x@1.0.0", ["--allow-file"], { IMPRINT_ALLOW_FILE: "1" });
+    await consumes(`${dir}#${id}`, "@local/x@1.0.0", [], { IMPRINT_ALLOW_FILE: "1" });
+    const shop = world.folderOf("local-shop", { "package.json": { name: "shop", version: "1.0.0" } });
+    expectRefused(await imprint(who, shop, ["add", `file://${dir}#${id}`, "--yes"]), "INVALID_URL", /only read where you allow it/);
+    expect((await ok(imprint(who, clone, ["verify", "--tarballs"]))).stdout).toMatch(/1 tarballs, all good/);
+  });
+});
+
+describe.each(GITS)("a host that vanishes, by %s git", (git) => {
+  const env = { IMPRINT_GIT: git };
+  const isPush = (request: IncomingMessage): boolean => request.method === "POST" && request.url?.endsWith("/git-receive-pack") === true;
+
+  async function vanishing(name: string, intercept: GitHostOptions["intercept"]): Promise<{ who: Person; dir: string; url: string }> {
+    const who = world.person(`${name}-${git}`);
+    const dir = createHostedRepository(root(), `${who.name}/index.git`);
+    const { clone } = await init(who, world.host.url(`${who.name}/index.git`), [], env);
+    await ok(imprint(who, packageOf(who, "first"), ["publish"], env));
+    const host = await startGitHost({ root: root(), ...(intercept === undefined ? {} : { intercept }) });
+    onTestFinished(() => host.close());
+    const url = host.url(`${who.name}/index.git`);
+    testGit(path.join(clone, ".git"), ["config", "remote.origin.url", url]);
+    return { who, dir, url };
+  }
+
+  it("before it takes the push: nothing is published, and the next run goes on", async () => {
+    let isGone = true;
+    const { who, dir } = await vanishing("gone", (request) => {
+      if (!isPush(request) || !isGone) return false;
+      request.socket.destroy();
+      return true;
+    });
+    const refs = testGit(dir, ["for-each-ref"]);
+    const folder = packageOf(who, "x");
+    const failed = await imprint(who, folder, ["publish"], env);
+    expect([5, expect.stringMatching(/^✗ Cannot push to http.*index\.git: /m)]).toEqual([failed.code, failed.stderr]);
+    expect(testGit(dir, ["for-each-ref"])).toBe(refs);
+    isGone = false;
+    await ok(imprint(who, folder, ["publish"], env));
+    expect((await ok(imprint(who, world.folder, ["verify", dir, "--tarballs"]))).stdout).toMatch(/2 releases.* 2 tarballs, all good/);
+  });
+
+  it("after it took the push, its answer lost: what is there counts, and it is published once", async () => {
+    const { who, dir } = await vanishing("mute", (request, response) => {
+      if (!isPush(request)) return false;
+      // git's answer is made, and never sent
+      response.write = () => true;
+      response.end = () => response.destroy();
+      return false;
+    });
+    const said = await ok(imprint(who, packageOf(who, "x"), ["publish"], env));
+    expect(said.stderr).toMatch(/read back as a stranger would/);
+    expect((await ok(imprint(who, world.folder, ["verify", dir, "--tarballs"]))).stdout).toMatch(/2 releases.* 2 tarballs, all good/);
+  });
+});
+
+describe("a clone that is not ready", () => {
+  let who: Person;
+  let clone: string;
+  let host: string;
+  const git = async (...args: readonly string[]): Promise<string> =>
+    (await world.sh(who, clone, "git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args])).stdout.trim();
+  beforeAll(async () => {
+    who = world.person("unready");
+    host = createHostedRepository(root(), "unready/index.git");
+    ({ clone } = await init(who, world.host.url("unready/index.git")));
+    await ok(imprint(who, packageOf(who, "first"), ["publish"]));
+  });
+
+  it.each<[string, () => Promise<() => Promise<unknown>>, RegExp]>([
+    [
+      "a detached HEAD",
+      async () => {
+        await git("checkout", "-q", "--detach");
+        return () => git("checkout", "-q", "main");
+      },
+      /no branch is checked out; git -C '.*' checkout main$/,
+    ],
+    [
+      "an edited signed file",
+      async () => {
+        writeFileSync(path.join(clone, "checkpoint.json"), "mine");
+        return () => git("checkout", "-q", "--", "checkpoint.json");
+      },
+      /changed by hand \(checkpoint\.json\); git -C '.*' checkout -- trust packages checkpoint\.json undoes that$/,
+    ],
+    [
+      "a merge in progress",
+      async () => {
+        const head = await git("rev-parse", "HEAD");
+        await git("checkout", "-q", "-b", "side");
+        writeFileSync(path.join(clone, "README.md"), "side\n");
+        await git("commit", "-qam", "side");
+        await git("checkout", "-q", "main");
+        writeFileSync(path.join(clone, "README.md"), "main\n");
+        await git("commit", "-qam", "main");
+        await git("merge", "-q", "side");
+        return async () => {
+          await git("merge", "--abort");
+          await git("reset", "-q", "--hard", head);
+        };
+      },
+      /a merge is in progress there; git -C '.*' merge --continue, or --abort, first$/,
+    ],
+    [
+      "a rebase in progress",
+      async () => {
+        const head = await git("rev-parse", "HEAD");
+        writeFileSync(path.join(clone, "README.md"), "main\n");
+        await git("commit", "-qam", "main");
+        await git("rebase", "-q", "side");
+        return async () => {
+          await git("rebase", "--abort");
+          await git("reset", "-q", "--hard", head);
+        };
+      },
+      /a rebase is in progress there; git -C '.*' rebase --continue, or --abort, first$/,
+    ],
+  ])("%s: one line says how to go on, and nothing is lost or published", async (_, spoil, words) => {
+    const mend = await spoil();
+    const folder = packageOf(who, "x");
+    const [refs, status, head] = [testGit(host, ["for-each-ref"]), await git("status", "--porcelain"), await git("rev-parse", "HEAD")];
+    for (const kind of GITS) expectRefused(await imprint(who, folder, ["publish"], { IMPRINT_GIT: kind }), "WORK_TREE", words);
+    expect([testGit(host, ["for-each-ref"]), await git("status", "--porcelain"), await git("rev-parse", "HEAD")]).toEqual([
+      refs,
+      status,
+      head,
+    ]);
+    await mend();
+    expect(await git("status", "--porcelain")).toBe("");
+  });
+
+  it.each(GITS)("behind its host, with local changes to other files: published, and the changes stay (%s git)", async (kind) => {
+    const other = path.join(world.folder, `unready-other-${kind}`);
+    await ok(world.sh(who, world.folder, "git", ["clone", "-q", world.host.url("unready/index.git"), other]));
+    await ok(imprint(who, packageOf(who, `theirs-${kind}`), ["publish", "--index", other], { IMPRINT_GIT: kind }));
+    writeFileSync(path.join(clone, "README.md"), "not committed\n");
+    writeFileSync(path.join(clone, "notes.txt"), "mine\n");
+    await ok(imprint(who, packageOf(who, `mine-${kind}`), ["publish"], { IMPRINT_GIT: kind }));
+    expect((await git("status", "--porcelain")).split("\n").toSorted()).toEqual(["?? notes.txt", "M README.md"]);
+    expect(await git("rev-parse", "HEAD")).toBe(testGit(host, ["rev-parse", "refs/heads/main"]));
+    await git("checkout", "-q", "--", "README.md");
+  });
 });

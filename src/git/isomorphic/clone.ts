@@ -155,6 +155,7 @@ export function describeClone(dir: string, look: readonly string[] = SIGNED): Pr
     const pushUrl = remoteName === null ? null : ((await config.get(`remote.${remoteName}.pushurl`)) ?? fetchUrl);
     const head = await readRef(gitDir, "HEAD");
     const isRebase = (await kindOf(join(gitDir, "rebase-merge"))) !== null || (await kindOf(join(gitDir, "rebase-apply"))) !== null;
+    const inProgress = (await kindOf(join(gitDir, "MERGE_HEAD"))) !== null ? "merge" : isRebase ? "rebase" : null;
     return {
       gitDir,
       bare: top === null,
@@ -163,8 +164,9 @@ export function describeClone(dir: string, look: readonly string[] = SIGNED): Pr
       fetchUrl,
       pushUrl,
       head,
-      dirty: top === null ? [] : await statusOf({ gitDir, top, objects }, head, look),
-      inProgress: (await kindOf(join(gitDir, "MERGE_HEAD"))) !== null ? "merge" : isRebase ? "rebase" : null,
+      // of a merge that is not done, the index file has no one answer
+      dirty: top === null || inProgress !== null ? [] : await statusOf({ gitDir, top, objects }, head, look),
+      inProgress,
     };
   });
 }

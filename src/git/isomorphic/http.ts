@@ -63,10 +63,15 @@ export function createTransport(options: TransportOptions): Transport {
     return (failed ??= new ImprintError("UNREACHABLE", `Cannot ${what}: ${words}`, { cause: error }));
   };
   const refused = (status: number): ImprintError => {
-    const hint = status === 401 || status === 403 ? "; a token for this host goes into IMPRINT_GIT_TOKEN" : "";
+    const at = new URL(base);
+    const tried =
+      authorizationFor(tokens, at) === null
+        ? `; a token for it goes into IMPRINT_GIT_TOKEN (${at.host}=<token>), which has none`
+        : "; it does not take the token that IMPRINT_GIT_TOKEN has for it";
+    const hint = status === 401 || status === 403 ? tried : "";
     return new ImprintError(
       REFUSED.has(status) ? options.refusedAs : "UNREACHABLE",
-      `Cannot ${what}: the host answers ${String(status)}${hint}`,
+      `Cannot ${what}: the host ${at.host} answers ${String(status)}${hint}`,
     );
   };
 

@@ -147,7 +147,7 @@ async function attempt(
     if (over !== null) throw over;
     if (result.status !== 0 && filter.length > 0 && /filter '[^']*' not (?:supported|allowed)/iu.test(result.stderr))
       return "filterRefused";
-    if (result.status !== 0) throw failed(what, result);
+    if (result.status !== 0) throw await failed(what, result, { ...target, url });
     const id = (
       await readFile(join(quarantine.gitDir, INCOMING), "utf8").catch((error: unknown) => {
         throw storageFailed(what, error);
@@ -210,7 +210,7 @@ export async function fetchObjects(
       const named = /not our ref ([0-9a-f]{40,64})|unadvertised object ([0-9a-f]{40,64})/iu.exec(result.stderr);
       if (named === null) {
         if (/did not send all necessary objects|unadvertised object|remote error/iu.test(result.stderr)) return;
-        throw failed(what, result);
+        throw await failed(what, result, { ...target, url });
       }
       const gone = (named[1] ?? named[2]) as ObjectId;
       if (!ids.includes(gone)) return;

@@ -5,7 +5,8 @@ import { ImprintError } from "../../errors.ts";
 import type { GitUrl, RefUpdate, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { judgeRejections, refusalText } from "../store/push-words.ts";
-import { reasonOf, runGit } from "./run.ts";
+import { accessReason } from "./access.ts";
+import { runGit } from "./run.ts";
 import type { Git } from "./run.ts";
 
 const UNREACHABLE =
@@ -64,5 +65,8 @@ export async function push(
   if (verdict?.isRace === true) throw new ImprintError("LOST_RACE", `Cannot ${what}: ${verdict.why.ref} has moved, ${verdict.why.summary}`);
   if (verdict !== null) throw new ImprintError("PUSH_FAILED", `Cannot ${what}: ${refusalText(verdict, words)}`);
   const isUnreachable = UNREACHABLE.test(result.stderr) && !FORBIDDEN.test(result.stderr);
-  throw new ImprintError(isUnreachable ? "UNREACHABLE" : "PUSH_FAILED", `Cannot ${what}: ${reasonOf(result.stderr)}`);
+  throw new ImprintError(
+    isUnreachable ? "UNREACHABLE" : "PUSH_FAILED",
+    `Cannot ${what}: ${await accessReason(git, gitDir, url, result.stderr)}`,
+  );
 }

@@ -3,7 +3,8 @@ import { ImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { residentBytes } from "./memory.ts";
-import { reasonOf, runGit } from "./run.ts";
+import { accessReason } from "./access.ts";
+import { runGit } from "./run.ts";
 import type { Git, GitResult } from "./run.ts";
 
 const MIN_ALLOCATION = 128 * 1024 * 1024;
@@ -22,12 +23,17 @@ export async function checkMemory(pid: number, what: string, limits: TransferLim
   return isOver ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
 }
 
-export function failed(what: string, result: GitResult): ImprintError {
+/** What a run that talked to a host failed of. */
+export async function failed(
+  what: string,
+  result: GitResult,
+  { git, gitDir, url }: { readonly git: Git; readonly gitDir: string | null; readonly url: GitUrl },
+): Promise<ImprintError> {
   const isTooLarge = /over limit|exceeds maximum|out of memory/iu.test(result.stderr);
   const isDisk = /No space left on device|Disk quota exceeded|Read-only file system/u.test(result.stderr);
   return new ImprintError(
     isTooLarge ? "TOO_LARGE" : isDisk ? "STORAGE_FAILED" : "UNREACHABLE",
-    `Cannot ${what}: ${reasonOf(result.stderr)}`,
+    `Cannot ${what}: ${await accessReason(git, gitDir, url, result.stderr)}`,
   );
 }
 
@@ -72,7 +78,7 @@ export async function listRemote(
     watch: (pid) => checkMemory(pid, what, limits),
     what,
   });
-  if (result.status !== 0) throw failed(what, result);
+  if (result.status !== 0) throw await failed(what, result, { git, gitDir, url });
   const refs = new Map<string, ObjectId>();
   let head: string | null = null;
   for (const line of result.stdout.toString("utf8").split("\n")) {

@@ -20,6 +20,8 @@ const WATCH_EVERY_MS = 25;
 /** A git program and the environment that it runs in. */
 export type Git = {
   readonly program: string;
+  /** Whether ssh is the user's own program instead of ours without prompts. */
+  hasOwnSsh(): Promise<boolean>;
   /** Waits for the version check, then starts git with three pipes; the caller owns the child. */
   start(request: {
     readonly args: readonly string[];
@@ -110,12 +112,14 @@ export function createGit(options: {
   const { program, gitDir } = options;
   const env = gitEnvironment(options.env, options.quarantine === true);
   let ssh: Promise<NodeJS.ProcessEnv> | null = null;
+  const settings = (): Promise<NodeJS.ProcessEnv> => (ssh ??= sshSettings(program, env, gitDir).catch(() => ({})));
   return {
     program,
+    hasOwnSsh: async () => Object.keys(await settings()).length === 0,
     async start({ args, url = null, env: extra }) {
       await checkVersion(program, env);
       // whatever the address: the user's insteadOf may make ssh of it
-      if (url !== null) ssh ??= sshSettings(program, env, gitDir).catch(() => ({}));
+      if (url !== null) await settings();
       return begin(program, [...gitConfiguration(url), ...args], { ...env, ...(await ssh), ...extra });
     },
   };
