@@ -135,6 +135,22 @@ try {
   assert.equal((await imprint(carol, shop, "sync")).code, 0);
   assert.equal((await imprint(dave, colleagueShop, "run", "npm", "ci")).code, 0);
   proven("everything goes on");
+
+  say("Alice takes a release back, and her server refuses a forged push");
+  assert.equal((await imprint(alice, world.folder, "hook", "install", hosted)).code, 0);
+  const early = await imprint(alice, world.folder, "yank", "@alice/greet@1.1.0");
+  assert.match(early.stderr, /latest points at it/);
+  assert.equal((await imprint(alice, world.folder, "tag", "add", "@alice/greet@1.0.0", "latest")).code, 0);
+  assert.equal((await imprint(alice, world.folder, "yank", "@alice/greet@1.1.0", "--reason", "too loud")).code, 0);
+  assert.equal((await imprint(carol, shop, "sync")).code, 0);
+  assert.match((await imprint(carol, shop, "why", "@alice/greet")).stdout, /1\.1\.0 yanked \(too loud\)/);
+  const forged = path.join(world.folder, "mallory-clone");
+  await sh(dave, world.folder, "git", ["clone", "-q", hosted, forged]);
+  writeFileSync(path.join(forged, "checkpoint.json"), "{}\n");
+  await sh(dave, forged, "git", ["-c", "user.name=m", "-c", "user.email=m@example.org", "commit", "-qam", "forged"]);
+  const taken = await sh(dave, forged, "git", ["push", "-q"]);
+  assert.match(taken.stderr, /Cannot take the push/);
+  proven("yanked for whoever installs from now on; what is not signed does not get in");
   console.log(`\n${styleText(["bold", "green"], "The demo holds")} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 } finally {
   await Promise.all([world.close(), secondHost.close()]);

@@ -24,6 +24,11 @@ export const CATALOGUE = {
     hint: "imprint tag ls <name> shows where the tags point, imprint tag add <name>@<version> <tag> moves one",
   },
   PACK_FAILED: { exit: 1, http: 500, hint: "mend the script or command that failed, then imprint publish again" },
+  IMPORT_REFUSED: {
+    exit: 1,
+    http: 403,
+    hint: "nothing was imported: choose another version, or imprint import <spec> without --deps and each dependency by hand",
+  },
   AUDIT_FAILED: { exit: 1, http: 403, hint: "imprint why <name> explains each package; do not install until it is clear" },
   COMMAND_NOT_FOUND: { exit: 1, http: 500, hint: "install the command, or check the words after imprint run" },
   // 2: usage

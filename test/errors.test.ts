@@ -31,6 +31,8 @@ import { inspectTarball } from "../src/pack/inspect.ts";
 import { runLifecycle } from "../src/pack/run.ts";
 import { requireNoConflicts } from "../src/registry/claims.ts";
 import { openUpstreamClient } from "../src/registry/upstream/client.ts";
+import { npmOptions } from "../src/registry/upstream/npm-options.ts";
+import { resolveSpecs } from "../src/registry/upstream/resolve.ts";
 import { openBlobStore } from "../src/storage/blobs.ts";
 import { openCell } from "../src/storage/cell.ts";
 import { download } from "../src/storage/download.ts";
@@ -129,6 +131,10 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
       onOutput: () => {},
       command: [process.execPath, "-e", "process.exit(3)"],
     }),
+  IMPORT_REFUSED: async () => {
+    await w.upstream.publish("from-git", "1.0.0", { packageJson: { dependencies: { x: "git+https://git.example.org/x.git" } } });
+    await resolveSpecs(["from-git"], npmOptions({ registry: w.upstream.url, options: { noProxy: "127.0.0.1" } }, folder()), true);
+  },
   AUDIT_FAILED: async () => {
     const locked = {
       lockfileVersion: 3,

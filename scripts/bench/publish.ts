@@ -14,6 +14,10 @@ import { BIN } from "./run.ts";
 const SIZE = { packages: 20_000, releasesEach: 5 };
 const ROUNDS = 5;
 
+type Author = { readonly clone: string; imprint(...args: readonly string[]): Promise<number> };
+
+const envOf = (home: string): NodeJS.ProcessEnv => ({ ...process.env, IMPRINT_HOME: home, IMPRINT_PASSPHRASE: "" });
+
 export async function benchPublish(): Promise<void> {
   console.log(`publish: into an index of ${SIZE.packages} packages and ${SIZE.packages * SIZE.releasesEach} releases`);
   const world = mkdtempSync(path.join(tmpdir(), "imprint-bench-publish-"));
@@ -23,21 +27,27 @@ export async function benchPublish(): Promise<void> {
   try {
     const { id, keys } = await generateIndex(hosted, "bench.git", SIZE);
     const url = host.url("bench.git");
-    const home = path.join(world, "home");
-    const folder = path.join(home, "config", "keys");
-    mkdirSync(folder, { recursive: true });
     const daily = { kind: "daily", name: "bench" as DisplayName, index: id } as const;
     const stored = (["publisher", "checkpoint"] as const).map((purpose) => ({ purpose, key: keys[purpose] }));
     const sealed = await sealKeyFile({ ...daily, keys: stored }, "", (count) => new Uint8Array(randomBytes(count)));
-    writeFileSync(path.join(folder, "bench.daily.json"), sealed, { mode: 0o600 });
+    /** An author with the keys, and a clone of that repository. */
+    const author = async (name: string, from: string, ...flags: readonly string[]): Promise<Author> => {
+      const [home, clone] = [path.join(world, `home-${name}`), path.join(world, name)];
+      mkdirSync(path.join(home, "config", "keys"), { recursive: true });
+      writeFileSync(path.join(home, "config", "keys", "bench.daily.json"), sealed, { mode: 0o600 });
+      const known = { format: 1, indices: [{ id, name: "bench", path: clone }] };
+      writeFileSync(path.join(home, "config", "indices.json"), `${JSON.stringify(known, null, 2)}\n`);
+      await testGitAsync(clone, ["clone", "--quiet", ...flags, from, clone]);
+      return { clone, imprint: (...args) => timeCommand(process.execPath, [BIN, ...args], { env: envOf(home), cwd: world }) };
+    };
+    // Releases that stay unpushed, on hosts that nobody else pushes to: all but the push and the reading back.
+    for (const quiet of ["quiet-bare.git", "quiet-tree.git"])
+      cpSync(path.join(hosted, "bench.git"), path.join(hosted, quiet), { recursive: true });
+    const pushing = await author("author", url, "--bare");
+    const bare = await author("bare", host.url("quiet-bare.git"), "--bare");
+    const tree = await author("tree", host.url("quiet-tree.git"));
+    const other = await author("other", url, "--bare");
 
-    // The keeper's releases stay unpushed, and nobody pushes to its host: all but the push and the reading back.
-    cpSync(path.join(hosted, "bench.git"), path.join(hosted, "quiet.git"), { recursive: true });
-    const [author, keeper, other] = [path.join(world, "author"), path.join(world, "keeper"), path.join(world, "other")];
-    const cloneOf = (from: string, to: string): Promise<string> => testGitAsync(path.join(to, ".git"), ["clone", "--quiet", from, to]);
-    await Promise.all([cloneOf(url, author), cloneOf(url, other), cloneOf(host.url("quiet.git"), keeper)]);
-    const env = { ...process.env, IMPRINT_HOME: home, IMPRINT_PASSPHRASE: "" };
-    const imprint = (...args: readonly string[]): Promise<number> => timeCommand(process.execPath, [BIN, ...args], { env, cwd: world });
     let serial = 0;
     const tarball = async (): Promise<string> => {
       const file = path.join(world, `new-${String(++serial)}.tgz`);
@@ -45,13 +55,14 @@ export async function benchPublish(): Promise<void> {
       return file;
     };
     const samples = await alternate(ROUNDS, {
-      "imprint publish, read back": async () => imprint("publish", await tarball(), "--index", author),
-      "imprint publish --no-push": async () => imprint("publish", await tarball(), "--index", keeper, "--no-push"),
-      "git push of such a commit and tarball": () => pushAlone(other, url, ++serial),
-      "imprint key list (start-up alone)": () => imprint("key", "list"),
+      "imprint publish --no-push, bare clone": async () => bare.imprint("publish", await tarball(), "--no-push"),
+      "imprint publish --no-push, with a work tree": async () => tree.imprint("publish", await tarball(), "--no-push"),
+      "imprint publish, read back as a stranger": async () => pushing.imprint("publish", await tarball()),
+      "git push of such a commit and tarball": () => pushAlone(other.clone, url, ++serial),
+      "imprint key list (start-up alone)": () => pushing.imprint("key", "list"),
     });
     for (const [label, values] of samples) line(label, values);
-    budget("imprint publish --no-push", median(samples.get("imprint publish --no-push") ?? []), 500, "ms");
+    budget("imprint publish without the push", median(samples.get("imprint publish --no-push, bare clone") ?? []), 500, "ms");
   } finally {
     await host.close();
     rmSync(world, { recursive: true, force: true });
@@ -60,12 +71,11 @@ export async function benchPublish(): Promise<void> {
 
 /** What any publisher's push costs here: four files on top of the newest commit, and a tarball, made before the clock starts. */
 async function pushAlone(clone: string, url: string, serial: number): Promise<number> {
-  const git = (...args: readonly string[]): Promise<string> => testGitAsync(path.join(clone, ".git"), args, { GIT_WORK_TREE: clone });
+  const git = (...args: readonly string[]): Promise<string> => testGitAsync(clone, args);
   await git("fetch", "--quiet", url, "refs/heads/main");
-  await git("reset", "--quiet", "--soft", "FETCH_HEAD");
   const tree = await git("rev-parse", "FETCH_HEAD^{tree}");
   const commit = await git("commit-tree", tree, "-p", "FETCH_HEAD", "-m", String(serial));
   const tarball = await git("commit-tree", tree, "-m", String(serial));
   const refs = [`${commit}:refs/heads/main`, `${tarball}:refs/tarballs/${String(serial).padStart(64, "0")}`];
-  return timeCommand("git", [`--git-dir=${path.join(clone, ".git")}`, "push", "--quiet", "--atomic", url, ...refs]);
+  return timeCommand("git", [`--git-dir=${clone}`, "push", "--quiet", "--atomic", url, ...refs]);
 }

@@ -63,9 +63,9 @@ export async function verifyChange(change: Change): Promise<ChangeReport> {
         if (from === to) continue;
         listed.add(recordPath(name));
         await found.during(recordPath(name), "reading 6", async () => {
-          const then = from === undefined ? null : await orNull(() => recordOf(before.snapshot, state, name, from));
+          const seen = from === undefined ? null : await orNull(() => recordOf(before.snapshot, state, name, from));
           const now = to === undefined ? null : await recordOf(after.snapshot, state, name, to);
-          added.push(...(await changedPackage({ name, then, now, after, state, listed, found })));
+          added.push(...(await changedPackage({ name, seen, now, after, state, listed, found })));
         });
       }
     });
@@ -108,24 +108,24 @@ async function orNull<T>(read: () => Promise<T>): Promise<T | null> {
 /** @returns the releases that come in; marks every path that the new record lists as changed rightly */
 async function changedPackage(change: {
   readonly name: PackageName;
-  readonly then: Signed<PackageRecord> | null;
+  readonly seen: Signed<PackageRecord> | null;
   readonly now: Signed<PackageRecord> | null;
   readonly after: WholeIndex;
   readonly state: TrustedState;
   readonly listed: Set<string>;
   readonly found: Faults;
 }): Promise<readonly Release[]> {
-  const { name, then, now, after, state, listed, found } = change;
+  const { name, seen, now, after, state, listed, found } = change;
   if (now === null) {
     found.add(recordPath(name), "reading 8", "RECORD_REGRESSED", `package ${name} vanished`);
     return [];
   }
   found.signatures(now, recordPath(name), "reading 6");
-  if (then !== null) requireNoRegress(then, now);
+  if (seen !== null) requireNoRegress(seen, now);
   for (const version of now.doc.withdrawn.keys()) listed.add(releasePath(name, version));
   const added: Release[] = [];
   for (const [version, hash] of now.doc.releases) {
-    if (then?.doc.releases.has(version) === true) continue;
+    if (seen?.doc.releases.has(version) === true) continue;
     const path = releasePath(name, version);
     listed.add(path);
     await found.during(path, "reading 6", async () => {

@@ -128,6 +128,30 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
         .demandCommand(1, "Say which: install; pre-push and pre-receive are called by git"),
     )
     .command(
+      "import <specs..>",
+      "re-issue public packages in your own index",
+      (z) =>
+        z
+          .positional("specs", {
+            type: "string",
+            array: true,
+            demandOption: true,
+            describe: "'<package>@<version, range or tag>', as npm reads it",
+          })
+          .option("deps", { type: "boolean", default: false, describe: "with all that they depend on" })
+          .option("index", INDEX)
+          .option("registry", { type: "string", requiresArg: true, describe: "where from (default: your npm's registry)" })
+          .option("dry-run", { type: "boolean", default: false, describe: "show what it would add, download and sign nothing" })
+          .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { importPackages, importLines } = await import("./commands/import.ts");
+        const { specs, deps: withDeps, index, registry, dryRun, push } = args;
+        const result = await importPackages({ specs, deps: withDeps, index, registry, dryRun, push }, deps);
+        print(deps, result, importLines(result));
+      },
+    )
+    .command(
       "seal [specs..]",
       "release what was proposed and merged; with nothing new, sign the index anew",
       (z) =>

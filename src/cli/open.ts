@@ -92,13 +92,18 @@ function syncClockOf({ files, layout, nowMs }: Deps, id: IndexId): SyncClock {
   };
 }
 
-/** An index of a project, with its cache repository made if need be. */
+/**
+ * An index of a project, with its cache repository made if need be.
+ *
+ * @param wholeClone everything at once, where much of it will be read: else each package costs questions of its own
+ */
 export async function openIndex(
   deps: Deps,
   alias: DisplayName,
   entry: ProjectIndex,
   lock: LockEntry | null,
   warn: (alias: DisplayName, error: ImprintError, source: string) => void,
+  wholeClone = false,
 ): Promise<OpenIndex> {
   const { layout, files } = deps;
   const repository = openGit(deps.git, {
@@ -110,7 +115,7 @@ export async function openIndex(
   });
   const urls = gitUrls(deps, entry.urls);
   const toSource = (url: GitUrl): IndexSource =>
-    gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS });
+    gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS, wholeClone });
   const sources: readonly [IndexSource, ...IndexSource[]] = [toSource(urls[0]), ...urls.slice(1).map(toSource)];
   const store = stateStoreOf(deps, entry.id);
   const reader = openIndexReader({

@@ -22,6 +22,11 @@ async function presetPassphrase(env: NodeJS.ProcessEnv): Promise<string | null> 
   }
 }
 
+/** Whether a key file can be opened without anybody being asked. */
+export function isPreset(env: NodeJS.ProcessEnv): boolean {
+  return env["IMPRINT_PASSPHRASE"] !== undefined || env["IMPRINT_PASSPHRASE_FILE"] !== undefined;
+}
+
 /** @throws ImprintError PASSPHRASE_NEEDED where nobody can answer */
 export async function passphraseFor(what: string, { env, terminal }: Sources): Promise<string> {
   const preset = await presetPassphrase(env);

@@ -13,7 +13,7 @@ import { createUpstream } from "../registry/upstream/upstream.ts";
 import { type Consumer, openConsumer } from "./consumer.ts";
 import type { Deps } from "./deps.ts";
 import { requireNoScopeLines } from "./npm-scopes.ts";
-import { DEFAULT_REGISTRY } from "./project-files.ts";
+import { ownRegistries } from "./own-registries.ts";
 import { createRefusals, type Refusals } from "./refusals.ts";
 import { forgetResolver, policyDigest, proofOf, rememberResolver } from "./resolver-state.ts";
 import { clean } from "./terminal.ts";
@@ -125,9 +125,8 @@ async function openPolicy(
 ): Promise<Policy> {
   const { project, folder } = consumer.files;
   await requireNoScopeLines(consumer.files, deps);
-  const ourselves = [DEFAULT_REGISTRY, ...(deps.env["IMPRINT_REGISTRY"] === undefined ? [] : [deps.env["IMPRINT_REGISTRY"]])];
   const client = openUpstreamClient(
-    () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves }),
+    () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
     deps.layout.upstream,
   );
   const monotonicMs = (): number => performance.now();

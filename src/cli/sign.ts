@@ -7,6 +7,7 @@ import type { WriterKeys } from "../index/writer.ts";
 import { authorOf } from "./author.ts";
 import type { Deps } from "./deps.ts";
 import { keysFor, openKeysOf } from "./key-store.ts";
+import { isPreset } from "./passphrase.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { hostOf, type OpenUpload, type RunOptions, runUpload } from "./upload.ts";
 
@@ -15,6 +16,16 @@ export type SignedFiles = { readonly files: readonly FileChange[]; readonly mess
 /** @throws ImprintError KEY_MISSING, PASSPHRASE_WRONG, PASSPHRASE_NEEDED, KEY_INVALID */
 export async function dailyKeysOf(deps: Deps, own: OwnIndex): Promise<WriterKeys> {
   return writerKeysOf(await openKeysOf(deps, own, "daily", deps));
+}
+
+/**
+ * The same, begun now where nobody has to be asked: a passphrase costs a tenth of a second of work, which a question to the
+ * host can pass beside. Asking still waits until the answer is wanted, after all that can be refused was refused.
+ */
+export function dailyKeysSoon(deps: Deps, own: OwnIndex): () => Promise<WriterKeys> {
+  const begun = isPreset(deps.env) ? dailyKeysOf(deps, own) : null;
+  begun?.catch(() => {}); // whoever wants the keys hears of it
+  return () => begun ?? dailyKeysOf(deps, own);
 }
 
 function writerKeysOf(file: KeyFile): WriterKeys {

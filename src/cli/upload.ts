@@ -75,7 +75,7 @@ export async function runUpload(
   { push, first = null, meanwhile = async () => {} }: RunOptions,
 ): Promise<UploadResult> {
   const { upload, own } = open;
-  const result = await uploadChange(upload, build, push, first);
+  const result = await uploadChange(upload, build, { push, first });
   if (push && upload.remote !== null) await confirmUpload(upload, result.commit);
   const [followed, done] = await Promise.allSettled([
     advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git),

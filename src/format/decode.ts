@@ -88,7 +88,7 @@ function isFullRefName(value: string): value is string {
   );
 }
 
-function isAddress(value: string): value is string {
+export function isAddress(value: string): value is string {
   return /^[!-~]{1,2048}$/.test(value);
 }
 

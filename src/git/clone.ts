@@ -40,6 +40,17 @@ export type CloneState = {
   readonly inProgress: "merge" | "rebase" | null;
 };
 
+export type NewClone = {
+  readonly branch: string;
+  readonly files: readonly FileChange[];
+  readonly message: string;
+  readonly author: { readonly name: string; readonly email: string };
+  readonly timeMs: number;
+  readonly bare?: boolean;
+  /** Puts the commit to build on into the new repository, whose git folder it is given. */
+  readonly base?: (gitDir: string) => Promise<ObjectId>;
+};
+
 type System = typeof SystemClone;
 type Embedded = typeof EmbeddedClone;
 
@@ -54,16 +65,7 @@ async function by<T>(options: CloneOptions, system: (git: System) => Promise<T>,
  */
 export function initClone(
   dir: string,
-  request: {
-    readonly branch: string;
-    readonly files: readonly FileChange[];
-    readonly message: string;
-    readonly author: { readonly name: string; readonly email: string };
-    readonly timeMs: number;
-    readonly bare?: boolean;
-    /** Puts the commit to build on into the new repository, whose git folder it is given. */
-    readonly base?: (gitDir: string) => Promise<ObjectId>;
-  },
+  request: NewClone,
   options: CloneOptions = {},
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
   return by(

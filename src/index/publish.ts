@@ -60,21 +60,29 @@ export const REMOTE_SEEN = "refs/imprint/remote" as RefName;
 export const PENDING = "refs/imprint/pending" as RefName;
 const PUSHED = "refs/imprint/pushed" as RefName;
 const MAX_ATTEMPTS = 8;
+/** Refs of one push: git takes them on its command line, which has an end (1 MB on macOS, 2 MB on Linux). */
+const REFS_A_PUSH = 2000;
+
+export type UploadOptions = {
+  /** False: commit only, and leave the push to `git push`. */
+  readonly push: boolean;
+  /** What `chooseBase` gave a moment ago, to save asking the host twice. */
+  readonly first?: ChosenBase | null;
+  /** With more other refs than that, the first ones go ahead: tarballs that nothing lists publish nothing. */
+  readonly refsAPush?: number;
+};
 const LOOK_MS = 30_000;
 
 /**
  * Builds a change on the newest verified state and pushes it; once again from the start for each lost race.
  *
  * @param build makes the files for a base; called anew for every attempt
- * @param push false: commit only, and leave the push to `git push`
- * @param first what `chooseBase` gave a moment ago, to save asking the host twice
  * @throws ImprintError LOST_RACE, DIVERGED, PUSH_FAILED, and those of reading
  */
 export async function uploadChange(
   upload: Upload,
   build: (base: Base) => Promise<Change>,
-  push: boolean,
-  first: ChosenBase | null = null,
+  { push, first = null, refsAPush = REFS_A_PUSH }: UploadOptions,
 ): Promise<UploadResult> {
   const { repository, branch, remote, limits } = upload;
   for (let attempt = 1; ; attempt++) {
@@ -86,7 +94,11 @@ export async function uploadChange(
     const localHead = await repository.head(branch);
     if (!push || remote === null) return { commit, localHead, isLocalKnown, attempts: attempt };
     try {
-      await repository.push({ url: remote.pushUrl, updates: [...change.refs, { ref: branch, expected: remoteHead, to: commit }], limits });
+      const url = remote.pushUrl;
+      let { refs } = change;
+      for (; refs.length > refsAPush; refs = refs.slice(refsAPush))
+        await repository.push({ url, updates: refs.slice(0, refsAPush), limits });
+      await repository.push({ url, updates: [...refs, { ref: branch, expected: remoteHead, to: commit }], limits });
       return { commit, localHead, isLocalKnown, attempts: attempt };
     } catch (error) {
       if (!isImprintError(error, "LOST_RACE", "PUSH_FAILED", "UNREACHABLE", "TIMED_OUT")) throw error;

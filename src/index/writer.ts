@@ -13,7 +13,7 @@ import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, type ShardName, shardPath } from "../format/paths.ts";
 import { encodeRecord, type PackageRecord } from "../format/record.ts";
-import { type Dist, encodeRelease, type Release } from "../format/release.ts";
+import { type Dist, encodeRelease, type Origin, type Release } from "../format/release.ts";
 import { type Publishers, publishersFor } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
@@ -29,11 +29,20 @@ export type ReleaseRequest = {
   readonly manifest: JsonObject;
   /** Asked for by the author; null: `latest`, unless that would move it down or to a prerelease. */
   readonly tag: DistTag | null;
+  /** No tag is asked for at all: `latest` moves only where there is none. */
+  readonly keepsTags?: true;
+  /** Of a re-issued package: where it came from. */
+  readonly source?: Origin;
+  /** What its upstream says to whoever installs it; never empty. */
+  readonly deprecated?: string;
 };
+
+/** What decides whether a release may be made, before its tarball is at hand. */
+type Asked = Pick<ReleaseRequest, "name" | "version" | "tag" | "keepsTags">;
 
 export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly checkpoint: readonly PrivateKey[] };
 
-const LATEST = "latest" as DistTag;
+export const LATEST = "latest" as DistTag;
 
 /** The next record of a package, and the files of releases that come or go with it. */
 export type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
@@ -119,7 +128,7 @@ async function writeDrafts(options: {
 export function requireReleasable(
   state: TrustedState,
   packages: ReadonlyMap<PackageName, PackageView | null>,
-  requests: readonly ReleaseRequest[],
+  requests: readonly Asked[],
 ): void {
   for (const request of requests) {
     requireGrant(state, request.name);
@@ -202,14 +211,20 @@ export function addRelease(
   keys: Pick<WriterKeys, "publishers">,
   nowMs: number,
 ): Draft {
-  const { name, version, dist, manifest } = request;
+  const { name, version, dist, manifest, source, deprecated } = request;
   const { record } = draft;
   requireNewVersion(record, version);
-  const release: Release = { index: state.id, name, version, published: formatTimestamp(nowMs), dist, manifest };
+  const published = formatTimestamp(nowMs);
+  const release: Release = { index: state.id, name, version, published, dist, manifest, ...(source === undefined ? {} : { source }) };
   const content = signDocument("release", encodeRelease(release), publishersOf(state, name, keys));
   return {
     ...draft,
-    record: { ...record, releases: new Map([...record.releases, [version, fileHashOf(content)]]), tags: nextTags(record, request) },
+    record: {
+      ...record,
+      releases: new Map([...record.releases, [version, fileHashOf(content)]]),
+      deprecated: deprecated === undefined ? record.deprecated : new Map([...record.deprecated, [version, deprecated]]),
+      tags: nextTags(record, request),
+    },
     releases: [...draft.releases, { path: releasePath(name, version), content }],
   };
 }
@@ -227,9 +242,10 @@ export function requireNewVersion(record: PackageRecord, version: Version): void
   }
 }
 
-function nextTags(record: PackageRecord, { name, version, tag }: ReleaseRequest): ReadonlyMap<DistTag, Version> {
+function nextTags(record: PackageRecord, { name, version, tag, keepsTags }: Asked): ReadonlyMap<DistTag, Version> {
   const latest = record.tags.get(LATEST);
   const tags = new Map(record.tags);
+  if (keepsTags === true && latest !== undefined) return tags;
   if (tag === null && latest !== undefined) {
     const why =
       isPrerelease(version) && !isPrerelease(latest)
@@ -276,7 +292,7 @@ export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonO
   if (usable.length < checkpoint.threshold)
     throw new ImprintError(
       "KEY_INVALID",
-      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here`,
+      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here${usable.length === 0 ? "; without one, imprint publish --propose asks whoever has it" : ""}`,
     );
   return signDocument("checkpoint", signed, usable);
 }

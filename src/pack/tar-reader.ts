@@ -53,6 +53,7 @@ export class TarReader {
   #filled = 0;
   #body: Body | null = null;
   #longPath: string | undefined;
+  #paxSize: number | undefined;
   #extended = false;
   #ended = false;
 
@@ -115,7 +116,10 @@ export class TarReader {
     const path = this.#longPath ?? decodeStrictly(header.path, "a path");
     const headerPath = decodeLeniently(header.path);
     checkSmuggling(path, headerPath);
+    if (this.#paxSize !== undefined && this.#paxSize !== header.sizeBytes)
+      throw tarballRefused(`a pax header sets "size" to ${this.#paxSize}, the plain one to ${header.sizeBytes}`);
     this.#longPath = undefined;
+    this.#paxSize = undefined;
     this.#extended = false;
     // To some readers (npm's too) this is a folder, whatever its type says.
     if (kind === "file" && path.endsWith("/")) throw tarballRefused(`the file ${quote(path)} is named like a folder`);
@@ -144,10 +148,14 @@ export class TarReader {
     if (kind === "file" || kind === "folder") return;
     const bytes = Buffer.concat(body.collected);
     if (kind === "globalPax") {
-      if (parsePax(bytes) !== undefined) throw tarballRefused("a global pax header sets a path");
+      const { path, size } = parsePax(bytes);
+      if (path !== undefined) throw tarballRefused("a global pax header sets a path");
+      if (size !== undefined) throw tarballRefused('a global pax header sets "size"');
       return;
     }
-    this.#longPath = kind === "pax" ? parsePax(bytes) : gnuLongName(bytes);
+    const said = kind === "pax" ? parsePax(bytes) : { path: gnuLongName(bytes) };
+    this.#longPath = said.path;
+    this.#paxSize = "size" in said ? said.size : undefined;
     this.#extended = true;
   }
 }

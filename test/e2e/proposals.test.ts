@@ -2,6 +2,11 @@
 import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { signDocument } from "../../src/crypto/documents.ts";
+import { openKeyFile } from "../../src/crypto/key-file.ts";
+import { fileHashOf } from "../../src/format/digest.ts";
+import { encodeRecord, parseRecord } from "../../src/format/record.ts";
+import { encodeRelease, parseRelease, type Release } from "../../src/format/release.ts";
 import { createHostedRepository, testGit } from "../support/git-host.ts";
 import { BIN, type Outcome, type People, people, type Person } from "../support/people.ts";
 
@@ -90,13 +95,27 @@ async function installed(address: string, spec: string, who: string): Promise<st
 }
 
 /** Changes a proposal in the colleague's fork as nobody's tool would. */
-async function tamper(t: Team, branch: string, edit: (folder: string) => void): Promise<void> {
+async function tamper(t: Team, branch: string, edit: (folder: string) => Promise<void> | void): Promise<void> {
   await git(t.colleague, t.clone, "checkout", "-q", branch);
-  edit(t.clone);
+  await edit(t.clone);
   await git(t.colleague, t.clone, "add", "-A");
   await git(t.colleague, t.clone, "-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "-m", "tampered");
   await git(t.colleague, t.clone, "push", "-q", "origin", branch);
   await git(t.colleague, t.clone, "checkout", "-q", "main");
+}
+
+/** A colleague who lies: their own key signs a release, and the record that lists it, as no tool would. */
+async function lie(t: Team, place: string, edit: (release: Release) => Partial<Release>): Promise<void> {
+  const keys = path.join(t.colleague.home, ".config/imprint/keys");
+  const file = readFileSync(path.join(keys, `${t.owner.name}.daily.json`));
+  const signers = (await openKeyFile(new Uint8Array(file), `${t.owner.name}'s passphrase`)).keys.map(({ key }) => key);
+  const bytesOf = (name: string): Uint8Array => new Uint8Array(readFileSync(path.join(place, name)));
+  const { doc } = parseRelease(bytesOf("release.json"));
+  const release = signDocument("release", encodeRelease({ ...doc, ...edit(doc) }), signers);
+  const { doc: record } = parseRecord(bytesOf("record.json"));
+  const releases = new Map([...record.releases, [doc.version, fileHashOf(release)] as const]);
+  writeFileSync(path.join(place, "release.json"), release);
+  writeFileSync(path.join(place, "record.json"), signDocument("package", encodeRecord({ ...record, releases }), signers));
 }
 
 describe("propose, verify --proposal, seal", () => {
@@ -182,7 +201,7 @@ describe("refused, by name (W1)", () => {
   let serial = 0;
 
   /** What reviewer and sealer say of a proposal that was tampered with; the merge is undone afterwards. */
-  async function refusals(edit: (folder: string, place: string) => void): Promise<readonly string[]> {
+  async function refusals(edit: (folder: string, place: string) => Promise<void> | void): Promise<readonly string[]> {
     const [name, version] = ["@xena/p", `1.0.${String(++serial)}`];
     const branch = `propose-xena-p-${version}`;
     expect((await t.propose(name, version)).code).toBe(0);
@@ -199,7 +218,7 @@ describe("refused, by name (W1)", () => {
   }
   const edit = (file: string, from: RegExp, to: string): void => writeFileSync(file, readFileSync(file, "utf8").replace(from, to));
 
-  it.each<[string, (folder: string, place: string) => void, RegExp]>([
+  it.each<[string, (folder: string, place: string) => Promise<void> | void, RegExp]>([
     [
       "a byte of the release",
       (_, at) => edit(path.join(at, "release.json"), /"fileCount": 2/, '"fileCount": 3'),
@@ -235,6 +254,16 @@ describe("refused, by name (W1)", () => {
         symlinkSync(path.join(folder, "checkpoint.json"), path.join(at, "record.json"));
       },
       /record\.json is no part of a proposal/,
+    ],
+    [
+      "a manifest that is not the tarball's, well signed (T10)",
+      (_, at) => lie(t, at, ({ manifest }) => ({ manifest: { ...manifest, dependencies: { "left-pad": "*" } } })),
+      /the tarball's package\.json differs from the signed manifest in dependencies/,
+    ],
+    [
+      "a size that is not the tarball's, well signed",
+      (_, at) => lie(t, at, ({ dist }) => ({ dist: { ...dist, fileCount: 9 } })),
+      /differs from the signed fileCount/,
     ],
     [
       "a tarball that is nowhere",

@@ -128,6 +128,22 @@ describe.each<GitKind>(["system", "isomorphic"])("the author's clone by %s", (ki
   });
 
   describe("describeClone", () => {
+    test("looks only where it is told to", async () => {
+      const { dir, head, next } = await made();
+      const to = await next(head, { "packages/aa/@a+x/record.json": "1", "packages/aa/shard.json": "1", "packages/bb/shard.json": "1" });
+      await advanceBranch(dir, { to, from: head, force: false }, ENV);
+      const look = ["trust", "checkpoint.json", "packages/aa/shard.json", "packages/aa/@a+x", "packages/cc/@a+new"];
+      const dirty = async (): Promise<readonly string[]> => (await describeClone(dir, { ...ENV, look })).dirty;
+      expect(await dirty()).toEqual([]);
+      writeFileSync(join(dir, "packages/bb/shard.json"), "of another package");
+      expect(await dirty()).toEqual([]);
+      expect((await describeClone(dir, { ...ENV, look: [] })).dirty).toEqual([]);
+      expect((await describeClone(dir, ENV)).dirty).toEqual(["packages/bb/shard.json"]);
+      writeFileSync(join(dir, "packages/aa/@a+x/record.json"), "edited");
+      writeFileSync(join(dir, "packages/aa/@a+x/2.0.0.json"), "added");
+      expect([...(await dirty())].toSorted()).toEqual(["packages/aa/@a+x/2.0.0.json", "packages/aa/@a+x/record.json"]);
+    });
+
     test("names what was changed of the index, and nothing else", async () => {
       const { dir } = await made();
       mkdirSync(join(dir, "packages", "3f"), { recursive: true });

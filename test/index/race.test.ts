@@ -1,13 +1,16 @@
 /** C2 and T14: several publishers, one host, and a host that lies to a publisher. */
+import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { commitTarball } from "../../src/cli/tarball-refs.ts";
 import { ImprintError } from "../../src/errors.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { Version } from "../../src/format/versions.ts";
 import type { GitKind } from "../../src/git/choice.ts";
 import { buildsOn } from "../../src/git/clone.ts";
 import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
+import type { GitRepository } from "../../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { type Base, type Change, type Upload, uploadChange, confirmUpload } from "../../src/index/publish.ts";
@@ -24,6 +27,7 @@ let team: TestIndex;
 let teams = 0;
 /** The git of every publisher in turn. */
 let kind: GitKind;
+const opened: GitRepository[] = [];
 
 type Publisher = {
   readonly upload: Upload;
@@ -36,8 +40,10 @@ async function publisher(git = kind): Promise<Publisher> {
   const gitDir = join(folder, ".git");
   await testGitAsync(gitDir, ["clone", "--quiet", "--bare", team.url, gitDir]);
   const url = parseGitUrl(team.url, { allowFile: false });
+  const repository = git === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true });
+  opened.push(repository);
   const upload: Upload = {
-    repository: git === "system" ? openSystemGit({ gitDir, history: true }) : openIsomorphicGit({ gitDir, history: true }),
+    repository,
     id: team.id,
     branch: parseRefName("refs/heads/main"),
     remote: { fetchUrl: url, pushUrl: url, trackingRef: parseRefName("refs/remotes/origin/main") },
@@ -66,7 +72,7 @@ async function publisher(git = kind): Promise<Publisher> {
         });
         return { files, message: `${name}@${version}`, author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs: [] };
       };
-      const result = await uploadChange(upload, build, true);
+      const result = await uploadChange(upload, build, { push: true });
       await confirmUpload(upload, result.commit);
       return result;
     },
@@ -89,6 +95,9 @@ beforeAll(async () => {
 beforeEach(async () => {
   team = await w.index(`team${String(++teams)}`, { packages: ["@team/*"] });
   await team.publish("@team/template", "1.0.0");
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((repository) => repository.close()));
 });
 afterAll(() => w.close());
 
@@ -190,7 +199,7 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
         });
         return { files, message: "unpushed", author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs: [] };
       };
-      await uploadChange(kept, build, false);
+      await uploadChange(kept, build, { push: false });
       await ben.release("@team/b", "1.0.0");
       await expect(ann.release("@team/b", "1.1.0")).rejects.toMatchObject({ code: "DIVERGED" });
       await ben.release("@team/a", "2.0.0");
@@ -234,9 +243,48 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
         });
         return { files, message: "renew", author: { name: "Test", email: "test@example.org" }, timeMs: 0, refs: [] };
       };
-      expect((await uploadChange(lying, build, true)).attempts).toBe(2);
+      expect((await uploadChange(lying, build, { push: true })).attempts).toBe(2);
       expect(seqs[1]).toBe((seqs[0] ?? 0) + 1);
       expect((await team.checkpoint()).doc.seq).toBe((seqs[0] ?? 0) + 2);
     });
+  });
+});
+
+describe("more tarballs than one push can name", () => {
+  it("go ahead of the branch, and again after a lost race, when the host has them already", async () => {
+    const [ann, ben] = [await publisher(), await publisher()];
+    const { repository } = ann.upload;
+    const pushes: number[] = [];
+    const counted: Upload = {
+      ...ann.upload,
+      repository: {
+        ...repository,
+        push: async (request) => {
+          pushes.push(request.updates.length);
+          if (pushes.length === 2) await ben.release("@team/b", "1.0.0");
+          await repository.push(request);
+        },
+      },
+    };
+    const contents = [1, 2, 3, 4, 5].map((byte) => new Uint8Array(10).fill(byte));
+    const refs = await Promise.all(
+      contents.map((content) => commitTarball(repository, createHash("sha512").update(content).digest("hex"), content, false)),
+    );
+    const build = async (base: Base): Promise<Change> => {
+      const files = await writeReleases({
+        state: base.state,
+        snapshot: base.snapshot,
+        packages: new Map(),
+        requests: [],
+        keys: { publishers: [team.keys.publisher], checkpoint: [team.keys.checkpoint] },
+        nowMs: w.nowMs(),
+      });
+      return { files, message: "many", author: { name: "Test", email: "test@example.org" }, timeMs: w.nowMs(), refs };
+    };
+    expect((await uploadChange(counted, build, { push: true, refsAPush: 2 })).attempts).toBe(2);
+    expect(pushes).toEqual([2, 2, 2, 2, 2, 2]);
+    const there = await testGitAsync(w.folder, ["ls-remote", team.url, "refs/tarballs/*"]);
+    for (const { ref, to } of refs) expect(there).toContain(`${to ?? ""}\t${ref}`);
+    expect((await released())["@team/b"]).toEqual(["1.0.0 ok"]);
   });
 });

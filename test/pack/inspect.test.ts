@@ -69,12 +69,14 @@ describe("facts", () => {
         { path: `${long}.map`, magic: "ustar  \0" },
         paxEntry({ path: "package/é.js" }),
         { path: "package/_.js" },
+        paxEntry({ size: "5" }), // as some packers write it, needlessly
+        { path: "package/sized", content: "12345" },
         { path: "e.js", prefix: "package/deep" },
         paxEntry({ comment: "0123" }, "g"),
         { path: "package/old", type: "\0", magic: "\0\0\0\0\0\0\0\0" },
       ]),
     );
-    expect(facts.files).toEqual(["package.json", long.slice(8), `${long.slice(8)}.map`, "é.js", "deep/e.js", "old"]);
+    expect(facts.files).toEqual(["package.json", long.slice(8), `${long.slice(8)}.map`, "é.js", "sized", "deep/e.js", "old"]);
   });
 
   test("import takes any one top folder, publish only `package`", async () => {
@@ -165,6 +167,8 @@ describe("B1 extended headers can't smuggle another path", () => {
     ],
     ["hostile path in pax", [paxEntry({ path: `package/../${"d".repeat(100)}` }), { path: "package/a" }], 'segment ".."'],
     ["size", [paxEntry({ size: "0" }), { path: "package/a", content: "x" }], 'sets "size"'],
+    ["size that is none", [paxEntry({ size: "01" }), { path: "package/a", content: "x" }], 'sets "size"'],
+    ["size for all files", [paxEntry({ size: "1" }, "g"), { path: "package/a", content: "x" }], 'sets "size"'],
     ["type", [paxEntry({ type: "SymbolicLink" }), { path: "package/a" }], 'sets "type"'],
     ["linkpath", [paxEntry({ linkpath: "x" }), { path: "package/a" }], 'sets "linkpath"'],
     ["sparse map", [paxEntry({ "GNU.sparse.name": "package/b" }), { path: "package/a" }], "sets"],

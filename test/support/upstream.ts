@@ -2,7 +2,7 @@
  * A public registry for tests: node:http on 127.0.0.1 that serves what it was given, lies where it was told to, and
  * writes down every request. What a resolver must never ask, it never finds here.
  */
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -18,7 +18,7 @@ export type UpstreamRequest = {
 export type UpstreamVersion = {
   name: string;
   version: string;
-  dist: { tarball: string; integrity?: string; shasum?: string; signatures?: unknown };
+  dist: { tarball: string; integrity?: string; shasum?: string; signatures?: unknown; unpackedSize?: number };
   [field: string]: unknown;
 };
 export type UpstreamPackument = {
@@ -43,12 +43,16 @@ export type TestUpstream = {
     options?: {
       readonly packageJson?: Readonly<Record<string, unknown>>;
       readonly files?: Readonly<Record<string, string | Uint8Array>>;
+      /** Instead of one made of the above. */
+      readonly tarball?: Uint8Array;
       readonly edit?: (entry: UpstreamVersion) => void;
     },
   ): Promise<Uint8Array>;
   readonly packuments: Map<string, UpstreamPackument>;
   /** By path, decoded. */
   readonly tarballs: Map<string, Uint8Array>;
+  /** What `/-/npm/v1/keys` answers; null: 404, as on registries that sign nothing. */
+  keys: { readonly keys: readonly unknown[] } | null;
   /** Answers a request itself and returns true, or leaves it; null: nobody does. */
   intercept: ((request: IncomingMessage, response: ServerResponse) => boolean) | null;
   /** Every connection is cut, until `up`. */
@@ -56,6 +60,21 @@ export type TestUpstream = {
   up(): void;
   close(): Promise<void>;
 };
+
+/** A key that a registry signs with: as `keys` lists it, and what it puts on an entry. */
+export function registryKey(expires: string | null = null): { readonly listed: unknown; sign(entry: UpstreamVersion): void } {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const key = publicKey.export({ type: "spki", format: "der" });
+  const keyid = `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`;
+  return {
+    listed: { keyid, keytype: "ecdsa-sha2-nistp256", scheme: "ecdsa-sha2-nistp256", key: key.toString("base64"), expires },
+    sign(entry) {
+      const { name, version, dist } = entry;
+      const sig = sign("sha256", Buffer.from(`${name}@${version}:${dist.integrity ?? ""}`), privateKey).toString("base64");
+      dist.signatures = [{ keyid, sig }];
+    },
+  };
+}
 
 export async function startUpstream(): Promise<TestUpstream> {
   const requests: UpstreamRequest[] = [];
@@ -69,6 +88,8 @@ export async function startUpstream(): Promise<TestUpstream> {
     const header = (name: string): string | null => (typeof request.headers[name] === "string" ? request.headers[name] : null);
     requests.push({ method: request.method ?? "", path, accept: header("accept") ?? "", ifNoneMatch: header("if-none-match") });
     if (upstream.intercept?.(request, response) === true) return undefined;
+    if (path === "/-/npm/v1/keys" && upstream.keys !== null)
+      return void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(upstream.keys));
     const tarball = tarballs.get(path);
     if (tarball !== undefined)
       return void response
@@ -95,9 +116,10 @@ export async function startUpstream(): Promise<TestUpstream> {
     connections: () => connections,
     packuments,
     tarballs,
+    keys: null,
     intercept: null,
-    async publish(name, version, { packageJson = {}, files = {}, edit } = {}) {
-      const bytes = await makePackage({ ...packageJson, name, version }, files);
+    async publish(name, version, { packageJson = {}, files = {}, tarball, edit } = {}) {
+      const bytes = tarball ?? (await makePackage({ ...packageJson, name, version }, files));
       const path = `/${name}/-/${name.slice(name.indexOf("/") + 1)}-${version}.tgz`;
       tarballs.set(path, bytes);
       const entry: UpstreamVersion = {

@@ -35,11 +35,11 @@ const DONE = { yank: "yanked", unyank: "unyanked", deprecate: "deprecated", with
 
 export async function amend(options: AmendOptions, deps: Deps): Promise<readonly AmendedRelease[]> {
   const specs = options.specs.map(parsePackageSpec);
-  const open_ = specs.find(({ range }) => range === null);
-  if (open_ !== undefined && options.amendment.kind !== "deprecate" && options.amendment.kind !== "unyank")
+  const everything = specs.find(({ range }) => range === null);
+  if (everything !== undefined && options.amendment.kind !== "deprecate" && options.amendment.kind !== "unyank")
     throw new ImprintError(
       "USAGE",
-      `Cannot ${options.amendment.kind} ${open_.name}: say which versions, as '${open_.name}@1.0.1' or '${open_.name}@<1.2'`,
+      `Cannot ${options.amendment.kind} ${everything.name}: say which versions, as '${everything.name}@1.0.1' or '${everything.name}@<1.2'`,
     );
   const own = await theOneIndex(specs, options.index, deps);
   const open = await openUpload(

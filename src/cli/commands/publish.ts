@@ -16,8 +16,8 @@ import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { placeOf, placeTarballs, requireSamePlace, requireUploaded, sayPlaces } from "../tarball-places.ts";
+import { dailyKeysSoon, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { placeOf, placeTarballs, requireSamePlace, requireUploaded, sayPlaces, type TarballPlace } from "../tarball-places.ts";
 import { openUpload, readNames } from "../upload.ts";
 
 export type PublishOptions = {
@@ -85,6 +85,7 @@ export async function publishGroup(
   const open = propose === null ? await openUpload(deps, own, names) : await openForProposal(deps, own, names);
   try {
     requireRemote(open, push && !options.dryRun);
+    const keysOf = options.dryRun ? null : dailyKeysSoon(deps, own);
     const result = (done: Pick<PublishedRelease, "commit" | "pushed" | "branch">): PublishedRelease[] =>
       members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, ...done }));
     const requests = members.map(requestOf);
@@ -92,12 +93,13 @@ export async function publishGroup(
     const first = propose === null ? await chooseBase(open.upload) : null;
     const base = first?.base ?? (await proposalBase(open));
     requireReleasable(base.state, await readNames(base, requests), requests);
-    const place = placeOf(deps, base.state);
+    // A proposal carries its tarballs; where they go in the end is the business of who seals it.
+    const place: TarballPlace = propose === null ? placeOf(deps, base.state) : { kind: "same push", sources: [] };
     const tarballs = members.map((member) => ({
       ...requestOf(member),
       read: async () => new Uint8Array(await readFile(member.tarballPath)),
     }));
-    if (options.dryRun) {
+    if (keysOf === null) {
       for (const { name, version, facts } of members)
         terminal.talk(
           `would ${propose === null ? "publish" : "propose"} ${name}@${version} to ${own.name} (${facts.fileCount} files, ${facts.size} bytes)`,
@@ -106,7 +108,7 @@ export async function publishGroup(
       return result({ commit: null, pushed: false, branch: null });
     }
     await requireUploaded(deps, place, tarballs);
-    const keys = await dailyKeysOf(deps, own);
+    const keys = await keysOf();
     const refs = await placeTarballs(deps, open, place, tarballs, {
       push,
       isFirst: propose === null && base.state.checkpoint.doc.shards.size === 0,

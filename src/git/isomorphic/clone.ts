@@ -8,8 +8,8 @@
 import { lstat, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
-import type { FileChange, ObjectId, RefName } from "../port.ts";
-import type { CloneState } from "../clone.ts";
+import type { ObjectId, RefName } from "../port.ts";
+import type { CloneState, NewClone } from "../clone.ts";
 import { createCloneFolder } from "../store/bare.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { listTree } from "../store/list.ts";
@@ -108,19 +108,7 @@ async function completeMove({ gitDir, top }: Found, objects: ObjectReader): Prom
 }
 
 /** `initClone` of ../clone.ts. */
-export async function initClone(
-  dir: string,
-  request: {
-    readonly branch: string;
-    readonly files: readonly FileChange[];
-    readonly message: string;
-    readonly author: { readonly name: string; readonly email: string };
-    readonly timeMs: number;
-    readonly bare?: boolean;
-    /** Puts the commit to build on into the new repository, whose git folder it is given. */
-    readonly base?: (gitDir: string) => Promise<ObjectId>;
-  },
-): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
+export async function initClone(dir: string, request: NewClone): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
   const keepAs = parseRefName(`refs/heads/${request.branch}`);
   const bare = request.bare === true;
   const what = `make an index in ${dir}`;

@@ -5,8 +5,8 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { ImprintError } from "../../errors.ts";
-import type { CloneState } from "../clone.ts";
-import type { FileChange, ObjectId, RefName } from "../port.ts";
+import type { CloneState, NewClone } from "../clone.ts";
+import type { ObjectId, RefName } from "../port.ts";
 import { commit } from "./commit.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import { createGit, mustGit, reasonOf, runGit } from "./run.ts";
@@ -40,16 +40,7 @@ async function ask(git: Git, dir: string, args: readonly string[]): Promise<stri
 /** `initClone` of ../clone.ts. */
 export async function initClone(
   dir: string,
-  request: {
-    readonly branch: string;
-    readonly files: readonly FileChange[];
-    readonly message: string;
-    readonly author: { readonly name: string; readonly email: string };
-    readonly timeMs: number;
-    readonly bare?: boolean;
-    /** Puts the commit to build on into the new repository, whose git folder it is given. */
-    readonly base?: (gitDir: string) => Promise<ObjectId>;
-  },
+  request: NewClone,
   options: CloneOptions = {},
 ): Promise<{ readonly gitDir: string; readonly head: ObjectId }> {
   const git = gitOf(options);

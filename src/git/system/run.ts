@@ -143,9 +143,11 @@ async function feed(child: ChildProcess, input: Iterable<Uint8Array | string>): 
   const stdin = child.stdin;
   if (stdin === null) return;
   stdin.on("error", () => undefined); // git that stopped reading says why on stderr
+  // Listened for once: a listener for each part would be a leak, and Node says so on the user's terminal.
+  const closed = once(stdin, "close").catch(() => undefined);
   for (const part of input) {
     if (stdin.destroyed || stdin.writableEnded) return;
-    if (!stdin.write(part)) await Promise.race([once(stdin, "drain"), once(stdin, "close")]).catch(() => undefined);
+    if (!stdin.write(part)) await Promise.race([once(stdin, "drain"), closed]).catch(() => undefined);
   }
   stdin.end();
 }

@@ -62,14 +62,14 @@ export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, ca
   };
 }
 
-function upstreamError(error: unknown, what: string, registry: string): ImprintError {
+export function upstreamError(error: unknown, what: string, registry: string): ImprintError {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? error.statusCode : undefined;
   const host = new URL(registry).host;
   if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
   if (status === 401 || status === 403)
     return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
   if (isIntegrityError(error))
-    return new ImprintError("TARBALL_MISMATCH", `Cannot serve ${what}: it is not what the registry's integrity says`, { cause: error });
+    return new ImprintError("TARBALL_MISMATCH", `Cannot fetch ${what}: it is not what the registry's integrity says`, { cause: error });
   const reason =
     typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
       ? error.code
