@@ -281,6 +281,21 @@ describe("tarballs elsewhere", () => {
     expect((await ok(imprint(who, world.folder, ["verify", `${url}#${id}`, "--tarballs"]))).stdout).toMatch(/1 tarballs, all good/);
   });
 
+  it("a proposal carries its tarballs, and its seal puts them where the root says", async () => {
+    const who = world.person("sealed");
+    const dir = createHostedRepository(root(), "sealed/index.git");
+    const other = createHostedRepository(root(), "sealed/tarballs.git");
+    const [url, blobs] = [world.host.url("sealed/index.git"), world.host.url("sealed/tarballs.git")];
+    const { id } = await init(who, url, ["--tarballs", `git+${blobs}`]);
+    const folder = packageOf(who, "x");
+    await ok(imprint(who, folder, ["publish", "--propose", "--branch", "next"]));
+    testGit(dir, ["update-ref", "refs/heads/main", "refs/heads/next"]);
+    expect((await ok(imprint(who, folder, ["seal"]))).stdout.trim()).toBe("@sealed/x@1.0.0");
+    expect(testGit(other, ["for-each-ref", "--format=%(refname)"])).toMatch(/^refs\/tarballs\/[0-9a-f]{64}$/);
+    await consumes(`${url}#${id}`, "@sealed/x@1.0.0");
+    expect((await ok(imprint(who, world.folder, ["verify", `${url}#${id}`, "--tarballs"]))).stdout).toMatch(/1 tarballs, all good/);
+  });
+
   it("https templates only: what is not uploaded is named before anything is signed", async () => {
     const who = world.person("files");
     const dir = createHostedRepository(root(), "files/index.git");
