@@ -149,6 +149,20 @@ describe("hook pre-receive", () => {
   });
 });
 
+describe("a bare server with HEAD on master", () => {
+  it("is guarded on main, which readers ask for", async () => {
+    const owner = world.person("mats");
+    const index = await world.init(owner, "@mats/*");
+    const bare = world.hosted("mats/index.git");
+    testGit(bare, ["symbolic-ref", "HEAD", "refs/heads/master"]);
+    expect((await world.imprint(owner, world.folder, "hook", "install", bare, "--id", index.id)).code).toBe(0);
+    expect((await world.imprint(owner, packageOf("@mats/x", "1.0.0"), "publish")).code).toBe(0);
+    writeFileSync(path.join(index.clone, "checkpoint.json"), "{}\n");
+    await git(owner, index.clone, "commit", "-qam", "forged");
+    expect((await git(owner, index.clone, "push")).stderr).toMatch(/Cannot take the push/);
+  });
+});
+
 describe("hook install in a clone", () => {
   it("stops a plain git push of what readers would refuse, and lets the rest through", async () => {
     const owner = world.person("hanna");

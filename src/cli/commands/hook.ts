@@ -72,7 +72,7 @@ export async function hookPreReceive({ id, ref }: HookOptions, deps: Deps): Prom
   const repository = openSystemGit({ gitDir: clone.gitDir, env: deps.env, history: true, quarantine: true });
   try {
     const updates = (await deps.readInput()).split("\n").filter(Boolean).map(parseUpdate);
-    const branch = parseRefName(ref ?? `refs/heads/${clone.branch ?? "main"}`);
+    const branch = parseRefName(ref ?? (await readBranch(repository, clone.branch, updates)));
     const faults: Fault[] = [];
     const tarballs = tarballsIn(repository, new Map(updates.map((update) => [update.ref, update.to])));
     for (const update of updates) {
@@ -87,6 +87,13 @@ export async function hookPreReceive({ id, ref }: HookOptions, deps: Deps): Prom
   } finally {
     await repository.close();
   }
+}
+
+/** The branch of HEAD; of a server whose HEAD names one that nobody ever pushed, `main`, which readers ask for. */
+async function readBranch(repository: GitRepository, head: string | null, updates: readonly Update[]): Promise<string> {
+  const [own, main] = [`refs/heads/${head ?? "main"}`, "refs/heads/main"];
+  const isThere = updates.some(({ ref }) => ref === own) || (await repository.head(parseRefName(own))) !== null;
+  return isThere ? own : main;
 }
 
 /** @throws ImprintError VERIFY_FAILED, as pre-receive */
