@@ -1,7 +1,8 @@
 /** Whether a clone is in a state to publish from; where it is not, one line says how to get there. Nothing is touched. */
 import { ImprintError } from "../errors.ts";
 import { DEFAULT_REF } from "../format/project.ts";
-import { type CloneState, resolveCommit } from "../git/clone.ts";
+import type { CloneState } from "../git/clone-state.ts";
+import { resolveCommit } from "../git/clone.ts";
 import { shortRef } from "./addresses.ts";
 import type { Deps } from "./deps.ts";
 import { clean } from "./terminal.ts";

@@ -1,8 +1,7 @@
 /** Commands about what is released already: yank, unyank, deprecate, withdraw, tag. */
 import type { Argv } from "yargs";
 import type { Amendment } from "../index/amend.ts";
-import type { GlobalFlags } from "./main.ts";
-import { type GlobalOptions, print, type Wiring } from "./wiring.ts";
+import { type GlobalFlags, type GlobalOptions, print, type Wiring } from "./wiring.ts";
 
 type AmendFlags = GlobalFlags & {
   readonly specs: readonly string[];

@@ -2,11 +2,10 @@
 import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
-import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./main.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
-import { FROM, listOf, print, REF, type Wiring } from "./wiring.ts";
+import { FROM, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, secondsOf, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {

@@ -13,21 +13,8 @@ import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
 import type { Deps } from "./deps.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
-import { openTerminal, clean, type Terminal, type TerminalStreams } from "./terminal.ts";
-
-export type MainOptions = {
-  /** Without program and script. */
-  readonly argv: readonly string[];
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
-  readonly streams: TerminalStreams;
-  readonly nowMs: () => number;
-  readonly version: string;
-  /** Resolves when the process is asked to stop; listens only once called. */
-  readonly stop: () => Promise<void>;
-};
-
-export type GlobalFlags = { readonly json?: unknown; readonly C?: unknown; readonly allowFile?: unknown };
+import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./wiring.ts";
+import { openTerminal, clean, type Terminal } from "./terminal.ts";
 
 /** @returns the exit code */
 export async function main(options: MainOptions): Promise<number> {
@@ -143,19 +130,4 @@ function parseOwn(own: readonly string[]) {
       cause: error,
     });
   }
-}
-
-/** @throws ImprintError USAGE */
-export function portOf(port: string | undefined): number | undefined {
-  if (port === undefined) return undefined;
-  if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535)
-    throw new ImprintError("USAGE", `Cannot listen on port ${clean(port)}: give a number from 0 to 65535`);
-  return Number(port);
-}
-
-/** Milliseconds of `--sync-after`'s seconds; 60 s unless told. @throws ImprintError USAGE */
-export function secondsOf(seconds: string | undefined): number {
-  if (seconds === undefined) return 60_000;
-  if (!/^[0-9]{1,9}$/.test(seconds)) throw new ImprintError("USAGE", "Cannot use --sync-after: give a number of seconds");
-  return Number(seconds) * 1000;
 }

@@ -2,7 +2,8 @@
 import { ImprintError } from "../errors.ts";
 import path from "node:path";
 import type { GitRepository } from "../git/port.ts";
-import { advanceBranch, buildsOn, type CloneState, configureRemote, describeClone } from "../git/clone.ts";
+import { advanceBranch, buildsOn, configureRemote, describeClone } from "../git/clone.ts";
+import type { CloneState } from "../git/clone-state.ts";
 import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, shardOf, shardPath } from "../format/paths.ts";
 import { parseRefName, redactUrl } from "../git/url.ts";

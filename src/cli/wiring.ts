@@ -1,6 +1,21 @@
-/** What every command's wiring needs. */
+/** What the command line is given, and what every command's wiring needs. */
+import { ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
-import type { GlobalFlags } from "./main.ts";
+import { clean, type TerminalStreams } from "./terminal.ts";
+
+export type MainOptions = {
+  /** Without program and script. */
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly streams: TerminalStreams;
+  readonly nowMs: () => number;
+  readonly version: string;
+  /** Resolves when the process is asked to stop; listens only once called. */
+  readonly stop: () => Promise<void>;
+};
+
+export type GlobalFlags = { readonly json?: unknown; readonly C?: unknown; readonly allowFile?: unknown };
 
 /** The options of every command, as yargs has them. */
 export type GlobalOptions = { json: boolean | undefined; C: string | undefined; "allow-file": boolean | undefined };
@@ -35,3 +50,18 @@ export const FROM = {
 
 /** A branch by its name, or any ref in full. */
 export const REF = { type: "string", requiresArg: true } as const;
+
+/** @throws ImprintError USAGE */
+export function portOf(port: string | undefined): number | undefined {
+  if (port === undefined) return undefined;
+  if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65_535)
+    throw new ImprintError("USAGE", `Cannot listen on port ${clean(port)}: give a number from 0 to 65535`);
+  return Number(port);
+}
+
+/** Milliseconds of `--sync-after`'s seconds; 60 s unless told. @throws ImprintError USAGE */
+export function secondsOf(seconds: string | undefined): number {
+  if (seconds === undefined) return 60_000;
+  if (!/^[0-9]{1,9}$/.test(seconds)) throw new ImprintError("USAGE", "Cannot use --sync-after: give a number of seconds");
+  return Number(seconds) * 1000;
+}

@@ -6,9 +6,10 @@
  */
 import { ImprintError } from "../errors.ts";
 import type { GitKind } from "./choice.ts";
+import type { CloneState, NewClone } from "./clone-state.ts";
 import type * as EmbeddedClone from "./isomorphic/clone.ts";
 import type * as SystemClone from "./system/clone.ts";
-import type { FileChange, GitUrl, ObjectId, RefName } from "./port.ts";
+import type { GitUrl, ObjectId, RefName } from "./port.ts";
 import { parseRefName } from "./url.ts";
 
 /** Which git (the system's unless `kind` says otherwise), which program, and in which environment. */
@@ -20,35 +21,6 @@ export type CloneOptions = {
   readonly quarantine?: boolean;
   /** Where `describeClone` looks for local changes: all that is signed unless given, nowhere if empty. */
   readonly look?: readonly string[];
-};
-
-export type CloneState = {
-  /** Absolute folder that `openGit` takes (of a linked work tree: the shared one). */
-  readonly gitDir: string;
-  readonly bare: boolean;
-  /** Checked-out branch without `refs/heads/`; null where HEAD is detached. */
-  readonly branch: string | null;
-  /** The branch's remote, else `origin` or the only one. */
-  readonly remoteName: string | null;
-  /** As configured, unparsed: may hold credentials, so never print them without `redactUrl`. */
-  readonly fetchUrl: string | null;
-  readonly pushUrl: string | null;
-  /** Null: no commit yet. */
-  readonly head: ObjectId | null;
-  /** Paths of signed files that differ from HEAD or aren't in it; in the middle of a merge or rebase possibly none. */
-  readonly dirty: readonly string[];
-  readonly inProgress: "merge" | "rebase" | null;
-};
-
-export type NewClone = {
-  readonly branch: string;
-  readonly files: readonly FileChange[];
-  readonly message: string;
-  readonly author: { readonly name: string; readonly email: string };
-  readonly timeMs: number;
-  readonly bare?: boolean;
-  /** Puts the commit to build on into the new repository, whose git folder it is given. */
-  readonly base?: (gitDir: string) => Promise<ObjectId>;
 };
 
 type System = typeof SystemClone;

@@ -9,7 +9,7 @@ import { lstat, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { ObjectId, RefName } from "../port.ts";
-import type { CloneState, NewClone } from "../clone.ts";
+import type { CloneState, NewClone } from "../clone-state.ts";
 import { createCloneFolder } from "../store/bare.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { listTree } from "../store/list.ts";

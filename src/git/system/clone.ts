@@ -5,7 +5,7 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { ImprintError } from "../../errors.ts";
-import type { CloneState, NewClone } from "../clone.ts";
+import type { CloneState, NewClone } from "../clone-state.ts";
 import type { ObjectId, RefName } from "../port.ts";
 import { commit } from "./commit.ts";
 import { storageFailed } from "../store/quarantine.ts";
