@@ -82,10 +82,10 @@ export async function publishGroup(
   const { terminal } = deps;
   const { push, propose } = options;
   const names = members.map(({ name }) => name);
+  const keysOf = options.dryRun ? null : dailyKeysSoon(deps, own);
   const open = propose === null ? await openUpload(deps, own, names) : await openForProposal(deps, own, names);
   try {
     requireRemote(open, push && !options.dryRun);
-    const keysOf = options.dryRun ? null : dailyKeysSoon(deps, own);
     const result = (done: Pick<PublishedRelease, "commit" | "pushed" | "branch">): PublishedRelease[] =>
       members.map(({ name, version, facts }) => ({ name, version, integrity: facts.integrity, index: own.name, ...done }));
     const requests = members.map(requestOf);
