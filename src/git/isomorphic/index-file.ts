@@ -3,12 +3,12 @@
  * to its blob. Read for a quick status, written under git's own lock when the branch moves.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
-import { takeLock } from "../store/lock.ts";
+import { replaceUnderLock } from "../store/lock.ts";
 import { storageFailed } from "../store/quarantine.ts";
 
 const ENTRY_BYTES = 62;
@@ -133,23 +133,15 @@ function format(entries: readonly IndexEntry[]): Buffer {
 export async function updateIndexFile(gitDir: string, changes: ReadonlyMap<string, IndexEntry | null>): Promise<void> {
   const path = join(gitDir, "index");
   try {
-    const lock = await takeLock(`${path}.lock`, LOCK_STALE_MS);
-    try {
+    await replaceUnderLock(path, LOCK_STALE_MS, async () => {
       const entries = new Map((await readIndexFile(gitDir)).entries);
       for (const [name, entry] of changes) {
         if (entry === null) entries.delete(name);
         else entries.set(name, entry);
       }
       const sorted = [...entries.values()].toSorted((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
-      await lock.writeFile(format(sorted));
-      await lock.sync();
-      await lock.close();
-      await rename(`${path}.lock`, path);
-    } catch (error) {
-      await lock.close().catch(() => undefined);
-      await rm(`${path}.lock`, { force: true });
-      throw error;
-    }
+      return format(sorted);
+    });
   } catch (error) {
     throw storageFailed(`write ${path}`, error);
   }

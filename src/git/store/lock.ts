@@ -1,5 +1,5 @@
 /** Git's own lock files, taken as git takes them, so that a git that runs beside us is kept out, and keeps us out. */
-import { open, rm, stat } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 
@@ -17,5 +17,20 @@ export async function takeLock(path: string, staleMs: number): Promise<Awaited<R
     const info = await stat(path).catch(() => null);
     if (info !== null && Date.now() - info.mtimeMs > staleMs) await rm(path, { force: true });
     else await delay(PAUSE_MS);
+  }
+}
+
+/** Replaces `path` as git would: `content` is made once its lock is held, and is there whole or not at all. */
+export async function replaceUnderLock(path: string, staleMs: number, content: () => Promise<string | Uint8Array>): Promise<void> {
+  const lock = await takeLock(`${path}.lock`, staleMs);
+  try {
+    await lock.writeFile(await content());
+    await lock.sync();
+    await lock.close();
+    await rename(`${path}.lock`, path);
+  } catch (error) {
+    await lock.close().catch(() => undefined);
+    await rm(`${path}.lock`, { force: true });
+    throw error;
   }
 }

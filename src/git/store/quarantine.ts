@@ -12,7 +12,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName, TransferLimits } from "../port.ts";
-import { takeLock } from "./lock.ts";
+import { replaceUnderLock } from "./lock.ts";
 
 const FOLDER = "imprint-quarantine";
 const STALE_MS = 60 * 60 * 1000;
@@ -175,17 +175,9 @@ async function mergeShallow(gitDir: string, added: readonly ObjectId[], keepAll:
     return added.some((id) => !known.has(id));
   };
   if (!(await isNew())) return;
-  const lock = await takeLock(`${path}.lock`, LOCK_STALE_MS);
-  try {
+  await replaceUnderLock(path, LOCK_STALE_MS, async () => {
     const known = await readShallow(gitDir);
     const lines = [...known.filter((id) => !added.includes(id)), ...added];
-    await lock.writeFile((keepAll ? lines : lines.slice(-MAX_SHALLOW)).map((id) => `${id}\n`).join(""));
-    await lock.sync();
-    await lock.close();
-    await rename(`${path}.lock`, path);
-  } catch (error) {
-    await lock.close().catch(() => undefined);
-    await rm(`${path}.lock`, { force: true });
-    throw error;
-  }
+    return (keepAll ? lines : lines.slice(-MAX_SHALLOW)).map((id) => `${id}\n`).join("");
+  });
 }

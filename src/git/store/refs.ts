@@ -1,9 +1,9 @@
 /** Refs as files, read and written without git: loose ones, and `packed-refs`, which git makes of them. */
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName } from "../port.ts";
-import { takeLock } from "./lock.ts";
+import { replaceUnderLock } from "./lock.ts";
 import { storageFailed } from "./quarantine.ts";
 
 const MAX_SYMBOLIC = 5;
@@ -48,20 +48,12 @@ export async function writeRef(gitDir: string, ref: RefName, to: ObjectId, expec
   const what = `update ${ref} in ${gitDir}`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    const lock = await takeLock(`${path}.lock`, LOCK_STALE_MS);
-    try {
+    await replaceUnderLock(path, LOCK_STALE_MS, async () => {
       const held = expected === undefined ? undefined : await readRef(gitDir, ref);
       if (held !== expected)
         throw new ImprintError("STATE_CHANGED", `Cannot ${what}: it is at ${held ?? "no commit"}, not at ${expected ?? "no commit"}`);
-      await lock.writeFile(`${to}\n`);
-      await lock.sync();
-      await lock.close();
-      await rename(`${path}.lock`, path);
-    } catch (error) {
-      await lock.close().catch(() => undefined);
-      await rm(`${path}.lock`, { force: true });
-      throw error;
-    }
+      return `${to}\n`;
+    });
   } catch (error) {
     throw storageFailed(what, error);
   }
