@@ -14,14 +14,13 @@ export async function authorOf({ env, cwd, git }: Pick<Deps, "env" | "cwd" | "gi
   if ((await git.kind()) !== "system") return NEUTRAL;
   // tokens and passphrases are no business of git's, or of what its configuration runs
   const bare = Object.fromEntries(Object.entries(env).filter(([name]) => !/^IMPRINT_/iu.test(name)));
-  const ask = async (key: string): Promise<string | null> => {
-    try {
-      const { stdout } = await run("git", ["config", "--get", key], { cwd, env: bare });
-      return stdout.trim() === "" ? null : stdout.trim().replace(/[<>\n]/g, " ");
-    } catch {
-      return null; // not set, or no git: the same to us
-    }
-  };
-  const [name, email] = await Promise.all([ask("user.name"), ask("user.email")]);
-  return { name: name ?? NEUTRAL.name, email: email ?? NEUTRAL.email };
+  try {
+    // one question for both: each start of git costs as much as signing a release
+    const { stdout } = await run("git", ["config", "-z", "--get-regexp", "^user[.](name|email)$"], { cwd, env: bare });
+    const settings = new Map(stdout.split("\0").map((entry) => entry.split("\n", 2) as [string, string | undefined]));
+    const valueOf = (key: string): string | null => settings.get(key)?.trim().replace(/[<>]/g, " ") || null;
+    return { name: valueOf("user.name") ?? NEUTRAL.name, email: valueOf("user.email") ?? NEUTRAL.email };
+  } catch {
+    return NEUTRAL; // neither is set
+  }
 }

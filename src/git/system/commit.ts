@@ -37,12 +37,16 @@ function* script(request: CommitRequest & { readonly keepAs: RefName }): Generat
 /** The port's `commit`. */
 export async function commit(git: Git, gitDir: string, request: CommitRequest & { readonly keepAs: RefName }): Promise<ObjectId> {
   const what = `commit to ${gitDir}`;
-  const result = await mustGit(git, {
-    // --force: keepAs may hold a commit that a squash made unrelated
-    args: [`--git-dir=${gitDir}`, "fast-import", "--quiet", "--force", "--date-format=raw", "--cat-blob-fd=1"],
-    input: script(request),
-    what,
-  });
+  const result = await mustGit(
+    git,
+    {
+      // --force: keepAs may hold a commit that a squash made unrelated
+      args: [`--git-dir=${gitDir}`, "fast-import", "--quiet", "--force", "--date-format=raw", "--cat-blob-fd=1"],
+      input: script(request),
+      what,
+    },
+    "STORAGE_FAILED",
+  );
   const id = result.stdout.toString("latin1").trim();
   if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u.test(id)) throw new ImprintError("INVALID_DOCUMENT", `Cannot ${what}: git named no commit`);
   return id as ObjectId;

@@ -202,9 +202,10 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
     chunks.push(chunk);
   });
   try {
-    const closed = once(child, "close") as Promise<[number | null]>;
-    const [[status]] = await Promise.all([closed, feed(child, request.input ?? [])]);
+    const closed = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
+    const [[status, signal]] = await Promise.all([closed, feed(child, request.input ?? [])]);
     if (failure !== null) throw failure;
+    if (signal !== null) stderr += `\nfatal: git was ended by ${signal}`; // it had no time to say why
     return { status: status ?? 128, stdout: Buffer.concat(chunks), stderr };
   } catch (error) {
     if (error !== failure && errnoOf(error) === "ENOENT") throw missing("it is not installed or not on the PATH", error);
@@ -224,6 +225,9 @@ export async function mustGit(
   const result = await runGit(git, request);
   if (result.status === 0) return result;
   const reason = reasonOf(result.stderr);
-  const isDisk = /No space left|Read-only file system|Permission denied|unable to (?:write|create)|Disk quota/iu.test(result.stderr);
+  const isDisk =
+    /No space left|Read-only file system|Permission denied|unable to (?:write|create)|Disk quota|File too large|SIGXFSZ/iu.test(
+      result.stderr,
+    );
   throw new ImprintError(isDisk ? "STORAGE_FAILED" : code, `Cannot ${request.what}: ${reason}`);
 }
