@@ -16,6 +16,11 @@ export const CATALOGUE = {
   // 1: refused
   NOT_FOUND: { exit: 1, http: 404, hint: "check the spelling; imprint why <name> shows who answers for a name" },
   DENIED: { exit: 1, http: 403, hint: "imprint why <name> shows the rule in imprint.json that denies it" },
+  TOO_YOUNG: {
+    exit: 1,
+    http: 403,
+    hint: "wait, or lower minAgeHours in imprint.json; imprint why <name> shows when each release is old enough",
+  },
   PACKAGE_REFUSED: { exit: 1, http: 403, hint: "change the package as the message says, then imprint publish --dry-run" },
   TARBALL_REFUSED: { exit: 1, http: 403, hint: "pack the package again from a clean folder, then imprint publish --dry-run" },
   TAG_REFUSED: {

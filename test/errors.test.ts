@@ -118,6 +118,10 @@ async function clone(): Promise<{ readonly dir: string; readonly head: ObjectId 
 const PROVOKED: Record<ErrorCode, () => unknown> = {
   NOT_FOUND: () => imprint(shop, ["remove", "nobody", "--json"]),
   DENIED: async () => (await w.consumer({ upstream: { deny: ["left-pad"] } })).get("/left-pad"),
+  TOO_YOUNG: async () => {
+    const { index, pkg } = await indexWithRelease("fresh");
+    return (await w.consumer({ indices: { fresh: { index, minAgeHours: 876_000 } } })).get(`/${pkg}`);
+  },
   PACKAGE_REFUSED: async () => checkPublishable(await inspectTarball(await makePackage({ private: true }))),
   TARBALL_REFUSED: () => inspectTarball(utf8("not a tarball")),
   TAG_REFUSED: async () => {

@@ -20,14 +20,6 @@ export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error:
     await Promise.all([...indices.values()].map((index) => index.close()));
   };
   try {
-    for (const [alias, { minAgeHours }] of files.project.indices) {
-      // A policy that would silently not hold is worse than none.
-      if (minAgeHours !== undefined)
-        throw new ImprintError(
-          "UNSUPPORTED_FORMAT",
-          `Cannot use ${files.folder}: imprint.json asks for minAgeHours (${alias}), which needs a newer imprint`,
-        );
-    }
     for (const [alias, entry] of files.project.indices)
       indices.set(alias, await openIndex(deps, alias, entry, files.lock.get(alias) ?? null, warn));
   } catch (error) {

@@ -37,10 +37,16 @@ export function findProjectFolder(cwd: string): string | null {
   return findUpward(cwd, MANIFEST) ?? findUpward(cwd, "package.json");
 }
 
-function findUpward(from: string, file: string): string | null {
+function findUpward(cwd: string, file: string): string | null {
+  return foldersUpward(cwd).find((folder) => existsSync(path.join(folder, file))) ?? null;
+}
+
+/** The folder and all above it, the nearest first. */
+export function foldersUpward(from: string): readonly string[] {
+  const folders: string[] = [];
   for (let folder = path.resolve(from); ; folder = path.dirname(folder)) {
-    if (existsSync(path.join(folder, file))) return folder;
-    if (folder === path.dirname(folder)) return null;
+    folders.push(folder);
+    if (folder === path.dirname(folder)) return folders;
   }
 }
 

@@ -12,16 +12,16 @@ import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
 import { type Consumer, openConsumer } from "./consumer.ts";
 import type { Deps } from "./deps.ts";
-import { requireNoScopeLines } from "./npm-scopes.ts";
+import { requireNoScopeLines } from "./clients/scope-lines.ts";
 import { ownRegistries } from "./own-registries.ts";
-import { createRefusals, type Refusals } from "./refusals.ts";
+import { createReport, type Report } from "./report.ts";
 import { forgetResolver, policyDigest, proofOf, rememberResolver } from "./resolver-state.ts";
 import { clean } from "./terminal.ts";
 
 export type RunningResolver = {
   /** `http://127.0.0.1:<port>` */
   readonly base: string;
-  readonly refusals: Refusals;
+  readonly report: Report;
   /** Packuments and tarballs by source, for a closing line. */
   readonly served: ReadonlyMap<string, number>;
   close(): Promise<void>;
@@ -45,10 +45,10 @@ const RELOAD_MS = 1000;
 
 /** @param consumer the opened project, which the resolver closes in the end */
 export async function startResolver(deps: Deps, settings: ResolverSettings, consumer: Consumer): Promise<RunningResolver> {
-  const refusals = createRefusals();
+  const report = createReport();
   const served = new Map<string, number>();
   const secret = randomBytes(32);
-  let policy = await openPolicy(deps, settings, consumer, refusals, served);
+  let policy = await openPolicy(deps, settings, consumer, report, served);
   let bases: ReadonlySet<string> = new Set();
   const registry: Registry = {
     packument: (...request) => policy.registry.packument(...request),
@@ -60,7 +60,8 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     registry,
     allowedHosts: () => bases,
     prove: (nonce) => proofOf(secret, nonce),
-    refusalsAfter: (token, after) => refusals.after(secret, token, after),
+    seenAfter: (token, after) => report.afterFor(secret, token, after),
+    observe: (userAgent) => report.client(userAgent),
     version: settings.version,
   });
   const server = await listen(app.fetch, settings);
@@ -82,7 +83,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     if (digest === policy.digest || digest === policy.refused) return;
     policy.refused = digest;
     const reopened = await openConsumer(deps);
-    const next = await openPolicy(deps, settings, reopened, refusals, served).catch(async (error: unknown) => {
+    const next = await openPolicy(deps, settings, reopened, report, served).catch(async (error: unknown) => {
       await reopened.close();
       throw error;
     });
@@ -95,7 +96,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
 
   return {
     base: `http://${HOST}:${port}`,
-    refusals,
+    report,
     served,
     async close() {
       clearInterval(reload);
@@ -120,7 +121,7 @@ async function openPolicy(
   deps: Deps,
   settings: ResolverSettings,
   consumer: Consumer,
-  refusals: Refusals,
+  report: Report,
   served: Map<string, number>,
 ): Promise<Policy> {
   const { project, folder } = consumer.files;
@@ -135,14 +136,15 @@ async function openPolicy(
     indices: consumer.indices,
     upstream: createUpstream(client, monotonicMs),
     nowMs: monotonicMs,
+    wallMs: deps.nowMs,
     syncAfterMs: settings.syncAfterMs,
     syncWaitMs: SYNC_WAIT_MS,
-    events: eventsOf(deps, settings, refusals, served),
+    events: eventsOf(deps, settings, report, served),
   });
   return { consumer, registry, digest: await policyDigest(deps.files, folder), refused: null };
 }
 
-function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: Refusals, served: Map<string, number>): ResolverEvents {
+function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, report: Report, served: Map<string, number>): ResolverEvents {
   return {
     answered(name, what, source, detail) {
       served.set(source, (served.get(source) ?? 0) + 1);
@@ -151,8 +153,9 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, refusals: R
           `${terminal.style("dim", "·")} ${source === "upstream" ? "public registry" : source}  ${name} ${what}${detail === "" ? "" : ` ${clean(detail)}`}`,
         );
     },
+    told: (facts) => report.told(facts),
     refused(name, error) {
-      refusals.add(name, error);
+      report.refused(name, error);
       if (verbose) terminal.talk(`${terminal.style("red", "✗")} ${clean(`${name}: ${error.message} (${error.code})`)}`);
     },
     warned(alias, message) {

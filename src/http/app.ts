@@ -17,8 +17,10 @@ export type AppDeps = {
   readonly allowedHosts: () => ReadonlySet<string>;
   /** Answers `GET /-/imprint/challenge/<nonce>`: how `imprint run` knows its own resolver from a stranger's. */
   readonly prove: (nonce: string) => string | null;
-  /** What was refused since, for the user who holds the resolver's secret; null to anybody else. */
-  readonly refusalsAfter: (token: string, number: number) => readonly object[] | null;
+  /** What happened since, for the user who holds the resolver's secret; null to anybody else. */
+  readonly seenAfter: (token: string, number: number) => object | null;
+  /** Who asks: the User-Agent header of each request. */
+  readonly observe: (userAgent: string) => void;
   readonly version: string;
 };
 
@@ -35,10 +37,10 @@ export function createApp(deps: AppDeps): Hono {
     const proof = deps.prove(c.req.param("nonce"));
     return proof === null ? c.json({ error: "no proof" }, 404) : c.json({ proof });
   });
-  app.get("/-/imprint/refusals/:after", (c) => {
+  app.get("/-/imprint/seen/:after", (c) => {
     const token = (c.req.header("authorization") ?? "").replace(/^Bearer /, "");
-    const refusals = deps.refusalsAfter(token, Number(c.req.param("after")));
-    return refusals === null ? c.json({ error: "not for you" }, 403) : c.json([...refusals]);
+    const seen = deps.seenAfter(token, Number(c.req.param("after")));
+    return seen === null ? c.json({ error: "not for you" }, 403) : c.json(seen);
   });
   app.get("*", (c) => handle(c, deps));
   app.all("*", (c) =>
@@ -51,7 +53,8 @@ export function createApp(deps: AppDeps): Hono {
   return app;
 }
 
-async function handle(c: Context, { registry, version }: AppDeps): Promise<Response> {
+async function handle(c: Context, { registry, version, observe }: AppDeps): Promise<Response> {
+  observe(c.req.header("user-agent") ?? "");
   const request = parseRegistryPath(new URL(c.req.url).pathname);
   const base = `http://${c.req.header("host")?.toLowerCase() ?? ""}`;
   switch (request.kind) {

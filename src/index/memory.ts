@@ -13,13 +13,27 @@ import type { Signed } from "../format/envelope.ts";
 import { isJsonObject, type JsonValue } from "../format/json.ts";
 import { recordPath } from "../format/paths.ts";
 import type { PackageRecord } from "../format/record.ts";
+import { isTimestamp, type Timestamp } from "../format/time.ts";
+import { isVersion, type Version } from "../format/versions.ts";
 import type { Cell } from "../storage/cell.ts";
 
-/** The files of one package, self-contained: bytes as they were verified. */
 /** Cap on the file. */
 export const MEMORY_MAX_BYTES = 256 * 1024 * 1024;
 
-export type RememberedPackage = { readonly record: Uint8Array; readonly releases: ReadonlyMap<FileHash, Uint8Array> };
+/** The files of one package, self-contained: bytes as they were verified. */
+export type RememberedPackage = {
+  readonly record: Uint8Array;
+  readonly releases: ReadonlyMap<FileHash, Uint8Array>;
+  /** Of the last checkpoint under which this machine read the package: what is new after it did not exist before. */
+  readonly seen: Timestamp | null;
+  readonly since: Since;
+};
+
+/**
+ * When a release can have appeared at the earliest, whatever it claims: the time of the last checkpoint under which this
+ * machine read the package without it. Nothing for a release that was there at the first reading.
+ */
+export type Since = ReadonlyMap<Version, Timestamp>;
 
 export type PackageMemory = {
   read(): Promise<{ readonly remembered: RememberedPackage; readonly generation: number } | null>;
@@ -40,7 +54,15 @@ export function openPackageMemory(cell: Cell): PackageMemory {
       const text = (bytes: Uint8Array): string => textOf(bytes) ?? "";
       await cell.swap(
         expected,
-        utf8(JSON.stringify({ format: 1, record: text(next.record), releases: [...next.releases.values()].map(text) })),
+        utf8(
+          JSON.stringify({
+            format: 1,
+            record: text(next.record),
+            releases: [...next.releases.values()].map(text),
+            seen: next.seen,
+            since: Object.fromEntries(next.since),
+          }),
+        ),
       );
     },
   };
@@ -56,7 +78,30 @@ function decode(bytes: Uint8Array): RememberedPackage | null {
   const releases = isJsonObject(file) ? file["releases"] : null;
   if (!isJsonObject(file) || typeof file["record"] !== "string" || !Array.isArray(releases)) return null;
   const files = (releases as readonly JsonValue[]).map((release) => utf8(typeof release === "string" ? release : ""));
-  return { record: utf8(file["record"]), releases: new Map(files.map((release) => [fileHashOf(release), release])) };
+  const { seen, since } = file;
+  return {
+    record: utf8(file["record"]),
+    releases: new Map(files.map((release) => [fileHashOf(release), release])),
+    seen: typeof seen === "string" && isTimestamp(seen) ? seen : null,
+    since: isJsonObject(since)
+      ? new Map(Object.entries(since).filter((entry): entry is [Version, Timestamp] => isSighting(entry)))
+      : new Map(),
+  };
+}
+
+function isSighting([version, time]: readonly [string, JsonValue]): boolean {
+  return isVersion(version) && typeof time === "string" && isTimestamp(time);
+}
+
+/** The sightings once `next` was read: what `before` did not list is as new as the reading before was old. */
+export function sightings(
+  before: { readonly releases: PackageRecord["releases"]; readonly seen: Timestamp | null; readonly since: Since },
+  next: PackageRecord,
+): Since {
+  const { seen } = before;
+  const since = new Map([...before.since].filter(([version]) => next.releases.has(version)));
+  if (seen !== null) for (const version of next.releases.keys()) if (!before.releases.has(version)) since.set(version, seen);
+  return since;
 }
 
 /**

@@ -9,7 +9,7 @@ import { ImprintError, isImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
 import type { PackageName } from "../format/names.ts";
 import type { LockEntry } from "../format/project.ts";
-import { openPackageMemory, type PackageMemory, requireNoRegress } from "./memory.ts";
+import { openPackageMemory, type PackageMemory, requireNoRegress, sightings, type Since } from "./memory.ts";
 import { type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
 import type { IndexSource } from "./source.ts";
 import type { StateStore, StoredState } from "./state.ts";
@@ -37,6 +37,8 @@ export type PackageRead = {
   readonly view: PackageView | null;
   /** Set where the host broke the package, or could not be asked for it, and what this machine had verified before is served instead. */
   readonly fault: ImprintError | null;
+  /** When releases that came later than the first reading can have appeared at the earliest. */
+  readonly since: Since;
 };
 
 export type ReaderOptions = {
@@ -126,10 +128,9 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       const remembered = await readRemembered(memory, state, name);
       if (remembered === null) throw error;
       warn(error, sources[0].url);
-      return { view: remembered, fault: error };
+      return { ...remembered, fault: error };
     }
-    await remember(memory, state, name, view);
-    return { view, fault: null };
+    return { view, fault: null, since: await remember(memory, state, name, view) };
   };
 
   return {
@@ -156,35 +157,45 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
   };
 }
 
-async function readRemembered(memory: PackageMemory, state: TrustedState, name: PackageName): Promise<PackageView | null> {
+async function readRemembered(
+  memory: PackageMemory,
+  state: TrustedState,
+  name: PackageName,
+): Promise<{ readonly view: PackageView; readonly since: Since } | null> {
   const found = await memory.read();
   if (found === null) return null;
+  const { record, releases, since } = found.remembered;
   try {
-    return viewOfFiles(state, name, found.remembered.record, found.remembered.releases);
+    return { view: viewOfFiles(state, name, record, releases), since };
   } catch (error) {
     if (!isImprintError(error)) throw error;
     return null; // no longer good under the newest root: forgotten
   }
 }
 
-/** Step 8: refuses what takes back what was seen, and remembers what is new. */
-async function remember(memory: PackageMemory, state: TrustedState, name: PackageName, view: PackageView | null): Promise<void> {
+/** Step 8: refuses what takes back what was seen, and remembers what is new, and since when it can have been there. */
+async function remember(memory: PackageMemory, state: TrustedState, name: PackageName, view: PackageView | null): Promise<Since> {
+  const now = state.checkpoint.doc.time;
   for (;;) {
     const found = await memory.read();
-    if (found !== null && view?.record.digest !== undefined) {
-      const same = Buffer.compare(found.remembered.record, view.record.bytes) === 0;
-      if (same) return;
-    }
     const seen = found === null ? null : recordUnder(state, name, found.remembered.record);
     if (view === null) {
       if (seen !== null)
         throw new ImprintError("RECORD_REGRESSED", `Cannot trust ${name}: the package vanished from its index`, { step: "reading 8" });
-      return;
+      return new Map();
     }
-    if (seen !== null) requireNoRegress(seen, view.record);
+    const remembered = found?.remembered ?? null;
+    const isSame = remembered !== null && Buffer.compare(remembered.record, view.record.bytes) === 0;
+    // The same under an older checkpoint, as when two processes read at once: what is remembered is the newer.
+    if (isSame && remembered.seen !== null && remembered.seen >= now) return remembered.since;
+    if (seen !== null && !isSame) requireNoRegress(seen, view.record);
+    const since =
+      seen === null || remembered === null
+        ? new Map()
+        : sightings({ releases: seen.doc.releases, seen: remembered.seen, since: remembered.since }, view.record.doc);
     try {
-      await memory.write(found?.generation ?? null, { record: view.record.bytes, releases: view.files });
-      return;
+      await memory.write(found?.generation ?? null, { record: view.record.bytes, releases: view.files, seen: now, since });
+      return since;
     } catch (error) {
       if (!isImprintError(error, "STATE_CHANGED")) throw error;
     }

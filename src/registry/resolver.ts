@@ -8,23 +8,17 @@ import { LRUCache } from "lru-cache";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PackageName } from "../format/names.ts";
-import {
-  abbreviatedPackument,
-  fullPackument,
-  type PackumentSource,
-  type PackumentVersion,
-  tarballFileName,
-  versionManifest,
-} from "../format/packument.ts";
+import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { PackageView } from "../index/package-reader.ts";
-import type { IndexReader } from "../index/reader.ts";
+import type { IndexReader, PackageRead } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { newestRoot } from "../index/trust.ts";
 import { sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
+import { type Offer, offerOf } from "./offer.ts";
 import type { Answered, Registry, Upstream } from "./port.ts";
 
 export type ResolverOptions = {
@@ -33,6 +27,8 @@ export type ResolverOptions = {
   readonly upstream: Upstream;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
+  /** Unix time in milliseconds: how old a release is. */
+  readonly wallMs: () => number;
   /** An index is asked again when it was last synced longer ago than this. */
   readonly syncAfterMs: number;
   /** How long a request waits for that before the last verified state answers. */
@@ -43,6 +39,12 @@ export type ResolverOptions = {
 /** What a person at the terminal may want to know; `http` counts and prints them. */
 export type ResolverEvents = {
   answered(name: PackageName, what: "packument" | "tarball", source: string, detail: string): void;
+  /** An author's package that a client now knows about; times in Unix milliseconds. */
+  told(facts: {
+    readonly name: PackageName;
+    readonly newest: { readonly version: Version; readonly at: number };
+    readonly hasInstallScript: boolean;
+  }): void;
   refused(name: PackageName, error: ImprintError): void;
   warned(alias: string, message: string): void;
 };
@@ -56,7 +58,19 @@ export function createResolver(options: ResolverOptions): Registry {
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const lazySync = lazySyncer(options);
 
-  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ view: PackageView; key: string; source: PackumentSource }> => {
+  // Made once for each reading, not for each request.
+  const offers = new WeakMap<PackageRead, Offer>();
+
+  const offerFrom = (alias: DisplayName, read: PackageRead, view: PackageView, maintainer: string): Offer => {
+    const nowMs = options.wallMs();
+    const known = offers.get(read);
+    if (known !== undefined && known.source.maintainer === maintainer && nowMs < known.until) return known;
+    const offer = offerOf({ view, since: read.since }, maintainer, { minAgeHours: project.indices.get(alias)?.minAgeHours ?? 0, nowMs });
+    offers.set(read, offer);
+    return offer;
+  };
+
+  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ view: PackageView; key: string; offer: Offer }> => {
     const entry = indices.get(alias);
     if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
     await lazySync(alias, entry.reader);
@@ -68,9 +82,24 @@ export function createResolver(options: ResolverOptions): Registry {
         `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`,
       );
     const root = state === null ? null : newestRoot(state.roots);
-    // A new root may let releases count that did not before, without a byte of the record changing.
-    const key = `${root?.digest ?? ""} ${read.view.record.digest}`;
-    return { view: read.view, key, source: packumentSource(read.view, root?.doc.name ?? alias) };
+    const offer = offerFrom(alias, read, read.view, root?.doc.name ?? alias);
+    // A new root may let releases count that did not before, without a byte of the record changing; so may time.
+    return { view: read.view, key: `${root?.digest ?? ""} ${read.view.record.digest} ${offer.until}`, offer };
+  };
+
+  /** Something to choose from, or the reason why there is nothing yet. @throws ImprintError TOO_YOUNG */
+  const offered = async (alias: DisplayName, name: PackageName): Promise<{ key: string; source: PackumentSource }> => {
+    const { key, offer } = await readIndex(alias, name);
+    const { newest, held, hasInstallScript, source } = offer;
+    if (newest === null && held.size > 0) {
+      const hours = project.indices.get(alias)?.minAgeHours ?? 0;
+      throw new ImprintError(
+        "TOO_YOUNG",
+        `Cannot serve ${name}: no release of it is ${hours} hours old, as imprint.json asks (minAgeHours); the first will be at ${new Date(offer.until).toISOString()}`,
+      );
+    }
+    if (newest !== null) events.told({ name, newest, hasInstallScript });
+    return { key, source };
   };
 
   const ready = async (key: string, make: () => { json: unknown; type: string }): Promise<ReadyDocument> => {
@@ -110,7 +139,7 @@ export function createResolver(options: ResolverOptions): Registry {
     packument: (name, abbreviated, base) =>
       answer(name, "packument", "", {
         index: async (alias) => {
-          const { source, key } = await readIndex(alias, name);
+          const { source, key } = await offered(alias, name);
           return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
             abbreviated
               ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
@@ -122,7 +151,7 @@ export function createResolver(options: ResolverOptions): Registry {
     version: (name, versionOrTag, base) =>
       answer(name, "packument", versionOrTag, {
         index: async (alias) => {
-          const { source } = await readIndex(alias, name);
+          const { source } = await offered(alias, name);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
           const manifest = versionManifest(source, version, base);
           if (manifest === null)
@@ -133,7 +162,7 @@ export function createResolver(options: ResolverOptions): Registry {
       }),
     distTags: (name) =>
       answer(name, "packument", "dist-tags", {
-        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await readIndex(alias, name)).source.tags))),
+        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await offered(alias, name)).source.tags))),
         upstream: () => upstream.distTags(name),
       }),
     tarball: (name, file) =>
@@ -148,18 +177,6 @@ export function createResolver(options: ResolverOptions): Registry {
         upstream: () => upstream.tarball(name, file),
       }),
   };
-}
-
-/** Only `ok` releases are offered; tags that point at others fall back to what is left. */
-export function packumentSource(view: PackageView, maintainer: string): PackumentSource {
-  const { deprecated, tags } = view.record.doc;
-  const versions: PackumentVersion[] = [];
-  for (const [version, entry] of view.versions) {
-    if (entry.verdict === "ok")
-      versions.push({ release: entry.release.doc, time: entry.release.doc.published, deprecated: deprecated.get(version) });
-  }
-  const offered = new Set(versions.map(({ release }) => release.version));
-  return { name: view.name, versions, tags: new Map([...tags].filter(([, version]) => offered.has(version))), maintainer };
 }
 
 /** Yanked ones too: a locked install goes on. */

@@ -203,17 +203,9 @@ describe("imprint.json and imprint.lock", () => {
       expect(await changedThough(folder, argv, "CONFIG_INVALID", new RegExp(`imprint\\.lock: .*${words.source}`))).toEqual([]);
   });
 
-  it("a format of tomorrow, and minAgeHours, need a newer imprint instead of being ignored", async () => {
+  it("a format of tomorrow needs a newer imprint instead of being ignored", async () => {
     expect(
       await changedThough(project({ "imprint.json": { format: 2, indices: {} } }), ["list"], "UNSUPPORTED_FORMAT", /format 2/),
-    ).toEqual([]);
-    expect(
-      await changedThough(
-        project({ "imprint.json": indices({ gone: entry({ minAgeHours: 24 }) }) }),
-        ["run", "true"],
-        "UNSUPPORTED_FORMAT",
-        /minAgeHours \(gone\)/,
-      ),
     ).toEqual([]);
   });
 

@@ -7,7 +7,9 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { childEnvironment } from "../../src/cli/commands/run.ts";
+import { childEnvironment } from "../../src/cli/clients/environment.ts";
+import { EMPTY_PROJECT } from "../../src/format/project.ts";
+import { nodeFiles } from "../../src/storage/files.ts";
 import { isImprintError } from "../../src/errors.ts";
 import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
 import type { GitRepository, GitUrl, ObjectId } from "../../src/git/port.ts";
@@ -174,8 +176,8 @@ describe("which requests a token is for", () => {
   });
 });
 
-test("git, wrapped commands and lifecycle scripts don't get to see it", () => {
+test("git, wrapped commands and lifecycle scripts don't get to see it", async () => {
   const env = { PATH: "/bin", IMPRINT_GIT_TOKEN: `host=${SECRET}` };
-  for (const seen of [gitEnvironment(env), childEnvironment(env, "http://127.0.0.1:1"), scriptEnvironment(env)])
-    expect(JSON.stringify(seen)).not.toContain(SECRET);
+  const wrapped = await childEnvironment({ env, cwd: "/", files: nodeFiles() }, "http://127.0.0.1:1", EMPTY_PROJECT);
+  for (const seen of [gitEnvironment(env), wrapped, scriptEnvironment(env)]) expect(JSON.stringify(seen)).not.toContain(SECRET);
 });

@@ -323,7 +323,7 @@ describe("S2 hosts", () => {
     "",
     "[::ffff:127.0.0.1]:4870",
   ])("S2 Host: %s is not served", async (host) => {
-    for (const path of ["/@s%2fp", "/-/imprint/challenge/abc", "/-/imprint/refusals/0", "/"]) {
+    for (const path of ["/@s%2fp", "/-/imprint/challenge/abc", "/-/imprint/seen/0", "/"]) {
       const { status, json } = await c.get(path, { host });
       expect([path, status, Object.keys(json)]).toEqual([path, 403, ["error"]]);
     }
@@ -337,8 +337,8 @@ describe("S2 hosts", () => {
   });
 
   it("S2 refusals are told to nobody without the secret; the challenge answers", async () => {
-    expect((await c.get("/-/imprint/refusals/0")).status).toBe(403);
-    expect((await c.get("/-/imprint/refusals/0", { authorization: "Bearer 00" })).status).toBe(403);
+    expect((await c.get("/-/imprint/seen/0")).status).toBe(403);
+    expect((await c.get("/-/imprint/seen/0", { authorization: "Bearer 00" })).status).toBe(403);
     expect((await c.get("/-/imprint/challenge/n1")).json).toEqual({ proof: "proof of n1" });
   });
 });

@@ -148,7 +148,10 @@ export type TestIndex = {
 export type ConsumerOptions = {
   /** Alias → index, claims (its scope unless given), addresses (its own). */
   readonly indices?: Readonly<
-    Record<string, { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[] }>
+    Record<
+      string,
+      { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[]; readonly minAgeHours?: number }
+    >
   >;
   readonly upstream?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
   readonly lock?: Readonly<Record<string, LockEntry>>;
@@ -160,6 +163,8 @@ export type ConsumerOptions = {
   readonly env?: NodeJS.ProcessEnv;
   readonly syncAfterMs?: number;
   readonly syncWaitMs?: number;
+  /** The wall clock that ages are counted by. */
+  readonly wallMs?: () => number;
 };
 
 /** Tests look into answers where they expect something; what is not there fails them. */
@@ -203,6 +208,8 @@ export type World = {
   readonly upstream: TestUpstream;
   /** Unix time in milliseconds; a second passes with every look at it. */
   readonly nowMs: () => number;
+  /** Lets time go by, in milliseconds. */
+  pass(ms: number): void;
   index(
     name: string,
     options?: { readonly packages?: readonly string[]; readonly root?: (root: Root, keys: IndexKeys) => Partial<Root> },
@@ -215,7 +222,8 @@ export type World = {
   close(): Promise<void>;
 };
 
-export async function world(): Promise<World> {
+/** @param startMs when the world's clock begins: releases are that old */
+export async function world({ startMs = Date.UTC(2026, 0, 1) }: { readonly startMs?: number } = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "imprint-world-"));
   const hosted = join(folder, "hosted");
   await mkdir(hosted);
@@ -231,7 +239,7 @@ export async function world(): Promise<World> {
   });
   const upstream = await startUpstream();
   const closers: (() => Promise<void>)[] = [];
-  let clock = Date.UTC(2026, 0, 1);
+  let clock = startMs;
   const nowMs = (): number => (clock += 1000);
   let homes = 0;
   return {
@@ -239,6 +247,7 @@ export async function world(): Promise<World> {
     host,
     upstream,
     nowMs,
+    pass: (ms) => void (clock += ms),
     async index(name, options = {}) {
       const index = await makeIndex({ name, hosted, host, down, nowMs, ...options });
       closers.push(() => index.repository.close());
@@ -492,9 +501,15 @@ async function makeIndex(options: {
 function projectOf({ indices = {}, upstream = {} }: Pick<ConsumerOptions, "indices" | "upstream">, registry: string): Project {
   return {
     indices: new Map(
-      Object.entries(indices).map(([alias, { index, packages, urls }]) => [
+      Object.entries(indices).map(([alias, { index, packages, urls, minAgeHours }]) => [
         alias as DisplayName,
-        { id: index.id, urls: urls ?? [index.url], ref: MAIN, packages: (packages ?? [`@${index.name}/*`]) as readonly PackagePattern[] },
+        {
+          id: index.id,
+          urls: urls ?? [index.url],
+          ref: MAIN,
+          packages: (packages ?? [`@${index.name}/*`]) as readonly PackagePattern[],
+          ...(minAgeHours === undefined ? {} : { minAgeHours }),
+        },
       ]),
     ),
     upstream: {
@@ -549,7 +564,7 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
 }
 
 async function openConsumer(options: ConsumerOptions & { readonly home: string }, registry: TestUpstream): Promise<TestConsumer> {
-  const { home, lock = {}, files = nodeFiles(), env = {}, syncAfterMs = 0, syncWaitMs = 10_000 } = options;
+  const { home, lock = {}, files = nodeFiles(), env = {}, syncAfterMs = 0, syncWaitMs = 10_000, wallMs = Date.now } = options;
   const project = projectOf(options, registry.url);
   const told: string[] = [];
   const warnings: ImprintError[] = [];
@@ -567,10 +582,12 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     indices,
     upstream: createUpstream(client, () => performance.now()),
     nowMs: () => performance.now(),
+    wallMs,
     syncAfterMs,
     syncWaitMs,
     events: {
       answered: (name, what, source) => void told.push(`${source} ${what} ${name}`),
+      told: () => undefined,
       refused: (_, error) => void refused.push(error),
       warned: (alias, message) => void told.push(`${alias}: ${message}`),
     },
@@ -579,7 +596,8 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     registry: resolver,
     allowedHosts: () => new Set([new URL(ORIGIN).host]),
     prove: (nonce) => `proof of ${nonce}`,
-    refusalsAfter: () => null,
+    seenAfter: () => null,
+    observe: () => undefined,
     version: "0.0.0-test",
   });
   const open = (alias: string | undefined): OpenIndex => {

@@ -10,8 +10,11 @@ import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
 import { requireFloor } from "../../index/trust.ts";
 import { type Consumer, openConsumer, warnStale } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
-import { requireNoScopeLines } from "../npm-scopes.ts";
-import type { Refusal } from "../refusals.ts";
+import { agedPatterns, childEnvironment } from "../clients/environment.ts";
+import { notesOf, pinnedElsewhere } from "../clients/notes.ts";
+import { requireNoScopeLines } from "../clients/scope-lines.ts";
+import type { Refusal, Seen } from "../report.ts";
+import type { ProjectFiles } from "../project-files.ts";
 import { type ResolverSettings, type RunningResolver, startResolver } from "../resolver.ts";
 import { findResolver, type ResolverState } from "../resolver-state.ts";
 import { clean } from "../terminal.ts";
@@ -31,7 +34,7 @@ export async function run(command: readonly string[], options: RunOptions, deps:
     const running = options.frozen ? null : await findResolver(deps, consumer.files.folder);
     if (running !== null) {
       await consumer.close();
-      return await runWithRunning(running, program, args, deps);
+      return await runWithRunning(running, program, args, consumer.files, deps);
     }
     resolver = await startResolver(deps, options, consumer);
   } catch (error) {
@@ -39,13 +42,25 @@ export async function run(command: readonly string[], options: RunOptions, deps:
     throw error;
   }
   try {
-    const code = await runChild(program, args, childEnvironment(deps.env, resolver.base), deps);
+    const code = await runAt(resolver.base, program, args, consumer.files, deps);
     sayServed(resolver.served, deps);
-    listRefusals(resolver.refusals.all, deps);
+    saySeen(resolver.report.after(0), consumer.files, deps);
     return code;
   } finally {
     await resolver.close();
   }
+}
+
+async function runAt(
+  base: string,
+  program: string,
+  args: readonly string[],
+  { folder, project }: ProjectFiles,
+  deps: Deps,
+): Promise<number> {
+  const pinned = await pinnedElsewhere(deps, folder, base);
+  if (pinned !== null) deps.terminal.warn(pinned);
+  return runChild(program, args, await childEnvironment(deps, base, project), deps);
 }
 
 /**
@@ -75,43 +90,33 @@ function isBehind(check: () => void): boolean {
   }
 }
 
-async function runWithRunning(state: ResolverState, program: string, args: readonly string[], deps: Deps): Promise<number> {
+async function runWithRunning(
+  state: ResolverState,
+  program: string,
+  args: readonly string[],
+  project: ProjectFiles,
+  deps: Deps,
+): Promise<number> {
   const base = `http://127.0.0.1:${state.port}`;
-  const before = await fetchRefusals(base, state, 0);
-  const code = await runChild(program, args, childEnvironment(deps.env, base), deps);
-  listRefusals(await fetchRefusals(base, state, before.at(-1)?.number ?? 0), deps);
+  const before = await fetchSeen(base, state, Number.MAX_SAFE_INTEGER);
+  const code = await runAt(base, program, args, project, deps);
+  saySeen(await fetchSeen(base, state, before.last), project, deps);
   return code;
 }
 
-async function fetchRefusals(base: string, { secret }: ResolverState, after: number): Promise<readonly Refusal[]> {
+const NOTHING: Seen = { refusals: [], told: [], clients: [], last: 0 };
+
+async function fetchSeen(base: string, { secret }: ResolverState, after: number): Promise<Seen> {
   try {
-    const response = await fetch(`${base}/-/imprint/refusals/${after}`, {
+    const response = await fetch(`${base}/-/imprint/seen/${after}`, {
       headers: { authorization: `Bearer ${secret}` },
       redirect: "error",
       signal: AbortSignal.timeout(2000),
     });
-    return response.ok ? ((await response.json()) as readonly Refusal[]) : [];
+    return response.ok ? ((await response.json()) as Seen) : NOTHING;
   } catch {
-    return []; // it stopped meanwhile; what it refused stands in its own log
+    return NOTHING; // it stopped meanwhile; what it refused stands in its own log
   }
-}
-
-/** For the child only. Measured: this beats `registry=` in a project's .npmrc for npm, pnpm, yarn, bun and deno. */
-export function childEnvironment(env: NodeJS.ProcessEnv, base: string): NodeJS.ProcessEnv {
-  const { IMPRINT_PASSPHRASE: _secret, IMPRINT_PASSPHRASE_FILE: _file, IMPRINT_GIT_TOKEN: _token, ...rest } = env;
-  const registry = `${base}/`;
-  return {
-    ...rest,
-    IMPRINT_REGISTRY: registry,
-    npm_config_registry: registry,
-    NPM_CONFIG_REGISTRY: registry,
-    npm_config_replace_registry_host: "always",
-    pnpm_config_registry: registry,
-    YARN_REGISTRY: registry,
-    YARN_NPM_REGISTRY_SERVER: registry,
-    YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1",
-    BUN_CONFIG_REGISTRY: registry,
-  };
 }
 
 function runChild(program: string, args: readonly string[], env: NodeJS.ProcessEnv, { cwd }: Deps): Promise<number> {
@@ -146,6 +151,11 @@ function sayServed(served: ReadonlyMap<string, number>, { terminal }: Deps): voi
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([source, count]) => `${count} from ${source === "upstream" ? "the public registry" : source}`);
   terminal.talk(terminal.style("dim", `imprint answered ${parts.join(", ")}`));
+}
+
+function saySeen(seen: Seen, { project }: ProjectFiles, deps: Deps): void {
+  listRefusals(seen.refusals, deps);
+  for (const line of notesOf(seen, agedPatterns(project), deps.nowMs())) deps.terminal.warn(clean(line));
 }
 
 function listRefusals(refusals: readonly Refusal[], { terminal }: Deps): void {

@@ -4,6 +4,7 @@ import { shortKey } from "../../format/keys.ts";
 import { parsePackageName } from "../../format/names.ts";
 import { newestRoot } from "../../index/trust.ts";
 import { sourceOf } from "../../registry/claims.ts";
+import { offerOf } from "../../registry/offer.ts";
 import { openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { clean } from "../terminal.ts";
@@ -63,7 +64,7 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
       `${alias}: root ${newestRoot(state.roots).doc.version}, seq ${state.checkpoint.doc.seq}, signed ${state.checkpoint.doc.time}`,
     );
     try {
-      const { view, fault } = await index.reader.readPackage(name);
+      const { view, fault, since } = await index.reader.readPackage(name);
       if (view === null)
         return {
           name,
@@ -73,8 +74,14 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
         };
       const faults = fault === null ? [] : [leaf(`the host broke it (${fault.code}: ${fault.message}); served as last verified`)];
       const { yanked, deprecated, withdrawn } = view.record.doc;
+      const { held } = offerOf({ view, since }, alias, { minAgeHours: index.entry.minAgeHours ?? 0, nowMs: deps.nowMs() });
       const releases = [...view.versions].map(([version, verdict]) => {
         if (!("release" in verdict)) return leaf(`${version} refused (${verdict.verdict}): ${verdict.reason}`);
+        const readyAt = held.get(version);
+        if (readyAt !== undefined)
+          return leaf(
+            `${version} held back: younger than the ${index.entry.minAgeHours ?? 0} hours of imprint.json, until ${new Date(readyAt).toISOString()}`,
+          );
         const notes = [because(yanked.get(version)), deprecated.has(version) ? ` · deprecated${because(deprecated.get(version))}` : ""];
         return leaf(`${version} ${verdict.verdict}${notes.join("")} · signed by ${verdict.signers.map(shortKey).join(", ")}`);
       });

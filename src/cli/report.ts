@@ -1,0 +1,80 @@
+/** What a resolver saw, for the lines that `imprint run` prints when its command has ended. */
+import { timingSafeEqual } from "node:crypto";
+import type { ImprintError } from "../errors.ts";
+
+export type Refusal = {
+  readonly number: number;
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  /** Of SPEC.md, where one refused it. */ readonly step: string | null;
+};
+
+/** An author's package that a client was told about. */
+export type Told = {
+  readonly number: number;
+  readonly name: string;
+  /** The newest that was offered, and when it appeared, in Unix milliseconds. */
+  readonly newest: { readonly version: string; readonly at: number };
+  readonly hasInstallScript: boolean;
+};
+
+export type Seen = {
+  readonly refusals: readonly Refusal[];
+  readonly told: readonly Told[];
+  /** User-Agent headers. */ readonly clients: readonly string[];
+  /** Of the last thing seen: what to ask after. */ readonly last: number;
+};
+
+export type Report = {
+  refused(name: string, error: ImprintError): void;
+  told(facts: Omit<Told, "number">): void;
+  client(userAgent: string): void;
+  after(number: number): Seen;
+  /** For another process of the same user, who knows the resolver's secret; null to anybody else. */
+  afterFor(secret: Uint8Array, token: string, number: number): Seen | null;
+};
+
+const MAX_KEPT = 1000;
+const MAX_CLIENTS = 20;
+
+/** A missing package is an answer, not a refusal: clients say it well themselves. */
+const NOT_LISTED: ReadonlySet<string> = new Set(["NOT_FOUND"]);
+
+export function createReport(): Report {
+  const refusals: Refusal[] = [];
+  const told = new Map<string, Told>();
+  const clients = new Map<string, number>();
+  let count = 0;
+  const report: Report = {
+    refused(name, error) {
+      if (NOT_LISTED.has(error.code)) return;
+      refusals.push({ number: ++count, name, code: error.code, message: error.message, hint: error.hint, step: error.step ?? null });
+      if (refusals.length > MAX_KEPT) refusals.shift();
+    },
+    told(facts) {
+      told.delete(facts.name);
+      told.set(facts.name, { number: ++count, ...facts });
+      const [oldest] = told.keys();
+      if (told.size > MAX_KEPT && oldest !== undefined) told.delete(oldest);
+    },
+    client(userAgent) {
+      const shown = userAgent.slice(0, 200);
+      if (!clients.has(shown) && clients.size >= MAX_CLIENTS) return;
+      clients.set(shown, ++count);
+    },
+    after: (number) => ({
+      refusals: refusals.filter((refusal) => refusal.number > number),
+      told: [...told.values()].filter((one) => one.number > number),
+      clients: [...clients].filter(([, at]) => at > number).map(([client]) => client),
+      last: count,
+    }),
+    afterFor(secret, token, number) {
+      const given = Buffer.from(token, "hex");
+      if (given.byteLength !== secret.byteLength || !timingSafeEqual(given, secret)) return null;
+      return report.after(number);
+    },
+  };
+  return report;
+}

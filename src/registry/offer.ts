@@ -1,0 +1,70 @@
+/** What of a package clients are offered: the releases that count, old enough where the consumer asks for an age. */
+import type { PackumentSource, PackumentVersion } from "../format/packument.ts";
+import { timestampMs, type Timestamp } from "../format/time.ts";
+import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
+import type { PackageView } from "../index/package-reader.ts";
+import type { Since } from "../index/memory.ts";
+
+export type Offer = {
+  readonly source: PackumentSource;
+  /** Too young by the consumer's policy: when each will be old enough, in Unix milliseconds. */
+  readonly held: ReadonlyMap<Version, number>;
+  /** The newest of all that is offered, and when it appeared; null: nothing is. */
+  readonly newest: { readonly version: Version; readonly at: number } | null;
+  readonly hasInstallScript: boolean;
+  /** Until when this holds, in Unix milliseconds: then the first of the held ones is old enough. */
+  readonly until: number;
+};
+
+const HOUR_MS = 3_600_000;
+const LATEST = "latest" as DistTag;
+
+/**
+ * @param maintainer display name of the index
+ * @param policy `minAgeHours` counts from the first appearance: what was published before it was seen is as old as its claim
+ *   only where this machine has no memory that contradicts it
+ */
+export function offerOf(
+  { view, since }: { readonly view: PackageView; readonly since: Since },
+  maintainer: string,
+  { minAgeHours, nowMs }: { readonly minAgeHours: number; readonly nowMs: number },
+): Offer {
+  const { deprecated, tags } = view.record.doc;
+  const versions: PackumentVersion[] = [];
+  const held = new Map<Version, number>();
+  for (const [version, entry] of view.versions) {
+    if (entry.verdict !== "ok") continue;
+    const time = laterOf(entry.release.doc.published, since.get(version));
+    const readyAt = timestampMs(time) + minAgeHours * HOUR_MS;
+    if (minAgeHours > 0 && readyAt > nowMs) held.set(version, readyAt);
+    else versions.push({ release: entry.release.doc, time, deprecated: deprecated.get(version) });
+  }
+  const newest = versions.toSorted((a, b) => compareVersions(b.release.version, a.release.version))[0];
+  return {
+    source: { name: view.name, versions, tags: offeredTags(tags, versions, held), maintainer },
+    held,
+    newest: newest === undefined ? null : { version: newest.release.version, at: timestampMs(newest.time) },
+    hasInstallScript: versions.some(({ release }) => release.manifest["hasInstallScript"] === true),
+    until: Math.min(Number.POSITIVE_INFINITY, ...held.values()),
+  };
+}
+
+/** Tags whose release is offered. A `latest` that is only too young yet stands on the highest release below it meanwhile. */
+function offeredTags(
+  tags: ReadonlyMap<DistTag, Version>,
+  versions: readonly PackumentVersion[],
+  held: ReadonlyMap<Version, number>,
+): ReadonlyMap<DistTag, Version> {
+  const offered = new Set(versions.map(({ release }) => release.version));
+  const kept = new Map([...tags].filter(([, version]) => offered.has(version)));
+  const latest = tags.get(LATEST);
+  if (latest === undefined || !held.has(latest)) return kept;
+  const [below] = [...offered]
+    .filter((version) => compareVersions(version, latest) < 0 && (!isPrerelease(version) || isPrerelease(latest)))
+    .toSorted((a, b) => compareVersions(b, a));
+  return below === undefined ? kept : new Map([[LATEST, below], ...kept]);
+}
+
+function laterOf(claimed: Timestamp, seen: Timestamp | undefined): Timestamp {
+  return seen !== undefined && seen > claimed ? seen : claimed;
+}
