@@ -49,6 +49,7 @@ export const CATALOGUE = {
   CONFIG_MISSING: { exit: 3, http: 500, hint: "imprint add '<url>#<id>' makes one beside the nearest package.json" },
   CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
   SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (its index answers for the scope), then imprint run again" },
+  CLIENT_UNSAFE: { exit: 3, http: 500, hint: "imprint run npm install, or pnpm, yarn, bun, deno" },
   NOT_AN_INDEX: { exit: 3, http: 502, hint: "check the address; imprint init makes a new index" },
   NO_OWN_INDEX: { exit: 3, http: 500, hint: "imprint init makes an index; imprint publish --index <dir> names one" },
   NOT_GRANTED: { exit: 3, http: 403, hint: "imprint root grant '<name>' lets your index publish that name" },

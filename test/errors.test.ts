@@ -161,6 +161,7 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   CLAIMS_CONFLICT: () => requireNoConflicts(parseProject(project(["@a/*"], ["@a/*"]))),
   SCOPE_REGISTRY: () =>
     imprint(folder({ "imprint.json": project(["@a/*"]), ".npmrc": "@a:registry=https://example.org/\n" }), ["run", "--json", "true"]),
+  CLIENT_UNSAFE: () => imprint(shop, ["run", "vlt", "install"]),
   NOT_AN_INDEX: () => imprint(w.folder, ["verify", createHostedRepository(w.folder, "empty.git"), "--json"]),
   NO_OWN_INDEX: () => imprint(w.folder, ["root", "grant", "@a/*", "--json"]),
   NOT_GRANTED: () => alice.publish("left-pad", "1.0.0"),

@@ -2,7 +2,6 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
-import { textOf, utf8 } from "../format/bytes.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { LIMITS } from "../format/limits.ts";
 import {
@@ -94,29 +93,4 @@ export function raiseLock(lock: Lock, alias: DisplayName, entry: LockEntry): Loc
     if (order <= 0) return lock;
   }
   return new Map([...lock, [alias, entry]]);
-}
-
-const REGISTRY_LINE = /^[ \t]*registry[ \t]*=[ \t]*(\S*)[ \t]*$/m;
-
-/**
- * Points the project's .npmrc at the resolver, so that a forgotten `imprint run` fails closed. Never scope lines: they
- * would beat the environment of `imprint run`.
- *
- * @returns changed file names, and the registry that stood there before if it was another one
- */
-export async function pointNpmrc(
-  files: Files,
-  folder: string,
-): Promise<{ readonly changed: readonly string[]; readonly replaced: string | null }> {
-  const file = path.join(folder, ".npmrc");
-  const before = textOf((await files.read(file, LIMITS.projectBytes)) ?? new Uint8Array()) ?? "";
-  const line = `registry=${DEFAULT_REGISTRY}`;
-  const found = REGISTRY_LINE.exec(before)?.[1];
-  if (found === DEFAULT_REGISTRY) return { changed: [], replaced: null };
-  const after =
-    found === undefined
-      ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`
-      : before.replace(REGISTRY_LINE, () => line);
-  await files.writeAtomic(file, utf8(after), { mode: 0o644 });
-  return { changed: [".npmrc"], replaced: found ?? null };
 }

@@ -21,6 +21,7 @@ export type Street = {
 };
 
 export const BIG_BYTES = 30 * 1024 * 1024;
+export const CUT_BYTES = 300_000;
 const BIN_FILE = { "hello.js": '#!/usr/bin/env node\nconsole.log("hello from alice");\n', "index.js": "module.exports = 'a';\n" };
 
 export async function openStreet(): Promise<Street> {
@@ -42,7 +43,11 @@ export async function openStreet(): Promise<Street> {
   const [served] = [...old.upstream.tarballs].filter(([at]) => at.startsWith("/pub-corrupt/"));
   // Another valid tarball under the same address: only its integrity tells.
   if (served !== undefined) old.upstream.tarballs.set(served[0], old.upstream.tarballs.get("/pub-a/-/pub-a-1.0.0.tgz") ?? served[1]);
-  await old.upstream.publish("pub-cut", "1.0.0", { files: { "data.bin": new Uint8Array(randomBytes(300_000)) } });
+  await old.upstream.publish("pub-cut", "1.0.0", { files: { "data.bin": new Uint8Array(randomBytes(CUT_BYTES)) } });
+  await alice.publish("@alice/scripted", "1.0.0", {
+    packageJson: { scripts: { postinstall: "node mark.js" } },
+    files: { "mark.js": 'require("node:fs").writeFileSync("ran.txt", "ran");\n' },
+  });
   const young = await fresh.index("young");
   for (const version of ["1.0.0", "1.1.0"]) await young.publish("@young/y", version);
   return {
@@ -129,7 +134,8 @@ function shopIn(street: Street, client: Client, folder: string, home: string): S
       Object.entries(process.env).filter(([key]) => !/^(npm_|pnpm_|yarn_|bun_|deno_|IMPRINT_|XDG_|GIT_|NODE_|VITEST)/i.test(key)),
     ),
     ...environmentFor(client, home),
-    PATH: `${bin}${path.delimiter}${process.env["PATH"] ?? ""}`,
+    // pnpm installs globally only where its folder is on the PATH.
+    PATH: [bin, path.join(home, "pnpm"), path.join(home, "pnpm", "bin"), process.env["PATH"]].join(path.delimiter),
     GIT_CONFIG_NOSYSTEM: "1",
     ...extra,
   });

@@ -14,9 +14,10 @@ export type ClientVersion = { readonly name: string; readonly major: number };
 const DAY_MS = 86_400_000;
 const MAX_LOCK_BYTES = 64 * 1024 * 1024;
 
-/** `npm/11.19.1 node/…`, `pnpm/12.21.0 …`, `Bun/1.4.5`, `Deno/2.9.6`. */
+/** `npm/11.19.1 node/…`, `pnpm/12.21.0 …`, `Bun/1.4.5`, `Deno/2.9.6`; yarn 2 and later name only their HTTP library. */
 export function clientOf(userAgent: string): ClientVersion | null {
-  const [, name = "", major = ""] = /\b(npm|pnpm|yarn|bun|deno|vlt)\/v?(\d+)\./iu.exec(userAgent) ?? [];
+  if (userAgent.startsWith("got (")) return { name: "yarn", major: 4 };
+  const [, name = "", major = ""] = /\b(npm|pnpm|yarn|bun|deno)\/v?(\d+)\./iu.exec(userAgent) ?? [];
   return name === "" ? null : { name: name.toLowerCase(), major: Number(major) };
 }
 
@@ -53,7 +54,7 @@ type Approval = { readonly waits: (client: ClientVersion) => boolean; readonly h
 
 /** Those that run no install scripts of dependencies until somebody approves. */
 const APPROVALS: readonly Approval[] = [
-  { waits: ({ name, major }) => name === "npm" && major >= 12, how: (name) => `npm install-scripts approve ${name}` },
+  { waits: ({ name, major }) => name === "npm" && major >= 12, how: (name) => `npm install-scripts approve ${name} && npm rebuild` },
   { waits: ({ name, major }) => name === "pnpm" && major >= 10, how: () => "pnpm approve-builds" },
   {
     waits: ({ name, major }) => name === "yarn" && major >= 4,

@@ -17,15 +17,8 @@ import { chooseRef, sharedAddress } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
-import {
-  findProjectFolder,
-  pointNpmrc,
-  type ProjectFiles,
-  raiseLock,
-  readProjectFiles,
-  writeLock,
-  writeProject,
-} from "../project-files.ts";
+import { pointClients } from "../clients/registry-lines.ts";
+import { findProjectFolder, type ProjectFiles, raiseLock, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
 import { clean, spanText } from "../terminal.ts";
 
 export type AddOptions = {
@@ -164,14 +157,15 @@ async function save(
   alias: DisplayName,
   synced: SyncResult,
 ): Promise<readonly string[]> {
-  const npmrc = options.npmrc ? await pointNpmrc(deps.files, folder) : { changed: [], replaced: null };
+  const pointed = options.npmrc ? await pointClients(deps.files, folder) : { changed: [], replaced: null };
   let next = project;
-  if (npmrc.replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(npmrc.replaced)) {
-    next = { ...project, upstream: { ...project.upstream, registry: npmrc.replaced } };
-    deps.terminal.talk(clean(`the registry that .npmrc named, ${npmrc.replaced}, is now upstream.registry in imprint.json`));
+  const { replaced } = pointed;
+  if (replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(replaced)) {
+    next = { ...project, upstream: { ...project.upstream, registry: replaced } };
+    deps.terminal.talk(clean(`the registry that stood there, ${replaced}, is now upstream.registry in imprint.json`));
   }
   const lock = raiseLock(current.lock, alias, lockEntryOf(synced.stored.state));
-  return [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock)), ...npmrc.changed];
+  return [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock)), ...pointed.changed];
 }
 
 function describe(

@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import path from "node:path";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
 import { requireFloor } from "../../index/trust.ts";
 import { type Consumer, openConsumer, warnStale } from "../consumer.ts";
@@ -25,6 +26,7 @@ export type RunOptions = ResolverSettings & { readonly frozen: boolean };
 export async function run(command: readonly string[], options: RunOptions, deps: Deps): Promise<number> {
   const [program, ...args] = command;
   if (program === undefined) throw new ImprintError("USAGE", "Cannot run: no command; write imprint run npm install");
+  requireSafeClient(program);
   const consumer = await openConsumer(deps);
   let resolver: RunningResolver;
   try {
@@ -49,6 +51,20 @@ export async function run(command: readonly string[], options: RunOptions, deps:
   } finally {
     await resolver.close();
   }
+}
+
+/**
+ * vlt asks the public registry for what its lockfile lists, and for dependencies of what it runs, whatever registry it is
+ * given (measured with 1.0.0-rc.23): a claimed name would go there.
+ *
+ * @throws ImprintError CLIENT_UNSAFE
+ */
+function requireSafeClient(program: string): void {
+  if (/^(vlt|vlx|vlr|vlrx|vlxl)(\.cmd|\.exe)?$/i.test(path.basename(program)))
+    throw new ImprintError(
+      "CLIENT_UNSAFE",
+      "Cannot run vlt: it asks the public registry for names in its lockfile, whatever registry it is given, so claimed names would leak",
+    );
 }
 
 async function runAt(
