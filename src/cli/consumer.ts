@@ -1,5 +1,5 @@
 /** A project opened for reading: its files and all of its indices. */
-import { ImprintError } from "../errors.ts";
+import type { ImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { staleness } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
