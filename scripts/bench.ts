@@ -1,14 +1,18 @@
-/** Benchmarks: `npm run bench [run|open|publish|embedded]`. Each compares with a baseline in the same run and reports ratios. */
+/** Benchmarks: `npm run bench [run|open|publish|embedded|serve|install]`. Each compares with a baseline in the same run and reports ratios. */
 import { benchEmbedded } from "./bench/embedded.ts";
+import { benchInstall } from "./bench/install.ts";
 import { benchOpen } from "./bench/open.ts";
 import { benchPublish } from "./bench/publish.ts";
 import { benchRun } from "./bench/run.ts";
+import { benchServe } from "./bench/serve.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   run: benchRun,
   open: benchOpen,
   publish: benchPublish,
   embedded: benchEmbedded,
+  serve: benchServe,
+  install: benchInstall,
 };
 
 const wanted = process.argv.slice(2);

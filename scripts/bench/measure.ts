@@ -46,8 +46,8 @@ export function line(label: string, values: readonly number[], unit = "ms"): voi
 }
 
 /** One budget, as `✓` or `✗`. Sets the exit code where it is missed. */
-export function budget(label: string, value: number, limit: number, unit: string): void {
-  const good = value <= limit;
-  console.log(`  ${good ? "✓" : "✗"} ${label}: ${value.toFixed(unit === "×" ? 2 : 0)} ${unit}, budget ${limit} ${unit}`);
+export function budget(label: string, value: number, limit: number, unit: string, kind: "at most" | "at least" = "at most"): void {
+  const good = kind === "at most" ? value <= limit : value >= limit;
+  console.log(`  ${good ? "✓" : "✗"} ${label}: ${value.toFixed(unit === "×" ? 2 : 0)} ${unit}, budget ${kind} ${limit} ${unit}`);
   if (!good) process.exitCode = 1;
 }
