@@ -2,18 +2,8 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
-import type { DisplayName } from "../format/decode.ts";
 import { LIMITS } from "../format/limits.ts";
-import {
-  EMPTY_PROJECT,
-  formatLock,
-  formatProject,
-  type Lock,
-  type LockEntry,
-  parseLock,
-  parseProject,
-  type Project,
-} from "../format/project.ts";
+import { EMPTY_PROJECT, formatLock, formatProject, type Lock, parseLock, parseProject, type Project } from "../format/project.ts";
 import { requireNoConflicts } from "../registry/claims.ts";
 import type { Files } from "../storage/files.ts";
 
@@ -83,14 +73,4 @@ async function writeIfChanged(files: Files, file: string, bytes: Uint8Array): Pr
   if (before !== null && Buffer.compare(before, bytes) === 0) return [];
   await files.writeAtomic(file, bytes, { mode: 0o644 });
   return [path.basename(file)];
-}
-
-/** The lock with one entry raised: a floor is never lowered. */
-export function raiseLock(lock: Lock, alias: DisplayName, entry: LockEntry): Lock {
-  const before = lock.get(alias);
-  if (before !== undefined && before.id === entry.id) {
-    const order = entry.root.version - before.root.version || entry.seq - before.seq;
-    if (order <= 0) return lock;
-  }
-  return new Map([...lock, [alias, entry]]);
 }

@@ -6,8 +6,9 @@
  * ignored: a misspelt `maxAgeDays` or `deny` would silently widen what is trusted.
  */
 import { ImprintError, isImprintError } from "../errors.ts";
-import { textOf } from "./bytes.ts";
+import { textOf, utf8 } from "./bytes.ts";
 import { rootPointer, type RootPointer } from "./checkpoint.ts";
+import { sidesOfConflict } from "./conflict.ts";
 import {
   address,
   type Decoder,
@@ -93,8 +94,33 @@ export function formatProject(project: Project): Uint8Array {
   );
 }
 
-/** @throws ImprintError CONFIG_INVALID, UNSUPPORTED_FORMAT */
+/**
+ * Where git could not merge two branches, both sides are read, and for each index the higher entry holds.
+ *
+ * @throws ImprintError CONFIG_INVALID, UNSUPPORTED_FORMAT
+ */
 export function parseLock(bytes: Uint8Array, file = "imprint.lock"): Lock {
+  const sides = bytes.byteLength > LIMITS.lockBytes ? null : sidesOfConflict(textOf(bytes) ?? "");
+  if (sides === null) return parseOneLock(bytes, file);
+  const [ours, theirs] = sides.map((side) => parseOneLock(utf8(side), file)) as [Lock, Lock];
+  for (const [alias, entry] of theirs) {
+    if ((ours.get(alias)?.id ?? entry.id) !== entry.id)
+      throw new ImprintError("CONFIG_INVALID", `Cannot read ${file}: its two sides pin different indices as ${alias}; choose one`);
+  }
+  return [...theirs].reduce((merged, [alias, entry]) => raiseLock(merged, alias, entry), ours);
+}
+
+/** The lock with one entry raised: a floor is never lowered. */
+export function raiseLock(lock: Lock, alias: DisplayName, entry: LockEntry): Lock {
+  const before = lock.get(alias);
+  if (before !== undefined && before.id === entry.id) {
+    const order = entry.root.version - before.root.version || entry.seq - before.seq;
+    if (order <= 0) return lock;
+  }
+  return new Map([...lock, [alias, entry]]);
+}
+
+function parseOneLock(bytes: Uint8Array, file: string): Lock {
   return parseFile(bytes, file, LIMITS.lockBytes, (top) => {
     onlyMembers(top, "", ["format", "indices"]);
     return member(

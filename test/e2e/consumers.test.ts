@@ -154,3 +154,28 @@ it("run uses the project's running resolver, lists what that refused, and serve 
     await closed;
   }
 });
+
+it("L2 a trusted state that is newer than the lock of another branch works, and does not lower what sync writes", async () => {
+  const shop = await shopOf("branches");
+  const file = path.join(shop, "imprint.lock");
+  const old = readFileSync(file, "utf8");
+  const folder = world.folderOf("greet-2", {
+    "package.json": { name: "@alice/greet", version: "1.1.0", main: "i.js" },
+    "i.js": "module.exports = 'hi';\n",
+  });
+  expect((await world.imprint(world.person("alice"), folder, "publish")).code).toBe(0);
+  expect((await world.imprint(carol, shop, "sync")).code).toBe(0);
+  const high = readFileSync(file, "utf8");
+  expect(high).not.toBe(old);
+  // The other branch is checked out.
+  writeFileSync(file, old);
+  expect((await world.imprint(carol, shop, "run", "--frozen", "true")).code).toBe(0);
+  expect((await world.imprint(carol, shop, "why", "@alice/greet")).stdout).toMatch(/1\.1\.0 ok/);
+  // And merged with markers: both commands work, and sync leaves the higher of the two.
+  const lines = (text: string): string => text.split("\n").slice(3, -3).join("\n");
+  const [top, bottom] = [high.split("\n").slice(0, 3).join("\n"), high.split("\n").slice(-3).join("\n")];
+  writeFileSync(file, `${top}\n<<<<<<< HEAD\n${lines(old)}\n=======\n${lines(high)}\n>>>>>>> topic\n${bottom}`);
+  expect((await world.imprint(carol, shop, "run", "--frozen", "true")).code).toBe(0);
+  expect((await world.imprint(carol, shop, "sync")).code).toBe(0);
+  expect(readFileSync(file, "utf8")).toBe(high);
+});

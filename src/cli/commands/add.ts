@@ -5,7 +5,7 @@ import { type IndexId, indexIdOf, isIndexId } from "../../format/digest.ts";
 import { LIMITS } from "../../format/limits.ts";
 import { type PackageName, type PackagePattern, parsePackagePattern } from "../../format/names.ts";
 import { rootPath } from "../../format/paths.ts";
-import { type Project, type ProjectIndex } from "../../format/project.ts";
+import { type Project, type ProjectIndex, raiseLock } from "../../format/project.ts";
 import { shortKey } from "../../format/keys.ts";
 import { timestampMs } from "../../format/time.ts";
 import type { GitUrl, RefName } from "../../git/port.ts";
@@ -18,7 +18,7 @@ import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
 import { pointClients } from "../clients/registry-lines.ts";
-import { findProjectFolder, type ProjectFiles, raiseLock, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
+import { findProjectFolder, type ProjectFiles, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
 import { clean, spanText } from "../terminal.ts";
 
 export type AddOptions = {

@@ -1,10 +1,10 @@
 /** `imprint sync`: asks every host for news, believes what verifies, and raises the lock. */
 import { ImprintError, isImprintError } from "../../errors.ts";
-import type { Lock } from "../../format/project.ts";
+import { type Lock, raiseLock } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
 import { openConsumer, warnStale } from "../consumer.ts";
 import type { OpenIndex } from "../open.ts";
-import { raiseLock, readProjectFiles, writeLock } from "../project-files.ts";
+import { readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
 import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
 
