@@ -6,7 +6,7 @@
  * to do next, naming a command that exists). Messages read "Cannot <verb> <thing>: <state>".
  */
 
-type Entry = { readonly exit: ExitCode; readonly http: 400 | 403 | 404 | 405 | 500 | 502 | 503; readonly hint: string };
+type Entry = { readonly exit: ExitCode; readonly http: 400 | 403 | 404 | 405 | 500 | 502 | 503 | 508; readonly hint: string };
 
 /** 1 refused · 2 usage · 3 configuration · 4 trust · 5 network · 6 conflict · 7 key or passphrase. */
 export type ExitCode = 1 | 2 | 3 | 4 | 5 | 6 | 7;
@@ -61,6 +61,11 @@ export const CATALOGUE = {
   },
   STORAGE_FAILED: { exit: 3, http: 503, hint: "check free space and permissions of IMPRINT_HOME; nothing was changed, then imprint sync" },
   PORT_IN_USE: { exit: 3, http: 500, hint: "imprint serve --port <other>, or stop the program that has the port" },
+  LOOP_DETECTED: {
+    exit: 3,
+    http: 508,
+    hint: "upstream.registry in imprint.json leads back here: imprint why <name> shows which registry answers; name another",
+  },
   GIT_MISSING: { exit: 3, http: 500, hint: "install git 2.34 or newer; imprint sync then shows whether it is found" },
   WORK_TREE: { exit: 3, http: 500, hint: "commit, stash or undo what git status shows in the index, then imprint publish again" },
   // 4: trust

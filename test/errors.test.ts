@@ -168,6 +168,8 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   FOLDER_NOT_EMPTY: () => imprint(folder({ "full/x": "" }), ["init", "full", "--json"]),
   FILE_UNREADABLE: () => imprint(w.folder, ["publish", "nowhere", "--json"]),
   STORAGE_FAILED: () => nodeFiles().writeAtomic(path.join(folder({ file: "" }), "file", "below"), utf8("x")),
+  LOOP_DETECTED: async () =>
+    (await w.consumer({ instance: "00112233445566ff" })).get("/is-odd", { via: "1.1 squid, 1.1 imprint-00112233445566ff" }),
   PORT_IN_USE: () => imprint(shop, ["serve", "--port", String(w.host.port), "--json"]),
   GIT_MISSING: () => describeClone(w.folder, { git: "imprint-no-such-git" }),
   WORK_TREE: async () => {
@@ -262,10 +264,10 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     }),
   NEVER_SYNCED: async () => (await w.consumer({ indices: { alice: { index: alice } } })).read(HELLO),
   UPSTREAM_FAILED: () =>
-    openUpstreamClient(
-      async () => ({ registry: `http://127.0.0.1:${String(UNUSED_PORT)}/`, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
-      folder(),
-    ).get("/x", { accept: "application/json", what: "x" }),
+    openUpstreamClient({
+      settings: async () => ({ registry: `http://127.0.0.1:${String(UNUSED_PORT)}/`, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
+      instance: "0".repeat(16),
+    }).get("/x", { accept: "application/json", what: "x" }),
   VERSION_EXISTS: () => alice.publish(HELLO, "1.0.0"),
   LOST_RACE: async () => {
     const index = await w.index("raced");

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Hono } from "hono";
 import { ImprintError, errnoOf } from "../errors.ts";
 import { createApp } from "../http/app.ts";
+import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
 import { openUpstreamClient } from "../registry/upstream/client.ts";
@@ -48,13 +49,17 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   const report = createReport();
   const served = new Map<string, number>();
   const secret = randomBytes(32);
-  let policy = await openPolicy(deps, settings, consumer, report, served);
+  const instance = randomBytes(8).toString("hex");
+  let policy = await openPolicy(deps, settings, consumer, report, served, instance);
   let bases: ReadonlySet<string> = new Set();
   const registry: Registry = {
     packument: (...request) => policy.registry.packument(...request),
     version: (...request) => policy.registry.version(...request),
     distTags: (...request) => policy.registry.distTags(...request),
     tarball: (...request) => policy.registry.tarball(...request),
+    keys: (...request) => policy.registry.keys(...request),
+    attestations: (...request) => policy.registry.attestations(...request),
+    audit: (...request) => policy.registry.audit(...request),
   };
   const app = createApp({
     registry,
@@ -63,6 +68,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     seenAfter: (token, after) => report.afterFor(secret, token, after),
     observe: (userAgent) => report.client(userAgent),
     version: settings.version,
+    instance,
   });
   const server = await listen(app.fetch, settings);
   const { port } = server.address() as AddressInfo;
@@ -83,7 +89,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     if (digest === policy.digest || digest === policy.refused) return;
     policy.refused = digest;
     const reopened = await openConsumer(deps);
-    const next = await openPolicy(deps, settings, reopened, report, served).catch(async (error: unknown) => {
+    const next = await openPolicy(deps, settings, reopened, report, served, instance).catch(async (error: unknown) => {
       await reopened.close();
       throw error;
     });
@@ -123,18 +129,20 @@ async function openPolicy(
   consumer: Consumer,
   report: Report,
   served: Map<string, number>,
+  instance: string,
 ): Promise<Policy> {
   const { project, folder } = consumer.files;
   await requireNoScopeLines(consumer.files, deps);
-  const client = openUpstreamClient(
-    () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
-    deps.layout.upstream,
-  );
+  const client = openUpstreamClient({
+    settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
+    instance,
+  });
   const monotonicMs = (): number => performance.now();
   const registry = createResolver({
     project,
     indices: consumer.indices,
-    upstream: createUpstream(client, monotonicMs),
+    upstream: createUpstream({ client, files: deps.files, folder: deps.layout.upstream, nowMs: deps.nowMs }),
+    bridgeKey: bridgeKeyIn(deps.files, deps.layout.bridgeKey),
     nowMs: monotonicMs,
     wallMs: deps.nowMs,
     syncAfterMs: settings.syncAfterMs,

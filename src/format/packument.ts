@@ -16,6 +16,8 @@ export type PackumentVersion = {
   /** When clients may take it to have appeared. */
   readonly time: Timestamp;
   readonly deprecated: string | undefined;
+  /** `dist.signatures`: of whoever serves it, not of the author. */
+  readonly signatures?: readonly { readonly keyid: string; readonly sig: string }[];
 };
 
 export type PackumentSource = {
@@ -94,7 +96,7 @@ function abbreviatedVersion(entry: PackumentVersion, base: string): JsonObject {
   return jsonObject([...normalised(manifest, name, ABBREVIATED), ["name", name], ["version", version], ...common(entry, base)]);
 }
 
-function common({ release, deprecated }: PackumentVersion, base: string): [string, JsonValue][] {
+function common({ release, deprecated, signatures }: PackumentVersion, base: string): [string, JsonValue][] {
   const { name, version, dist, manifest } = release;
   const entries: [string, JsonValue][] = [
     [
@@ -105,6 +107,7 @@ function common({ release, deprecated }: PackumentVersion, base: string): [strin
         ["tarball", tarballUrl(base, name, version)],
         ["fileCount", dist.fileCount],
         ["unpackedSize", dist.unpackedSize],
+        ...(signatures === undefined ? [] : [["signatures", signatures] as [string, JsonValue]]),
       ]),
     ],
   ];

@@ -1,13 +1,15 @@
 /**
  * The npm registry API over a `Registry`, as a function of its dependencies: no listening, no environment.
  *
- * It only reads. Host headers are checked against an allow-list before anything else: a page on the web that rebinds its
+ * It only reads: the one POST asks for advisories. Host headers are checked against an allow-list before anything else: a page on the web that rebinds its
  * name to this machine must get nothing, and tarball addresses are built from that host.
  */
 import { Hono, type Context } from "hono";
 import { ImprintError } from "../errors.ts";
 import { ABBREVIATED_TYPE, readyDocument } from "../registry/document.ts";
 import type { Registry } from "../registry/port.ts";
+import { MAX_RESOLVERS, parseVia, type Via } from "../registry/upstream/via.ts";
+import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.ts";
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
 import { sendDocument, sendError, sendTarball } from "./respond.ts";
 
@@ -22,6 +24,9 @@ export type AppDeps = {
   /** Who asks: the User-Agent header of each request. */
   readonly observe: (userAgent: string) => void;
   readonly version: string;
+  /** 16 hex digits that name this resolver in the Via header of what it asks upstream. */
+  readonly instance: string;
+  readonly bodyLimits?: BodyLimits;
 };
 
 export function createApp(deps: AppDeps): Hono {
@@ -29,6 +34,9 @@ export function createApp(deps: AppDeps): Hono {
   app.use(async (c, next) => {
     const host = c.req.header("host")?.toLowerCase() ?? "";
     if (!deps.allowedHosts().has(host)) return c.json({ error: "this host name is not served here" }, 403);
+    const via = viaOf(c);
+    if (via.includes(deps.instance) || via.length >= MAX_RESOLVERS)
+      throw new ImprintError("LOOP_DETECTED", "Cannot answer: this resolver's upstream leads back to it");
     await next();
     c.header("x-imprint", deps.version);
     return undefined;
@@ -43,6 +51,7 @@ export function createApp(deps: AppDeps): Hono {
     return seen === null ? c.json({ error: "not for you" }, 403) : c.json(seen);
   });
   app.get("*", (c) => handle(c, deps));
+  app.post("/-/npm/v1/security/*", (c) => handleAudit(c, deps));
   app.all("*", (c) =>
     sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname),
   );
@@ -55,17 +64,24 @@ export function createApp(deps: AppDeps): Hono {
 
 async function handle(c: Context, { registry, version, observe }: AppDeps): Promise<Response> {
   observe(c.req.header("user-agent") ?? "");
+  const via = viaOf(c);
   const request = parseRegistryPath(new URL(c.req.url).pathname);
   const base = `http://${c.req.header("host")?.toLowerCase() ?? ""}`;
   switch (request.kind) {
     case "packument":
-      return sendDocument(c, (await registry.packument(request.name, wantsAbbreviated(c), base)).value);
+      return sendDocument(c, (await registry.packument(request.name, wantsAbbreviated(c), base, via)).value);
     case "version":
-      return sendDocument(c, (await registry.version(request.name, request.versionOrTag, base)).value);
+      return sendDocument(c, (await registry.version(request.name, request.versionOrTag, base, via)).value);
     case "distTags":
-      return sendDocument(c, (await registry.distTags(request.name)).value);
+      return sendDocument(c, (await registry.distTags(request.name, via)).value);
     case "tarball":
-      return sendTarball(c, (await registry.tarball(request.name, request.file)).value);
+      return sendTarball(c, (await registry.tarball(request.name, request.file, via)).value);
+    case "keys":
+      return sendDocument(c, await registry.keys(via));
+    case "attestations":
+      return sendDocument(c, (await registry.attestations(request.name, request.version, via)).value);
+    case "audit":
+      throw new ImprintError("METHOD_NOT_ALLOWED", "Cannot GET advisories: clients ask for them with POST");
     case "ping":
       return sendDocument(c, await readyDocument("{}"));
     case "home":
@@ -73,6 +89,19 @@ async function handle(c: Context, { registry, version, observe }: AppDeps): Prom
     case "unknown":
       return c.json({ error: "not found: this registry serves packages, versions, tarballs, dist-tags and ping" }, 404);
   }
+}
+
+/** Asking for advisories changes nothing, but a page on the web could make this machine tell upstream things. */
+async function handleAudit(c: Context, { registry, bodyLimits = BODY_LIMITS }: AppDeps): Promise<Response> {
+  const request = parseRegistryPath(new URL(c.req.url).pathname);
+  if (request.kind !== "audit") return c.json({ error: "not found: advisories/bulk, audits/quick and audits are served" }, 404);
+  const sign = browserSign(c.req.raw.headers);
+  if (sign !== null) return c.json({ error: sign }, 403);
+  return sendDocument(c, await registry.audit(request.endpoint, await readJsonBody(c.req.raw, bodyLimits), viaOf(c)));
+}
+
+function viaOf(c: Context): Via {
+  return parseVia(c.req.header("via"));
 }
 
 function wantsAbbreviated(c: Context): boolean {

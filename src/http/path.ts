@@ -4,6 +4,7 @@
  */
 import { ImprintError } from "../errors.ts";
 import { type PackageName, parsePackageName } from "../format/names.ts";
+import type { AuditEndpoint } from "../registry/port.ts";
 
 export type RegistryRequest =
   | { readonly kind: "home" }
@@ -12,6 +13,9 @@ export type RegistryRequest =
   | { readonly kind: "version"; readonly name: PackageName; readonly versionOrTag: string }
   | { readonly kind: "tarball"; readonly name: PackageName; readonly file: string }
   | { readonly kind: "distTags"; readonly name: PackageName }
+  | { readonly kind: "keys" }
+  | { readonly kind: "attestations"; readonly name: PackageName; readonly version: string }
+  | { readonly kind: "audit"; readonly endpoint: AuditEndpoint }
   | { readonly kind: "unknown" };
 
 const MAX_PATH_CHARS = 2048;
@@ -45,13 +49,36 @@ function parseApi(segments: readonly string[]): RegistryRequest {
     const { name, rest } = takeName(segments.slice(1));
     if (rest[0] === "dist-tags" && rest.length === 1) return { kind: "distTags", name };
   }
+  if (segments[0] === "npm" && segments[1] === "v1") return parseNpmApi(segments.slice(2));
   return { kind: "unknown" };
+}
+
+const AUDITS: readonly AuditEndpoint[] = ["advisories/bulk", "audits/quick", "audits"];
+
+function parseNpmApi([first, ...rest]: readonly string[]): RegistryRequest {
+  const below = rest.join("/");
+  if (first === "keys" && rest.length === 0) return { kind: "keys" };
+  if (first === "security") {
+    const endpoint = AUDITS.find((known) => known === below);
+    if (endpoint !== undefined) return { kind: "audit", endpoint };
+  }
+  // `<name>@<version>`, a scope encoded or not
+  const [, name, version] = first === "attestations" ? (/^(@[^/@]+\/[^/@]+|[^/@]+)@([^/@]+)$/.exec(below) ?? []) : [];
+  return name === undefined || version === undefined
+    ? { kind: "unknown" }
+    : { kind: "attestations", name: parsePackageName(name), version: parseVersion(version) };
 }
 
 function takeName(segments: readonly string[]): { readonly name: PackageName; readonly rest: readonly string[] } {
   const [first = "", second] = segments;
   if (first.startsWith("@") && !first.includes("/")) return { name: parsePackageName(`${first}/${second ?? ""}`), rest: segments.slice(2) };
   return { name: parsePackageName(first), rest: segments.slice(1) };
+}
+
+/** Goes into an address upstream, so nothing but a version may pass. */
+function parseVersion(text: string): string {
+  if (!/^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$/.test(text)) throw new ImprintError("BAD_REQUEST", "Cannot answer: that is no version");
+  return text;
 }
 
 /** Once: a name that is still encoded afterwards is no name. */

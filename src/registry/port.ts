@@ -2,8 +2,10 @@
  * What the HTTP room asks of the registry, and what the registry asks of an upstream. Both answer with finished bytes or
  * throw an `ImprintError` whose code fixes the status (404 verified absent, 403 refused, 503 never verified).
  */
+import type { JsonObject, JsonValue } from "../format/json.ts";
 import type { PackageName } from "../format/names.ts";
 import type { ReadyDocument } from "./document.ts";
+import type { Via } from "./upstream/via.ts";
 
 /** Origin and prefix that the client used, without a final slash; from an allow-list, never from a raw Host header. */
 export type Base = string;
@@ -17,21 +19,35 @@ export type TarballBody = {
 /** Which source answered, for logs and for `why`: an alias, or `upstream`. */
 export type Answered<T> = { readonly value: T; readonly source: string };
 
+/** `via`: the resolvers that a request has passed already, where it came from one. */
 export type Registry = {
-  packument(name: PackageName, abbreviated: boolean, base: Base): Promise<Answered<ReadyDocument>>;
+  packument(name: PackageName, abbreviated: boolean, base: Base, via?: Via): Promise<Answered<ReadyDocument>>;
   /** One version's manifest, by exact version or dist-tag. */
-  version(name: PackageName, versionOrTag: string, base: Base): Promise<Answered<ReadyDocument>>;
-  distTags(name: PackageName): Promise<Answered<ReadyDocument>>;
+  version(name: PackageName, versionOrTag: string, base: Base, via?: Via): Promise<Answered<ReadyDocument>>;
+  distTags(name: PackageName, via?: Via): Promise<Answered<ReadyDocument>>;
   /** @param file name in the URL, as `foo-1.0.0.tgz` */
-  tarball(name: PackageName, file: string): Promise<Answered<TarballBody>>;
+  tarball(name: PackageName, file: string, via?: Via): Promise<Answered<TarballBody>>;
+  /** Keys that `dist.signatures` are checked with: upstream's, and this resolver's own. */
+  keys(via?: Via): Promise<ReadyDocument>;
+  attestations(name: PackageName, version: string, via?: Via): Promise<Answered<ReadyDocument>>;
+  /** Advisories for what a client has installed. Only names that upstream may know leave this machine. */
+  audit(endpoint: AuditEndpoint, body: JsonValue, via?: Via): Promise<ReadyDocument>;
 };
+
+/** Below `/-/npm/v1/security/`. */
+export type AuditEndpoint = "advisories/bulk" | "audits/quick" | "audits";
 
 /** The public registry behind it all. It sees only names that no index claims. Same errors as above. */
 export type Upstream = {
   /** Its address. */
   readonly registry: () => Promise<string>;
-  packument(name: PackageName, abbreviated: boolean, base: Base): Promise<ReadyDocument>;
-  version(name: PackageName, versionOrTag: string, base: Base): Promise<ReadyDocument>;
-  distTags(name: PackageName): Promise<ReadyDocument>;
-  tarball(name: PackageName, file: string): Promise<TarballBody>;
+  packument(name: PackageName, abbreviated: boolean, base: Base, via?: Via): Promise<ReadyDocument>;
+  version(name: PackageName, versionOrTag: string, base: Base, via?: Via): Promise<ReadyDocument>;
+  distTags(name: PackageName, via?: Via): Promise<ReadyDocument>;
+  tarball(name: PackageName, file: string, via?: Via): Promise<TarballBody>;
+  /** As it lists them. */
+  keys(via?: Via): Promise<readonly JsonValue[]>;
+  attestations(name: PackageName, version: string, via?: Via): Promise<ReadyDocument>;
+  /** @param body as it goes out: what must not leave has been taken out of it */
+  audit(endpoint: AuditEndpoint, body: JsonObject, via?: Via): Promise<ReadyDocument>;
 };

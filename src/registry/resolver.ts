@@ -5,8 +5,10 @@
  * its claim is never looked at, and what it fails to publish is never looked for elsewhere.
  */
 import { LRUCache } from "lru-cache";
+import type { BridgeKey } from "../crypto/bridge-key.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
+import { isJsonObject } from "../format/json.ts";
 import type { PackageName } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
@@ -16,6 +18,7 @@ import type { PackageView } from "../index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { newestRoot } from "../index/trust.ts";
+import { emptyReport, publicPartOf } from "./audit-request.ts";
 import { sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
 import { type Offer, offerOf } from "./offer.ts";
@@ -25,6 +28,8 @@ export type ResolverOptions = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
   readonly upstream: Upstream;
+  /** Signs own versions for npm's check. */
+  readonly bridgeKey: () => Promise<BridgeKey>;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
   /** Unix time in milliseconds: how old a release is. */
@@ -54,7 +59,7 @@ const FIRST_RETRY_MS = 5000;
 const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
 
 export function createResolver(options: ResolverOptions): Registry {
-  const { project, indices, upstream, events } = options;
+  const { project, indices, upstream, bridgeKey, events } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const lazySync = lazySyncer(options);
 
@@ -102,10 +107,10 @@ export function createResolver(options: ResolverOptions): Registry {
     return { key, source };
   };
 
-  const ready = async (key: string, make: () => { json: unknown; type: string }): Promise<ReadyDocument> => {
+  const ready = async (key: string, make: () => Promise<{ json: unknown; type: string }>): Promise<ReadyDocument> => {
     const cached = documents.get(key);
     if (cached !== undefined) return cached;
-    const { json, type } = make();
+    const { json, type } = await make();
     const document = await readyDocument(JSON.stringify(json), type);
     documents.set(key, document);
     return document;
@@ -136,36 +141,39 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   return {
-    packument: (name, abbreviated, base) =>
+    packument: (name, abbreviated, base, via) =>
       answer(name, "packument", "", {
         index: async (alias) => {
           const { source, key } = await offered(alias, name);
-          return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, () =>
+          return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
             abbreviated
               ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
-              : { json: fullPackument(source, base), type: "application/json" },
+              : { json: fullPackument(signed(source, await bridgeKey()), base), type: "application/json" },
           );
         },
-        upstream: () => upstream.packument(name, abbreviated, base),
+        upstream: () => upstream.packument(name, abbreviated, base, via),
       }),
-    version: (name, versionOrTag, base) =>
+    version: (name, versionOrTag, base, via) =>
       answer(name, "packument", versionOrTag, {
         index: async (alias) => {
-          const { source } = await offered(alias, name);
+          const { source, key } = await offered(alias, name);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
-          const manifest = versionManifest(source, version, base);
-          if (manifest === null)
-            throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
-          return readyDocument(JSON.stringify(manifest));
+          return ready(`${key} ${version} ${base} ${name}`, async () => {
+            const only = { ...source, versions: source.versions.filter(({ release }) => release.version === version) };
+            const manifest = versionManifest(signed(only, await bridgeKey()), version, base);
+            if (manifest === null)
+              throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
+            return { json: manifest, type: "application/json" };
+          });
         },
-        upstream: () => upstream.version(name, versionOrTag, base),
+        upstream: () => upstream.version(name, versionOrTag, base, via),
       }),
-    distTags: (name) =>
+    distTags: (name, via) =>
       answer(name, "packument", "dist-tags", {
         index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await offered(alias, name)).source.tags))),
-        upstream: () => upstream.distTags(name),
+        upstream: () => upstream.distTags(name, via),
       }),
-    tarball: (name, file) =>
+    tarball: (name, file, via) =>
       answer(name, "tarball", file, {
         index: async (alias) => {
           const { view } = await readIndex(alias, name);
@@ -174,8 +182,39 @@ export function createResolver(options: ResolverOptions): Registry {
           if (release === null || tarballs === undefined) throw refuseFile(view, file);
           return tarballs.open(release);
         },
-        upstream: () => upstream.tarball(name, file),
+        upstream: () => upstream.tarball(name, file, via),
       }),
+    async keys(via) {
+      const { listed } = await bridgeKey();
+      const theirs = await upstream.keys(via).catch((error: unknown) => {
+        if (isImprintError(error, "LOOP_DETECTED") || !isImprintError(error)) throw error;
+        return []; // it signs nothing, or is down and was never asked before
+      });
+      // Of two keys with one id clients take the first: nobody else may speak for ours.
+      const others = theirs.filter((key) => isJsonObject(key) && key["keyid"] !== listed.keyid);
+      return readyDocument(JSON.stringify({ keys: [...others, listed] }));
+    },
+    attestations: (name, version, via) =>
+      answer(name, "packument", `attestations of ${version}`, {
+        index: async (alias) => {
+          throw new ImprintError("NOT_FOUND", `Cannot find attestations of ${name}@${version}: index ${alias} signs its releases itself`);
+        },
+        upstream: () => upstream.attestations(name, version, via),
+      }),
+    async audit(endpoint, body, via) {
+      const asked = publicPartOf(project, endpoint, body);
+      return asked === null ? readyDocument(JSON.stringify(emptyReport(endpoint))) : upstream.audit(endpoint, asked, via);
+    },
+  };
+}
+
+function signed(source: PackumentSource, key: BridgeKey): PackumentSource {
+  return {
+    ...source,
+    versions: source.versions.map((entry) => {
+      const { version, dist } = entry.release;
+      return { ...entry, signatures: [key.sign(source.name, version, dist.integrity)] };
+    }),
   };
 }
 

@@ -38,7 +38,7 @@ export type Files = {
 };
 
 /** Begins with a dot and holds this, so that it is never taken for a file of ours. */
-const TEMPORARY = ".imprint-tmp-";
+export const TEMPORARY = ".imprint-tmp-";
 const CHUNK_BYTES = 256 * 1024;
 
 function failed(verb: string, path: string, cause: unknown): unknown {

@@ -28,13 +28,15 @@ export type Layout = {
   recordMemory(indexId: string, packagePath: string): string;
   /** State of running resolvers: ports and the secrets that prove them. */
   readonly resolvers: string;
+  /** Key that signs what this machine's resolvers serve, for npm's own check. */
+  readonly bridgeKey: string;
   /** Bare repository with what was fetched of an index. */
   repository(indexId: string): string;
   /** The same without a git: always whole, since the embedded git knows no partial clones. */
   wholeRepository(indexId: string): string;
   /** Tarballs by sha512. */
   readonly blobs: string;
-  /** Public packuments by registry. */
+  /** Public packuments and tarballs. */
   readonly upstream: string;
 };
 
@@ -59,6 +61,7 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     evidence: (indexId) => join(state, VERSION, "evidence", indexId),
     recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
     resolvers: join(state, VERSION, "resolvers"),
+    bridgeKey: join(state, VERSION, "bridge-key.pem"),
     repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
     wholeRepository: (indexId) => join(cache, VERSION, "git", `${indexId}.whole.git`),
     blobs: join(cache, VERSION, "blobs"),

@@ -5,9 +5,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
+import { UPSTREAM_TIMES } from "../../src/registry/upstream/times.ts";
 import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import type { Upstream } from "../../src/registry/port.ts";
 import type { PackageName } from "../../src/format/names.ts";
+import { nodeFiles } from "../../src/storage/files.ts";
 import { makePackage } from "../support/tarball.ts";
 import { ORIGIN, type TestConsumer, type World, world } from "../support/world.ts";
 
@@ -129,11 +131,17 @@ describe("stale", () => {
   /** An upstream whose clock the test turns. */
   async function aged(): Promise<{ upstream: Upstream; later: () => void }> {
     let now = 0;
-    const client = openUpstreamClient(
-      async () => ({ registry: w.upstream.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
-      (await w.consumer()).layout.upstream,
-    );
-    return { upstream: createUpstream(client, () => now), later: () => void (now += 61_000) };
+    const times = { ...UPSTREAM_TIMES, deadMs: 0 };
+    const client = openUpstreamClient({
+      settings: async () => ({ registry: w.upstream.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
+      instance: "0".repeat(16),
+      times,
+    });
+    const { upstream: folder } = (await w.consumer()).layout;
+    return {
+      upstream: createUpstream({ client, files: nodeFiles(), folder, nowMs: () => now, times }),
+      later: () => void (now += 61_000),
+    };
   }
 
   it("while upstream is down or talks nonsense the last good answer is served; a definite no is believed", async () => {

@@ -5,6 +5,7 @@
  * Everything honest goes through the code that the command line uses; everything hostile is a commit to the hosted
  * repository, which is all that a git host can do. `forge` and `seal` are what it can do with a stolen checkpoint key.
  */
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -33,6 +34,7 @@ import { chooseGit } from "../../src/git/choice.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { parseRefName } from "../../src/git/url.ts";
 import { createApp } from "../../src/http/app.ts";
+import { BODY_LIMITS, type BodyLimits } from "../../src/http/body.ts";
 import { readPackage } from "../../src/index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../../src/index/reader.ts";
 import { commitSource } from "../../src/index/source.ts";
@@ -40,8 +42,11 @@ import { readState, type SyncResult } from "../../src/index/sync.ts";
 import { lockEntryOf, type TrustedState } from "../../src/index/trust.ts";
 import { nextNumber, type ReleaseRequest, type WriterKeys, writeReleases } from "../../src/index/writer.ts";
 import { inspectTarball } from "../../src/pack/inspect.ts";
+import { bridgeKeyIn } from "../../src/registry/bridge.ts";
 import { createResolver } from "../../src/registry/resolver.ts";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
+import type { ResolveHost } from "../../src/registry/upstream/places.ts";
+import { UPSTREAM_TIMES, type UpstreamTimes } from "../../src/registry/upstream/times.ts";
 import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import { type Files, nodeFiles } from "../../src/storage/files.ts";
 import { type Layout, layoutFrom } from "../../src/storage/layout.ts";
@@ -153,7 +158,20 @@ export type ConsumerOptions = {
       { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[]; readonly minAgeHours?: number }
     >
   >;
-  readonly upstream?: { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
+  readonly upstream?: {
+    readonly allow?: readonly string[];
+    readonly deny?: readonly string[];
+    /** Another one than the world's, with a final slash. */ readonly registry?: string;
+  };
+  /** npm's flat options, beside what tests need. */
+  readonly npm?: Readonly<Record<string, unknown>>;
+  readonly times?: Partial<UpstreamTimes>;
+  readonly bodyLimits?: Partial<BodyLimits>;
+  readonly resolveHost?: ResolveHost;
+  /** 16 hex digits: who it is to other resolvers. */
+  readonly instance?: string;
+  /** Unix time in milliseconds by which upstream's answers age. */
+  readonly nowMs?: () => number;
   readonly lock?: Readonly<Record<string, LockEntry>>;
   /** IMPRINT_HOME; a new one unless given. */
   readonly home?: string;
@@ -196,7 +214,7 @@ export type TestConsumer = {
   verdicts(name: string, alias?: string): Promise<Record<string, string>>;
   tarball(name: string, version: string, alias?: string): Promise<Uint8Array>;
   evidence(alias?: string): Promise<readonly string[]>;
-  get(path: string, headers?: Readonly<Record<string, string>>, method?: string): Promise<Answer>;
+  get(path: string, headers?: Readonly<Record<string, string>>, method?: string, body?: Uint8Array | string): Promise<Answer>;
   /** The same person on another day: what is on disk stays, what is in memory goes. */
   again(options?: Partial<ConsumerOptions>): Promise<TestConsumer>;
   close(): Promise<void>;
@@ -573,14 +591,27 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
   const indices = new Map<DisplayName, OpenIndex>();
   for (const [alias, entry] of project.indices)
     indices.set(alias, await openIndex(deps, alias, entry, lock[alias] ?? null, (_, error) => warnings.push(error)));
-  const client = openUpstreamClient(
-    async () => ({ registry: registry.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }),
-    deps.layout.upstream,
-  );
+  const instance = options.instance ?? randomBytes(8).toString("hex");
+  const client = openUpstreamClient({
+    settings: async () => ({
+      registry: options.upstream?.registry ?? registry.url,
+      options: { fetchRetries: 0, noProxy: "127.0.0.1", ...options.npm },
+    }),
+    instance,
+    times: { ...UPSTREAM_TIMES, ...options.times },
+    ...(options.resolveHost === undefined ? {} : { resolveHost: options.resolveHost }),
+  });
   const resolver = createResolver({
     project,
     indices,
-    upstream: createUpstream(client, () => performance.now()),
+    upstream: createUpstream({
+      client,
+      files,
+      folder: deps.layout.upstream,
+      nowMs: options.nowMs ?? Date.now,
+      times: { ...UPSTREAM_TIMES, ...options.times },
+    }),
+    bridgeKey: bridgeKeyIn(files, deps.layout.bridgeKey),
     nowMs: () => performance.now(),
     wallMs,
     syncAfterMs,
@@ -599,6 +630,8 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     seenAfter: () => null,
     observe: () => undefined,
     version: "0.0.0-test",
+    instance,
+    bodyLimits: { ...BODY_LIMITS, ...options.bodyLimits },
   });
   const open = (alias: string | undefined): OpenIndex => {
     const found = alias === undefined ? [...indices.values()][0] : indices.get(alias as DisplayName);
@@ -628,9 +661,10 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       return new Uint8Array(await new Response(stream).arrayBuffer());
     },
     evidence: (alias) => files.list(deps.layout.evidence(open(alias).reader.id)),
-    async get(path, headers = {}, method = "GET") {
+    async get(path, headers = {}, method = "GET", body) {
       const response = await app.request(path.startsWith("http") ? path : `${ORIGIN}${path}`, {
         method,
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : Uint8Array.from(body) }),
         headers: { host: new URL(ORIGIN).host, ...headers },
       });
       const bytes = new Uint8Array(await response.arrayBuffer());

@@ -1,97 +1,327 @@
 /**
- * The one door to the public registry: npm's own fetcher, with the user's own npm settings (registry, credentials bound
- * to their host, proxies, certificates), its retries and its disk cache.
+ * The one door to the public registry: with the user's own npm settings (registry, credentials, proxies, certificates)
+ * through npm's own agents, with deadlines, retries and judged redirects of our own.
  *
- * It sees only names that no index claims: the resolver has decided that before it comes here.
+ * It sees only names that no index claims: the resolver has decided that before it comes here. Nothing is cached here.
+ * Credentials go to the registry's own origin and nowhere else, whatever redirects and packuments say.
  */
-import { PassThrough, type Readable } from "node:stream";
-import { ImprintError } from "../../errors.ts";
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
+import { requireAllowedPlace, resolveBySystem, type ResolveHost } from "./places.ts";
+import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
+import { formatVia, type Via } from "./via.ts";
 
 export type UpstreamSettings = {
   /** With a final slash. */
   readonly registry: string;
-  /** npm's flat options: auth, proxies, certificates, timeouts. */
+  /** npm's flat options: auth, proxies, certificates, retries. */
   readonly options: Readonly<Record<string, unknown>>;
 };
 
+export type UpstreamRequest = {
+  /** For messages: a name, or a file. */
+  readonly what: string;
+  readonly accept: string;
+  readonly ifNoneMatch?: string | null;
+  /** Bytes of a JSON document: a POST. */
+  readonly body?: Uint8Array;
+  /** How long it may take altogether; `documentMs` of the times unless given. */
+  readonly totalMs?: number;
+  readonly via?: Via | undefined;
+  readonly signal?: AbortSignal;
+};
+
 export type UpstreamResponse = {
-  readonly status: number;
-  readonly headers: { get(name: string): string | null };
-  /** Node stream; with `integrity` it fails at its end where the bytes are others. */
-  readonly body: Readable;
+  /** 304 where `ifNoneMatch` still holds. */
+  readonly status: 200 | 304;
+  readonly etag: string | null;
+  /** Bytes of the body where upstream says so and nothing is encoded. */
+  readonly length: number | null;
+  /** Decoded. Ends by throwing UPSTREAM_FAILED at a deadline or where it breaks off. Must be read, or `cancel`led. */
+  readonly body: AsyncIterable<Uint8Array>;
+  cancel(): void;
 };
 
 export type UpstreamClient = {
   readonly registry: () => Promise<string>;
-  /** @throws ImprintError NOT_FOUND (404), DENIED (401, 403), TARBALL_MISMATCH (other bytes than `integrity`), UPSTREAM_FAILED */
-  get(
-    pathOrUrl: string,
-    request: { readonly accept: string; readonly integrity?: string; readonly what: string },
-  ): Promise<UpstreamResponse>;
+  /**
+   * @param pathOrUrl `/is-odd` below the registry, or an address that upstream named
+   * @throws ImprintError NOT_FOUND (404, 410), DENIED (401, 403, 451), LOOP_DETECTED (508), INVALID_URL, UPSTREAM_FAILED
+   */
+  get(pathOrUrl: string, request: UpstreamRequest): Promise<UpstreamResponse>;
+  /** Whether nobody answered at all a moment ago. */
+  readonly isDead: () => boolean;
 };
 
-/** Milliseconds; npm's own defaults of minutes would outlast every client's patience. */
-const TIMEOUT_MS = 60_000;
+export type ClientOptions = {
+  /** Read when the first request comes: loading npm's configuration takes a tenth of a second. */
+  readonly settings: () => Promise<UpstreamSettings>;
+  /** 16 hex digits that name this resolver to others. */
+  readonly instance: string;
+  readonly times?: UpstreamTimes;
+  readonly resolveHost?: ResolveHost;
+};
 
-/** @param settings read when the first request comes: loading npm's configuration takes a tenth of a second */
-export function openUpstreamClient(settings: () => Promise<UpstreamSettings>, cacheFolder: string): UpstreamClient {
+const MAX_REDIRECTS = 5;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const RETRIES = 2;
+
+export function openUpstreamClient(options: ClientOptions): UpstreamClient {
+  const times = options.times ?? UPSTREAM_TIMES;
   let loaded: Promise<UpstreamSettings> | null = null;
-  const load = (): Promise<UpstreamSettings> => (loaded ??= settings());
+  const load = (): Promise<UpstreamSettings> => (loaded ??= options.settings());
+  let deadAt = -Infinity;
+
+  const once = async (url: URL, settings: UpstreamSettings, request: UpstreamRequest, clock: Clock): Promise<Attempt> => {
+    const { registry } = settings;
+    const rules = {
+      registry: new URL(registry),
+      resolveHost: options.resolveHost ?? resolveBySystem,
+      throughProxy: proxyFor(url, settings.options) !== undefined,
+    };
+    let at = url;
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+      await requireAllowedPlace(at, request.what, rules);
+      const response = await send(at, settings, request, options.instance, times, clock);
+      deadAt = -Infinity;
+      const status = response.statusCode ?? 0;
+      const { location } = response.headers;
+      if (!REDIRECTS.has(status) || location === undefined) return { status, response };
+      response.destroy();
+      // What was asked by POST is not asked again elsewhere.
+      if (request.body !== undefined || !URL.canParse(location, at.href)) return { status, response };
+      at = new URL(location, at);
+    }
+    throw failed(request.what, registry, `more than ${MAX_REDIRECTS} redirects`);
+  };
+
   return {
     registry: async () => (await load()).registry,
-    async get(pathOrUrl, { accept, integrity, what }) {
-      const { registry, options } = await load();
-      const { default: npmFetch } = await import("npm-registry-fetch");
-      const abort = new AbortController();
-      try {
-        const response = await npmFetch(pathOrUrl, {
-          timeout: TIMEOUT_MS,
-          fetchRetries: 2,
-          ...options,
-          registry,
-          cache: cacheFolder,
-          headers: { accept },
-          signal: abort.signal,
-          ...(integrity === undefined ? {} : { integrity }),
-        } as Parameters<typeof npmFetch>[1]);
-        return { status: response.status, headers: response.headers, body: nodeStream(response.body, () => abort.abort()) };
-      } catch (error) {
-        throw upstreamError(error, what, registry);
+    isDead: () => performance.now() - deadAt < times.deadMs,
+    async get(pathOrUrl, request) {
+      const settings = await load();
+      const { registry } = settings;
+      const url = new URL(/^[a-z][a-z0-9+.-]*:/i.test(pathOrUrl) ? pathOrUrl : `${registry}${pathOrUrl.replace(/^\//, "")}`);
+      const retries = typeof settings.options["fetchRetries"] === "number" ? settings.options["fetchRetries"] : RETRIES;
+      const begun = performance.now();
+      for (let tries = 0; ; tries++) {
+        const clock = startClock(request.totalMs ?? times.documentMs, times.idleMs, request.signal);
+        let fault: ImprintError;
+        let retryAfterMs: number | null = null;
+        try {
+          const { status, response } = await once(url, settings, request, clock);
+          if (status === 200 || status === 304)
+            return answer(status, response, clock, (state, cause) => failed(request.what, registry, state, cause));
+          retryAfterMs = retryAfterOf(response);
+          response.destroy();
+          fault = statusError(status, request.what, registry);
+          if (status < 500 && status !== 429 && status !== 408) throw fault;
+          if (fault.code !== "UPSTREAM_FAILED") throw fault;
+          clock.stop();
+        } catch (error) {
+          clock.stop();
+          if (isImprintError(error)) throw error;
+          if (request.signal?.aborted !== true) deadAt = performance.now();
+          fault = failed(request.what, registry, clock.reason() ?? errnoOf(error) ?? "no answer", error);
+          if (request.signal?.aborted === true) throw fault;
+        }
+        const wait = Math.min(times.maxWaitMs, Math.max(times.firstWaitMs * 4 ** tries, retryAfterMs ?? 0));
+        if (tries >= retries || performance.now() - begun + wait > times.patienceMs) throw fault;
+        await delay(wait, undefined, request.signal === undefined ? {} : { signal: request.signal }).catch((cause: unknown) => {
+          throw failed(request.what, registry, "nobody waits for it any more", cause);
+        });
       }
     },
   };
 }
 
+type Attempt = { readonly status: number; readonly response: IncomingMessage };
+
+async function send(
+  url: URL,
+  { registry, options }: UpstreamSettings,
+  request: UpstreamRequest,
+  instance: string,
+  times: UpstreamTimes,
+  clock: Clock,
+): Promise<IncomingMessage> {
+  const [{ getAgent }, { default: npmFetch }] = await Promise.all([import("@npmcli/agent"), import("npm-registry-fetch")]);
+  const { getAuth } = npmFetch as unknown as { readonly getAuth: (url: string, options: unknown) => Auth };
+  const isOwn = url.origin === new URL(registry).origin;
+  const auth = isOwn ? getAuth(url.href, { ...options, registry }) : NO_AUTH;
+  const headers: Record<string, string> = {
+    accept: request.accept,
+    "accept-encoding": request.accept === "*/*" ? "identity" : "gzip, br",
+    "user-agent": typeof options["userAgent"] === "string" ? options["userAgent"] : "imprint",
+    via: formatVia([...(request.via ?? []), instance]),
+  };
+  if (auth.token) headers["authorization"] = `Bearer ${auth.token}`;
+  else if (auth.auth) headers["authorization"] = `Basic ${auth.auth}`;
+  if (request.ifNoneMatch) headers["if-none-match"] = request.ifNoneMatch;
+  if (request.body !== undefined) {
+    headers["content-type"] = "application/json";
+    headers["content-length"] = String(request.body.byteLength);
+  }
+  const agent = getAgent(url, {
+    ca: options["ca"],
+    cert: isOwn ? (auth.cert ?? options["cert"]) : undefined,
+    key: isOwn ? (auth.key ?? options["key"]) : undefined,
+    rejectUnauthorized: options["strictSSL"] !== false,
+    localAddress: options["localAddress"],
+    maxSockets: options["maxSockets"],
+    proxy: proxyFor(url, options),
+    noProxy: options["noProxy"],
+    timeouts: { connection: times.connectMs },
+  });
+  const { request: open } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
+  return new Promise((resolve, reject) => {
+    const sent = open(url, { agent, headers, method: request.body === undefined ? "GET" : "POST", signal: clock.signal });
+    sent.once("error", reject);
+    sent.once("response", (response) => {
+      clock.touch();
+      // Errors of the body reach whoever reads it; one that nobody reads must not end the process.
+      response.on("error", () => undefined);
+      resolve(response);
+    });
+    sent.end(request.body);
+  });
+}
+
+type Auth = { readonly token: string | null; readonly auth: string | null; readonly cert: string | null; readonly key: string | null };
+const NO_AUTH: Auth = { token: null, auth: null, cert: null, key: null };
+
+/** The proxy of npm's settings for a URL; the environment's are filled in where they are loaded. */
+function proxyFor(url: URL, options: Readonly<Record<string, unknown>>): string | undefined {
+  const names = url.protocol === "https:" ? ["httpsProxy", "proxy"] : ["proxy", "httpsProxy"];
+  return names.map((name) => options[name]).find((value): value is string => typeof value === "string" && value !== "");
+}
+
+function answer(
+  status: 200 | 304,
+  response: IncomingMessage,
+  clock: Clock,
+  fail: (state: string, cause: unknown) => ImprintError,
+): UpstreamResponse {
+  const { etag, "content-length": length, "content-encoding": encoding } = response.headers;
+  const body = decoded(response, encoding);
+  const cancel = (): void => {
+    clock.stop();
+    response.destroy();
+    body.destroy();
+  };
+  if (status === 304) cancel();
+  return {
+    status,
+    etag: etag ?? null,
+    length: encoding === undefined && length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : null,
+    body: bounded(body, clock, cancel, fail),
+    cancel,
+  };
+}
+
+function decoded(response: IncomingMessage, encoding: string | undefined): Readable {
+  const decoder =
+    encoding === "gzip" || encoding === "x-gzip"
+      ? createGunzip()
+      : encoding === "br"
+        ? createBrotliDecompress()
+        : encoding === "deflate"
+          ? createInflate()
+          : null;
+  if (decoder === null) return response;
+  // A failure of either ends both, and is thrown to whoever reads.
+  return pipeline(response, decoder, () => undefined);
+}
+
+async function* bounded(
+  body: Readable,
+  clock: Clock,
+  cancel: () => void,
+  fail: (state: string, cause: unknown) => ImprintError,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      clock.pause(); // a reader may take its time; upstream may not
+      yield chunk;
+      clock.touch();
+    }
+  } catch (error) {
+    throw fail(clock.reason() ?? "it broke off", error);
+  } finally {
+    cancel();
+  }
+}
+
+type Clock = { readonly signal: AbortSignal; reason(): string | null; touch(): void; pause(): void; stop(): void };
+
+function startClock(totalMs: number, idleMs: number, outer: AbortSignal | undefined): Clock {
+  const controller = new AbortController();
+  let reason: string | null = null;
+  let idle: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const end = (state: string): void => {
+    reason ??= state;
+    controller.abort();
+  };
+  const total = setTimeout(() => end(`no end after ${totalMs} ms`), totalMs);
+  const onOuter = (): void => end("nobody waits for it any more");
+  outer?.addEventListener("abort", onOuter, { once: true });
+  if (outer?.aborted === true) onOuter();
+  const pause = (): void => clearTimeout(idle);
+  const touch = (): void => {
+    pause();
+    if (!stopped) idle = setTimeout(() => end(`nothing for ${idleMs} ms`), idleMs);
+  };
+  touch();
+  return {
+    signal: controller.signal,
+    reason: () => reason,
+    touch,
+    pause,
+    stop() {
+      stopped = true;
+      pause();
+      clearTimeout(total);
+      outer?.removeEventListener("abort", onOuter);
+    },
+  };
+}
+
+/** Milliseconds that upstream asks for, in seconds or as a date. */
+function retryAfterOf(response: IncomingMessage): number | null {
+  const header = response.headers["retry-after"];
+  if (header === undefined) return null;
+  const ms = /^[0-9]{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : null;
+}
+
+function failed(what: string, registry: string, state: string, cause?: unknown): ImprintError {
+  return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${new URL(registry).host} failed (${state})`, { cause });
+}
+
+function statusError(status: number, what: string, registry: string, cause?: unknown): ImprintError {
+  const { host } = new URL(registry);
+  if (status === 404 || status === 410)
+    return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause });
+  if (status === 401 || status === 403 || status === 451)
+    return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause });
+  if (status === 508)
+    return new ImprintError("LOOP_DETECTED", `Cannot fetch ${what}: the registry ${host} is a resolver that asks this one again`, {
+      cause,
+    });
+  return failed(what, registry, String(status), cause);
+}
+
+/** What npm's own fetcher throws, as our errors. */
 export function upstreamError(error: unknown, what: string, registry: string): ImprintError {
   const status = typeof error === "object" && error !== null && "statusCode" in error ? error.statusCode : undefined;
-  const host = new URL(registry).host;
-  if (status === 404) return new ImprintError("NOT_FOUND", `Cannot find ${what}: the registry ${host} does not have it`, { cause: error });
-  if (status === 401 || status === 403)
-    return new ImprintError("DENIED", `Cannot fetch ${what}: the registry ${host} refused (${status})`, { cause: error });
-  if (isIntegrityError(error))
+  const code = errnoOf(error);
+  if (code === "EINTEGRITY")
     return new ImprintError("TARBALL_MISMATCH", `Cannot fetch ${what}: it is not what the registry's integrity says`, { cause: error });
-  const reason =
-    typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
-      ? error.code
-      : typeof status === "number"
-        ? String(status)
-        : "no answer";
-  return new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${what}: the registry ${host} failed (${reason})`, { cause: error });
-}
-
-function isIntegrityError(error: unknown): boolean {
-  return typeof error === "object" && error !== null && "code" in error && error.code === "EINTEGRITY";
-}
-
-/** npm's fetcher hands out its own kind of stream, whose iterator leaks listeners; a Node stream has its errors too. */
-function nodeStream(body: NodeJS.ReadableStream | null, giveUp: () => void): Readable {
-  const through = new PassThrough();
-  if (body === null) return through.end();
-  body.on("error", (error: Error) => through.destroy(error));
-  // Whoever leaves early ends the download, too: it would hold a connection, and fill the cache for nobody.
-  through.once("close", () => {
-    if (!through.readableEnded) giveUp();
-  });
-  body.pipe(through);
-  return through;
+  if (typeof status === "number" && [401, 403, 404, 410, 451, 508].includes(status)) return statusError(status, what, registry, error);
+  return failed(what, registry, code ?? (typeof status === "number" ? String(status) : "no answer"), error);
 }

@@ -5,7 +5,12 @@ import type { PackageName } from "../../format/names.ts";
 import { tarballFileName, tarballUrl } from "../../format/packument.ts";
 import type { Version } from "../../format/versions.ts";
 
-export type UpstreamTarball = { readonly url: string; /** sha512 where there is one, else sha1; as SRI. */ readonly integrity: string };
+export type UpstreamTarball = {
+  readonly url: string;
+  /** sha512 where there is one, else the strongest that there is. */
+  readonly algorithm: "sha512" | "sha384" | "sha256" | "sha1";
+  readonly hex: string;
+};
 
 /** @throws ImprintError UPSTREAM_FAILED where it is no packument of that name */
 export function parseUpstreamPackument(text: string, name: PackageName): JsonObject {
@@ -38,28 +43,39 @@ export function rewriteVersion(manifest: JsonValue, name: PackageName, version: 
   return { ...manifest, dist: { ...dist, tarball: tarballUrl(base, name, version as Version) } };
 }
 
-/** Where upstream has a tarball and what it must hash to; null for a file that is no release of the package. */
-export async function findTarball(packument: JsonObject, name: PackageName, file: string): Promise<UpstreamTarball | null> {
+/** Where upstream has each tarball and what it must hash to, by file name. Files without either are left out. */
+export function tarballsOf(packument: JsonObject, name: PackageName): ReadonlyMap<string, UpstreamTarball> {
+  const found = new Map<string, UpstreamTarball>();
   for (const [version, manifest] of Object.entries(packument["versions"] as JsonObject)) {
-    // Old registries hold versions that SemVer refuses (1.0.0+build is one): only their file name counts here.
-    if (tarballFileName(name, version as Version) !== file) continue;
     const dist = isJsonObject(manifest) ? manifest["dist"] : undefined;
-    if (!isJsonObject(dist) || typeof dist["tarball"] !== "string" || !/^https?:\/\//.test(dist["tarball"])) return null;
-    const integrity = await strongest(dist);
-    return integrity === null ? null : { url: dist["tarball"], integrity };
+    if (!isJsonObject(dist) || typeof dist["tarball"] !== "string" || !/^https?:\/\//.test(dist["tarball"])) continue;
+    const integrity = strongest(dist);
+    // Old registries hold versions that SemVer refuses (1.0.0+build is one): only their file name counts here.
+    if (integrity !== null) found.set(tarballFileName(name, version as Version), { url: dist["tarball"], ...integrity });
   }
-  return null;
+  return found;
 }
 
-async function strongest(dist: JsonObject): Promise<string | null> {
-  const { default: ssri } = await import("ssri");
-  if (typeof dist["integrity"] === "string") {
-    const parsed = ssri.parse(dist["integrity"], { strict: true, single: true });
-    if (parsed !== null) return parsed.toString();
+type Integrity = Omit<UpstreamTarball, "url">;
+const ALGORITHMS = [
+  ["sha512", 64],
+  ["sha384", 48],
+  ["sha256", 32],
+  ["sha1", 20],
+] as const;
+
+/** The strongest of what a registry says about a file; sha1 is all that old releases have. */
+function strongest(dist: JsonObject): Integrity | null {
+  const words = typeof dist["integrity"] === "string" ? dist["integrity"].split(/\s+/) : [];
+  for (const [algorithm, length] of ALGORITHMS) {
+    for (const word of words) {
+      const [, named, base64 = ""] = /^([a-z0-9]+)-([A-Za-z0-9+/]+={0,2})(?:\?.*)?$/.exec(word) ?? [];
+      const bytes = Buffer.from(base64, "base64");
+      if (named === algorithm && bytes.byteLength === length) return { algorithm, hex: bytes.toString("hex") };
+    }
   }
-  return typeof dist["shasum"] === "string" && /^[0-9a-f]{40}$/.test(dist["shasum"])
-    ? ssri.fromHex(dist["shasum"], "sha1").toString()
-    : null;
+  const { shasum } = dist;
+  return typeof shasum === "string" && /^[0-9a-f]{40}$/.test(shasum) ? { algorithm: "sha1", hex: shasum } : null;
 }
 
 /** The version that a tag or exact version names. */

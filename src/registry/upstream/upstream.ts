@@ -1,165 +1,141 @@
 /**
  * The public registry as this resolver's last source. Documents are rewritten once per upstream answer and request
- * origin, kept ready to send, and revalidated; while upstream is down the last good one is served.
+ * origin, kept ready to send, and revalidated; while upstream is down the last good one is served (`documents.ts`).
+ * Tarballs stream, and are kept by their integrity (`tarballs.ts`).
  */
-import type { Readable } from "node:stream";
-import { LRUCache } from "lru-cache";
-import { ImprintError, isImprintError } from "../../errors.ts";
-import { isJsonObject, type JsonObject } from "../../format/json.ts";
+import { ImprintError } from "../../errors.ts";
+import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
 import type { PackageName } from "../../format/names.ts";
-import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "../document.ts";
-import type { TarballBody, Upstream } from "../port.ts";
+import type { Files } from "../../storage/files.ts";
+import { ABBREVIATED_TYPE, type ReadyDocument, readyDocument } from "../document.ts";
+import type { Upstream } from "../port.ts";
 import type { UpstreamClient } from "./client.ts";
-import { findTarball, parseUpstreamPackument, resolveVersion, rewriteTarballs, rewriteVersion } from "./packument.ts";
+import { openDocumentCache } from "./document-cache.ts";
+import { createDocuments, type DocumentRequest, type Held, readText, unzip } from "./documents.ts";
+import { parseUpstreamPackument, resolveVersion, rewriteTarballs, rewriteVersion, tarballsOf, type UpstreamTarball } from "./packument.ts";
+import { createTarballs } from "./tarballs.ts";
+import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 
 const FULL_TYPE = "application/json";
-/** Largest known packuments are near 40 MB. */
-const MAX_PACKUMENT_BYTES = 128 * 1024 * 1024;
-const MAX_TARBALL_BYTES = 1024 * 1024 * 1024;
-const MAX_HELD_BYTES = 256 * 1024 * 1024;
-/** Milliseconds for which an answer is not asked for again. */
-const FRESH_MS = 60_000;
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** Of an entry in the table of tarballs: its name, its address, its hash. */
+const TARBALL_ENTRY_BYTES = 400;
 
-type Held = { readonly text: string; readonly at: number; readonly ready: Map<string, ReadyDocument> };
+type TarballTable = ReadonlyMap<string, UpstreamTarball>;
+type Plain = { readonly value: JsonObject; readonly bytes: number };
 
-export function createUpstream(client: UpstreamClient, nowMs: () => number): Upstream {
-  const held = new LRUCache<string, Held>({
-    maxSize: MAX_HELD_BYTES,
-    sizeCalculation: ({ text, ready }) => text.length + [...ready.values()].reduce((sum, document) => sum + documentBytes(document), 1),
+export function createUpstream(deps: {
+  readonly client: UpstreamClient;
+  readonly files: Files;
+  /** Where documents and tarballs are kept. */ readonly folder: string;
+  /** Unix milliseconds. */ readonly nowMs: () => number;
+  readonly times?: UpstreamTimes;
+}): Upstream {
+  const { client, files, folder, nowMs, times = UPSTREAM_TIMES } = deps;
+  const cache = openDocumentCache(files, folder);
+  const packuments = createDocuments<TarballTable>({
+    client,
+    cache,
+    nowMs,
+    times,
+    factsBytes: ({ size }) => size * TARBALL_ENTRY_BYTES,
   });
-  const flights = new Map<string, Promise<Held>>();
+  const plain = createDocuments<Plain>({ client, cache, nowMs, times, factsBytes: ({ bytes }) => bytes });
+  const tarballs = createTarballs({ client, files, folder, times });
 
-  const fetchText = async (key: string, name: PackageName, accept: string): Promise<Held> => {
-    const before = held.get(key);
-    try {
-      const { body } = await client.get(`/${name.replace("/", "%2f")}`, { accept, what: name });
-      const text = await readText(body, name);
-      // What is no packument (a login page with status 200) must not push out the last good answer.
-      if (before?.text !== text) parseUpstreamPackument(text, name);
-      // The same bytes: what was made of them is still good.
-      const next: Held = { text, at: nowMs(), ready: before?.text === text ? before.ready : new Map() };
-      held.set(key, next);
-      return next;
-    } catch (error) {
-      // Stale while upstream is down; a definite no (404, 403) is never overruled.
-      if (before !== undefined && isImprintError(error, "UPSTREAM_FAILED")) return before;
-      throw error;
-    }
+  /** Makes an answer of a whole packument, once. */
+  const made = async (
+    request: DocumentRequest<TarballTable> & { readonly name: PackageName },
+    held: Held<TarballTable>,
+    label: string,
+    make: (packument: JsonObject) => Promise<ReadyDocument>,
+  ): Promise<ReadyDocument> => {
+    const ready = held.ready.get(label);
+    if (ready !== undefined) return ready;
+    const document = await make(parseUpstreamPackument(await unzip(held.zipped), request.name));
+    packuments.keepReady(request, held, label, document);
+    return document;
   };
-
-  const hold = async (name: PackageName, abbreviated: boolean): Promise<Held> => {
-    const key = `${abbreviated ? "a" : "f"} ${name}`;
-    const known = held.get(key);
-    if (known !== undefined && nowMs() - known.at < FRESH_MS) return known;
-    let flight = flights.get(key);
-    if (flight === undefined) {
-      const accept = abbreviated ? `${ABBREVIATED_TYPE}; q=1.0, ${FULL_TYPE}; q=0.8` : FULL_TYPE;
-      flight = fetchText(key, name, accept).finally(() => flights.delete(key));
-      flights.set(key, flight);
-    }
-    return flight;
-  };
-
-  const parsed = async (name: PackageName): Promise<JsonObject> => parseUpstreamPackument((await hold(name, false)).text, name);
 
   return {
     registry: client.registry,
-    async packument(name, abbreviated, base) {
-      const source = await hold(name, abbreviated);
-      let document = source.ready.get(base);
-      if (document === undefined) {
-        const rewritten = rewriteTarballs(parseUpstreamPackument(source.text, name), name, base);
-        document = await readyDocument(JSON.stringify(rewritten), abbreviated ? ABBREVIATED_TYPE : FULL_TYPE);
-        source.ready.set(base, document);
+    async packument(name, abbreviated, base, via) {
+      const request = packumentRequest(name, abbreviated);
+      const held = await packuments.get(request, via);
+      const type = abbreviated ? ABBREVIATED_TYPE : FULL_TYPE;
+      return made(request, held, base, (packument) => readyDocument(JSON.stringify(rewriteTarballs(packument, name, base)), type));
+    },
+    async version(name, versionOrTag, base, via) {
+      const request = packumentRequest(name, false);
+      const held = await packuments.get(request, via);
+      return made(request, held, `${base} ${versionOrTag}`, async (packument) => {
+        const manifest = resolveVersion(packument, versionOrTag);
+        if (manifest === null)
+          throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: the public registry does not have it`);
+        const version = isJsonObject(manifest) && typeof manifest["version"] === "string" ? manifest["version"] : versionOrTag;
+        return readyDocument(JSON.stringify(rewriteVersion(manifest, name, version, base)));
+      });
+    },
+    async distTags(name, via) {
+      const request = packumentRequest(name, false);
+      const held = await packuments.get(request, via);
+      return made(request, held, "dist-tags", (packument) => readyDocument(JSON.stringify(packument["dist-tags"] ?? {})));
+    },
+    async tarball(name, file, via) {
+      // What a version hashes to never changes: whatever packument is here will do, and upstream may be down.
+      for (const abbreviated of [true, false]) {
+        const known = (await packuments.peek(packumentRequest(name, abbreviated)))?.facts.get(file);
+        if (known !== undefined) return tarballs.open(known, file, via);
       }
-      return document;
+      const found = (await packuments.get(packumentRequest(name, true), via)).facts.get(file);
+      if (found === undefined)
+        throw new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: the public registry lists no such tarball`);
+      return tarballs.open(found, file, via);
     },
-    async version(name, versionOrTag, base) {
-      const manifest = resolveVersion(await parsed(name), versionOrTag);
-      if (manifest === null)
-        throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: the public registry does not have it`);
-      const version = isJsonObject(manifest) && typeof manifest["version"] === "string" ? manifest["version"] : versionOrTag;
-      return readyDocument(JSON.stringify(rewriteVersion(manifest, name, version, base)));
+    async keys(via) {
+      const { facts } = await plain.get(plainRequest("/-/npm/v1/keys", "the registry's signing keys"), via);
+      const { keys } = facts.value;
+      return Array.isArray(keys) ? (keys as readonly JsonValue[]) : [];
     },
-    async distTags(name) {
-      return readyDocument(JSON.stringify((await parsed(name))["dist-tags"] ?? {}));
+    async attestations(name, version, via) {
+      const spec = `${name.replace("/", "%2f")}@${encodeURIComponent(version)}`;
+      const { facts } = await plain.get(plainRequest(`/-/npm/v1/attestations/${spec}`, `attestations of ${name}@${version}`), via);
+      return readyDocument(JSON.stringify(facts.value));
     },
-    async tarball(name, file) {
-      const found = await findTarball(parseUpstreamPackument((await hold(name, true)).text, name), name, file);
-      if (found === null) throw new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: the public registry lists no such tarball`);
-      const response = await client.get(found.url, { accept: "*/*", integrity: found.integrity, what: file });
-      // The length of a compressed answer is not that of what comes out of it.
-      const contentLength = response.headers.get("content-encoding") === null ? response.headers.get("content-length") : null;
-      return tarballBody(response.body, contentLength, file);
+    async audit(endpoint, body, via) {
+      const what = "advisories";
+      const bytes = Buffer.from(JSON.stringify(body));
+      const response = await client.get(`/-/npm/v1/security/${endpoint}`, { accept: FULL_TYPE, what, body: bytes, via });
+      const text = await readText(response.body, what, MAX_ANSWER_BYTES);
+      parsePlain(text, what);
+      return readyDocument(text);
     },
   };
 }
 
-async function readText(body: Readable, name: PackageName): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
+function packumentRequest(name: PackageName, abbreviated: boolean): DocumentRequest<TarballTable> & { readonly name: PackageName } {
+  return {
+    name,
+    key: `${abbreviated ? "a" : "f"} ${name}`,
+    path: `/${name.replace("/", "%2f")}`,
+    accept: abbreviated ? `${ABBREVIATED_TYPE}; q=1.0, ${FULL_TYPE}; q=0.8` : FULL_TYPE,
+    what: name,
+    read: (text) => tarballsOf(parseUpstreamPackument(text, name), name),
+  };
+}
+
+function plainRequest(path: string, what: string): DocumentRequest<Plain> {
+  return { key: path, path, accept: FULL_TYPE, what, read: (text) => ({ value: parsePlain(text, what), bytes: text.length * 2 }) };
+}
+
+/** @throws ImprintError UPSTREAM_FAILED where it is no JSON object */
+function parsePlain(text: string, what: string): JsonObject {
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.byteLength;
-      if (size > MAX_PACKUMENT_BYTES)
-        throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${name}: the registry sends more than ${MAX_PACKUMENT_BYTES} bytes`);
-      chunks.push(chunk);
-    }
+    requireDepth(text, 1000);
+    const value = JSON.parse(text) as JsonValue;
+    if (isJsonObject(value)) return value;
   } catch (error) {
-    if (isImprintError(error)) throw error;
-    throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${name}: the registry broke off`, { cause: error });
+    throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${what}: the registry did not answer with JSON`, { cause: error });
   }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-/**
- * A tarball as a stream that ends well only if its integrity is right: the last piece is held back until npm's fetcher
- * has compared the hash, so a client never has a whole download that was not checked.
- */
-async function tarballBody(body: Readable, contentLength: string | null, file: string): Promise<TarballBody> {
-  const size = contentLength !== null && /^[0-9]{1,12}$/.test(contentLength) ? Number(contentLength) : null;
-  if (size !== null && size > MAX_TARBALL_BYTES) {
-    body.destroy();
-    throw new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: ${size} bytes`);
-  }
-  const checked = holdLast(body, file);
-  if (size !== null) return { size, stream: streamOf(checked, body) };
-  // Clients need a Content-Length; without one from upstream, it has to be counted.
-  const chunks: Uint8Array[] = [];
-  let total = 0;
-  for await (const chunk of checked) {
-    total += chunk.byteLength;
-    if (total > MAX_TARBALL_BYTES) throw new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: more than ${MAX_TARBALL_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return { size: total, stream: ReadableStream.from(chunks) as ReadableStream<Uint8Array> };
-}
-
-/** Given up before its first byte (HEAD, a client that leaves), the download behind it ends, too. */
-function streamOf(chunks: AsyncGenerator<Uint8Array>, body: Readable): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await chunks.next();
-      if (done === true) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel() {
-      body.destroy();
-    },
-  });
-}
-
-async function* holdLast(body: Readable, file: string): AsyncGenerator<Uint8Array> {
-  let last: Uint8Array | null = null;
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (last !== null) yield last;
-      last = new Uint8Array(chunk);
-    }
-  } catch (error) {
-    throw new ImprintError("TARBALL_MISMATCH", `Cannot serve ${file}: it broke off, or is not what the registry's integrity says`, {
-      cause: error,
-    });
-  }
-  if (last !== null) yield last;
+  throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${what}: the registry answered with something else`);
 }

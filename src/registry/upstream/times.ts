@@ -1,0 +1,39 @@
+/** How long upstream may take, in milliseconds. One flat table; tests lower it. */
+export type UpstreamTimes = {
+  /** Until a connection stands. */
+  readonly connectMs: number;
+  /** Until the headers, and between two pieces of a body. */
+  readonly idleMs: number;
+  /** A document, whole. A byte a second ends here. */
+  readonly documentMs: number;
+  /** A tarball, whole. */
+  readonly tarballMs: number;
+  /** Before the second try; four times as long before the third. */
+  readonly firstWaitMs: number;
+  /** The longest of these, whatever Retry-After asks for. */
+  readonly maxWaitMs: number;
+  /** No further try begins later than this after the first: clients wait seconds, not a minute. */
+  readonly patienceMs: number;
+  /** An answer is not asked for again before this. */
+  readonly freshMs: number;
+  /** Who has an older answer gets it after this, and the new one next time. */
+  readonly staleAfterMs: number;
+  /** A definite no is not asked for again before this. */
+  readonly negativeMs: number;
+  /** Where nobody answered at all, older answers are given at once for this long. */
+  readonly deadMs: number;
+};
+
+export const UPSTREAM_TIMES: UpstreamTimes = {
+  connectMs: 5000,
+  idleMs: 15_000,
+  documentMs: 30_000,
+  tarballMs: 600_000,
+  firstWaitMs: 250,
+  maxWaitMs: 2000,
+  patienceMs: 6000,
+  freshMs: 60_000,
+  staleAfterMs: 3000,
+  negativeMs: 5000,
+  deadMs: 5000,
+};
