@@ -158,7 +158,7 @@ export function createResolver(options: ResolverOptions): Registry {
         index: async (alias) => {
           const { source, key } = await offered(alias, name);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
-          return ready(`${key} ${version} ${base} ${name}`, async () => {
+          return ready(`${key} v ${version} ${base} ${name}`, async () => {
             const only = { ...source, versions: source.versions.filter(({ release }) => release.version === version) };
             const manifest = versionManifest(signed(only, await bridgeKey()), version, base);
             if (manifest === null)

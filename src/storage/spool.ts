@@ -19,7 +19,9 @@ export type Spool = {
   read(at: number, maxBytes: number): Promise<Uint8Array>;
   /** Gives it its name, at once; reading goes on. */
   keep(): Promise<void>;
-  /** Ends it, and removes what was not kept. */
+  /** Removes what was not kept; what is read from it now is worth nothing. */
+  drop(): Promise<void>;
+  /** Ends it. */
   close(): Promise<void>;
 };
 
@@ -50,9 +52,11 @@ export async function openSpool(path: string): Promise<Spool> {
       await rename(temporary, path).catch(fail);
       isKept = true;
     },
+    async drop() {
+      if (!isKept) await rm(temporary, { force: true }).catch(() => undefined);
+    },
     async close() {
       await handle.close().catch(() => undefined);
-      if (!isKept) await rm(temporary, { force: true }).catch(() => undefined);
     },
   };
 }

@@ -140,6 +140,7 @@ async function download(work: {
     await spool.keep().catch(() => undefined);
   } finally {
     response.cancel();
+    await flight.spool?.drop();
   }
 }
 
