@@ -33,7 +33,7 @@ import type { FileChange, GitRepository, ObjectId, TransferLimits } from "../../
 import { chooseGit } from "../../src/git/choice.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
 import { parseRefName } from "../../src/git/url.ts";
-import { createApp } from "../../src/http/app.ts";
+import { type AppDeps, createApp } from "../../src/http/app.ts";
 import { BODY_LIMITS, type BodyLimits } from "../../src/http/body.ts";
 import { readPackage } from "../../src/index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../../src/index/reader.ts";
@@ -203,6 +203,8 @@ export type TestConsumer = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, OpenIndex>;
   readonly app: Hono;
+  /** What the app was made of. */
+  readonly appDeps: AppDeps;
   /** Faults that did not stop an answer, and refusals, in order. */
   readonly warnings: ImprintError[];
   readonly refused: ImprintError[];
@@ -623,7 +625,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       warned: (alias, message) => void told.push(`${alias}: ${message}`),
     },
   });
-  const app = createApp({
+  const appDeps: AppDeps = {
     registry: resolver,
     allowedHosts: () => new Set([new URL(ORIGIN).host]),
     prove: (nonce) => `proof of ${nonce}`,
@@ -632,7 +634,8 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     version: "0.0.0-test",
     instance,
     bodyLimits: { ...BODY_LIMITS, ...options.bodyLimits },
-  });
+  };
+  const app = createApp(appDeps);
   const open = (alias: string | undefined): OpenIndex => {
     const found = alias === undefined ? [...indices.values()][0] : indices.get(alias as DisplayName);
     if (found === undefined) throw new Error(`nobody here trusts ${alias ?? "anybody"}`);
@@ -644,6 +647,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     project,
     indices,
     app,
+    appDeps,
     warnings,
     refused,
     told,

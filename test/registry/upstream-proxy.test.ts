@@ -1,0 +1,287 @@
+/** Between clients and an upstream that is far away, slow, or another resolver: what is asked, how often, and of whom. */
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { createAdaptorServer } from "@hono/node-server";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createApp } from "../../src/http/app.ts";
+import { formatVia, parseVia } from "../../src/registry/upstream/via.ts";
+import { makePackage } from "../support/tarball.ts";
+import { ORIGIN, type TestConsumer, type World, world } from "../support/world.ts";
+
+const HOST = new URL(ORIGIN).host;
+const LARGE = "/large/-/large-1.0.0.tgz";
+
+let w: World;
+let large: Uint8Array;
+
+beforeAll(async () => {
+  w = await world();
+  await w.upstream.publish("is-odd", "1.0.0");
+  large = await makePackage({ name: "large", version: "1.0.0" }, { "pad.bin": new Uint8Array(1_000_000).map((_, i) => (i * 7919 * (i >> 3)) >> 5) });
+  await w.upstream.publish("large", "1.0.0", { tarball: large });
+});
+beforeEach(() => {
+  w.upstream.up();
+  w.upstream.intercept = null;
+  w.upstream.requests.length = 0;
+});
+afterAll(() => w.close());
+
+const asked = (): readonly string[] => w.upstream.requests.map(({ path: where }) => where);
+
+/** Sends half of the large tarball, and the rest when told to. */
+function pausedDownload(): { readonly finish: () => void; readonly begun: Promise<void>; readonly ended: () => boolean } {
+  let finish = (): void => undefined;
+  let begin = (): void => undefined;
+  let hasEnded = false;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  w.upstream.intercept = (request, response) => {
+    if (request.url !== LARGE) return false;
+    response.writeHead(200, { "content-length": large.byteLength });
+    response.write(large.subarray(0, large.byteLength / 2), () => begin());
+    response.once("close", () => (hasEnded = true));
+    finish = () => response.end(large.subarray(large.byteLength / 2));
+    return true;
+  };
+  return { finish: () => finish(), begun, ended: () => hasEnded };
+}
+
+function open(c: TestConsumer, where: string): Promise<Response> {
+  return Promise.resolve(c.app.request(`${ORIGIN}${where}`, { headers: { host: HOST } }));
+}
+
+async function bytesOf(response: Response): Promise<Buffer> {
+  return Buffer.from(await response.arrayBuffer());
+}
+
+describe("documents on disk", () => {
+  it("survive a restart: revalidated with their ETag, not fetched again", async () => {
+    let c = await w.consumer();
+    const first = await c.get("/is-odd");
+    c = await c.again({ nowMs: () => Date.now() + 120_000 });
+    const second = await c.get("/is-odd");
+    expect(second.headers.get("etag")).toBe(first.headers.get("etag"));
+    expect(w.upstream.requests.map(({ ifNoneMatch }) => ifNoneMatch === null)).toEqual([true, false]);
+  });
+
+  it("are not even asked for again within a minute", async () => {
+    const c = await w.consumer();
+    await c.get("/is-odd");
+    expect((await (await c.again()).get("/is-odd")).status).toBe(200);
+    expect(asked()).toHaveLength(1);
+  });
+
+  it.each([
+    ["flipped", (file: string) => writeFileSync(file, Buffer.from(readFileSync(file).map((byte, i) => (i === 300 ? byte ^ 1 : byte))))],
+    ["cut", (file: string) => truncateSync(file, 300)],
+    ["emptied", (file: string) => truncateSync(file, 0)],
+    ["with another's key", (file: string) => writeFileSync(file, readFileSync(file, "latin1").replace("f is-odd", "f is-eve"), "latin1")],
+  ])("%s: count as not there", async (_, spoil) => {
+    const c = await w.consumer();
+    await c.get("/is-odd");
+    const [name] = readdirSync(c.layout.upstream, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    spoil(path.join(name?.parentPath ?? "", name?.name ?? ""));
+    w.upstream.down();
+    expect((await (await c.again()).get("/is-odd")).json.code).toBe("UPSTREAM_FAILED");
+    w.upstream.up();
+    expect((await (await c.again()).get("/is-odd")).status).toBe(200);
+  });
+
+  it("of another registry are another registry's", async () => {
+    const other = await w.consumer();
+    await other.get("/is-odd");
+    const elsewhere = createServer((_, response) => response.writeHead(404).end("{}")).listen(0, "127.0.0.1");
+    await once(elsewhere, "listening");
+    const registry = `http://127.0.0.1:${String((elsewhere.address() as AddressInfo).port)}/`;
+    expect((await (await other.again({ upstream: { registry } })).get("/is-odd")).status).toBe(404);
+    elsewhere.close();
+  });
+});
+
+describe("a definite no", () => {
+  it("is remembered for a moment, and not for long", async () => {
+    let now = 1_000_000;
+    const c = await w.consumer({ nowMs: () => now });
+    for (let times = 0; times < 3; times++) expect((await c.get("/fresh")).status).toBe(404);
+    expect(asked()).toHaveLength(1);
+    await w.upstream.publish("fresh", "1.0.0");
+    now += 5001;
+    expect((await c.get("/fresh")).status).toBe(200);
+  });
+
+  it("stays one while upstream is down afterwards, and after a restart", async () => {
+    let now = Date.now();
+    let c = await w.consumer({ nowMs: () => (now += 61_000) });
+    expect((await c.get("/is-odd")).status).toBe(200);
+    w.upstream.intercept = (_, response) => response.writeHead(404).end("{}") !== undefined;
+    expect((await c.get("/is-odd")).status).toBe(404);
+    w.upstream.down();
+    expect((await c.get("/is-odd")).status).toBe(502);
+    c = await c.again();
+    expect((await c.get("/is-odd")).status).toBe(502);
+  });
+});
+
+describe("retries", () => {
+  const times = { firstWaitMs: 100, maxWaitMs: 600, patienceMs: 5000 };
+
+  it.each([
+    ["429 with Retry-After", 429, "1", 600],
+    ["429 without", 429, undefined, 100],
+    ["503", 503, undefined, 100],
+    ["500", 500, undefined, 100],
+  ])("%s: asked again after a wait, bounded", async (_, status, retryAfter, atLeastMs) => {
+    const at: number[] = [];
+    w.upstream.intercept = (_request, response) => {
+      at.push(performance.now());
+      if (at.length > 1) return false;
+      response.writeHead(status, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end("{}");
+      return true;
+    };
+    const c = await w.consumer({ times, npm: { fetchRetries: 2 } });
+    expect((await c.get("/is-odd")).status).toBe(200);
+    const waited = (at[1] ?? 0) - (at[0] ?? 0);
+    expect(waited).toBeGreaterThan(atLeastMs - 10);
+    expect(waited).toBeLessThan(atLeastMs + 400);
+  });
+
+  it("end while a client still waits", async () => {
+    w.upstream.intercept = (_, response) => response.writeHead(503).end("{}") !== undefined;
+    const c = await w.consumer({ times: { ...times, patienceMs: 250 }, npm: { fetchRetries: 100 } });
+    const begun = performance.now();
+    expect((await c.get("/is-odd")).status).toBe(502);
+    expect(performance.now() - begun).toBeLessThan(1000);
+    expect(asked().length).toBeLessThan(4);
+  });
+
+  it("where nobody answered, older answers come at once for a moment", async () => {
+    let now = Date.now();
+    const c = await w.consumer({ nowMs: () => (now += 61_000), times: { firstWaitMs: 150, deadMs: 60_000 }, npm: { fetchRetries: 1 } });
+    for (const name of ["/is-odd", "/large"]) await c.get(name);
+    w.upstream.down();
+    const begun = performance.now();
+    for (const name of ["/is-odd", "/large", "/is-odd", "/large", "/large"]) expect((await c.get(name)).status).toBe(200);
+    expect(performance.now() - begun).toBeLessThan(500);
+  });
+});
+
+describe("tarballs", () => {
+  it("eight at once: one request upstream; who comes late reads from the start and follows; who leaves harms nobody", async () => {
+    const c = await w.consumer();
+    const { begun, finish } = pausedDownload();
+    const eight = Array.from({ length: 8 }, () => open(c, LARGE));
+    await begun;
+    const responses = await Promise.all(eight);
+    // Given on while it comes: half of it is here, although upstream has not sent the rest.
+    const readers = responses.map((response) => response.body?.getReader());
+    const firsts = await Promise.all(readers.map((reader) => reader?.read()));
+    for (const first of firsts) expect(first?.value?.byteLength).toBeGreaterThan(0);
+    await readers[0]?.cancel();
+    const late = await open(c, LARGE);
+    finish();
+    const rest = await Promise.all(
+      readers.slice(1).map(async (reader, i) => {
+        const parts = [Buffer.from(firsts[i + 1]?.value ?? [])];
+        for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) parts.push(Buffer.from(part.value));
+        return Buffer.concat(parts);
+      }),
+    );
+    for (const bytes of [...rest, await bytesOf(late)]) expect(bytes.equals(Buffer.from(large))).toBe(true);
+    expect(asked().filter((where) => where === LARGE)).toHaveLength(1);
+  });
+
+  it("when the last has left, the download ends, and the next one starts anew", async () => {
+    const c = await w.consumer();
+    const { begun, ended } = pausedDownload();
+    const [one, two] = [open(c, LARGE), open(c, LARGE)];
+    await begun;
+    await (await one).body?.cancel();
+    await delay(50);
+    expect(ended()).toBe(false);
+    await (await two).body?.cancel();
+    for (let tries = 0; !ended() && tries < 100; tries++) await delay(20);
+    expect(ended()).toBe(true);
+    w.upstream.intercept = null;
+    expect((await c.get(LARGE)).bytes.byteLength).toBe(large.byteLength);
+    expect(readdirSync(c.layout.upstream, { recursive: true }).filter((name) => String(name).includes(".imprint-tmp-"))).toEqual([]);
+  });
+
+  it("that are here need no upstream, not even after a restart and long afterwards", async () => {
+    let c = await w.consumer();
+    expect((await c.get(LARGE)).status).toBe(200);
+    w.upstream.down();
+    c = await c.again({ nowMs: () => Date.now() + 1e10 });
+    const { status, bytes } = await c.get(LARGE);
+    expect([status, Buffer.from(bytes).equals(Buffer.from(large))]).toEqual([200, true]);
+    expect(asked().filter((where) => where === LARGE)).toHaveLength(1);
+  });
+
+  it("that went bad on this disk are not given out, but fetched again", async () => {
+    const c = await w.consumer();
+    await c.get(LARGE);
+    const [file] = readdirSync(path.join(c.layout.upstream, "tarballs"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const at = path.join(file?.parentPath ?? "", file?.name ?? "");
+    writeFileSync(at, Buffer.from(large).reverse());
+    expect(Buffer.from((await c.get(LARGE)).bytes).equals(Buffer.from(large))).toBe(true);
+    expect(asked().filter((where) => where === LARGE)).toHaveLength(2);
+  });
+});
+
+describe("Via", () => {
+  it("is read for resolvers alone", () => {
+    expect(parseVia("1.1 squid, 1.1 imprint-0123456789abcdef,1.0 imprint-ffffffffffffffff , HTTP/1.1 imprint-x")).toEqual([
+      "0123456789abcdef",
+      "ffffffffffffffff",
+    ]);
+    expect(parseVia(undefined)).toEqual([]);
+    expect(parseVia(formatVia(["0123456789abcdef", "ffffffffffffffff"]))).toEqual(["0123456789abcdef", "ffffffffffffffff"]);
+  });
+
+  it("names this resolver upstream, after those before it", async () => {
+    let via: unknown;
+    w.upstream.intercept = (request) => {
+      via = request.headers["via"];
+      return false;
+    };
+    const c = await w.consumer({ instance: "0123456789abcdef" });
+    await c.get("/is-odd", { via: "1.1 squid, 1.1 imprint-ffffffffffffffff" });
+    expect(via).toBe("1.1 imprint-ffffffffffffffff, 1.1 imprint-0123456789abcdef");
+  });
+
+  it("eight resolvers in a row are one too many", async () => {
+    const c = await w.consumer();
+    const via = (count: number): string => formatVia(Array.from({ length: count }, (_, i) => String(i).padStart(16, "0")));
+    expect((await c.get("/is-odd", { via: via(7) })).status).toBe(200);
+    expect((await c.get("/is-odd", { via: via(8) })).status).toBe(508);
+  });
+
+  it("two resolvers that point at each other end at once, whoever is asked, also both at once", async () => {
+    const servers: Server[] = [];
+    const apps: TestConsumer["app"][] = [];
+    const registries: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      const server = createAdaptorServer({ fetch: (request: Request) => (apps[i] as TestConsumer["app"]).fetch(request) }) as Server;
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      servers.push(server);
+      registries.push(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`);
+    }
+    for (let i = 0; i < 2; i++) {
+      const c = await w.consumer({ upstream: { registry: registries[1 - i] as string }, npm: { fetchRetries: 2 } });
+      const { host } = new URL(registries[i] as string);
+      apps.push(createApp({ ...c.appDeps, allowedHosts: () => new Set([host]) }));
+    }
+    const begun = performance.now();
+    const paths = ["is-odd", "is-odd", "is-odd/-/is-odd-1.0.0.tgz", "is-odd/latest", "-/npm/v1/attestations/is-odd@1.0.0", "-/npm/v1/keys"];
+    const answers = await Promise.all(registries.flatMap((registry) => paths.map((where) => fetch(`${registry}${where}`))));
+    for (const answer of answers) expect([answer.url, answer.status]).toEqual([answer.url, 508]);
+    const { error } = (await answers[0]?.json()) as { error: string };
+    expect(error).toMatch(/^is-odd: Cannot [^\n]* \(LOOP_DETECTED\); run: imprint why is-odd$/);
+    expect(performance.now() - begun).toBeLessThan(2000);
+    for (const server of servers) server.close();
+  });
+});
