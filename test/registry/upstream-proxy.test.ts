@@ -21,7 +21,10 @@ let large: Uint8Array;
 beforeAll(async () => {
   w = await world();
   await w.upstream.publish("is-odd", "1.0.0");
-  large = await makePackage({ name: "large", version: "1.0.0" }, { "pad.bin": new Uint8Array(1_000_000).map((_, i) => (i * 7919 * (i >> 3)) >> 5) });
+  large = await makePackage(
+    { name: "large", version: "1.0.0" },
+    { "pad.bin": new Uint8Array(1_000_000).map((_, i) => (i * 7919 * (i >> 3)) >> 5) },
+  );
   await w.upstream.publish("large", "1.0.0", { tarball: large });
 });
 beforeEach(() => {
@@ -223,7 +226,9 @@ describe("tarballs", () => {
   it("that went bad on this disk are not given out, but fetched again", async () => {
     const c = await w.consumer();
     await c.get(LARGE);
-    const [file] = readdirSync(path.join(c.layout.upstream, "tarballs"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const [file] = readdirSync(path.join(c.layout.upstream, "tarballs"), { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
     const at = path.join(file?.parentPath ?? "", file?.name ?? "");
     writeFileSync(at, Buffer.from(large).reverse());
     expect(Buffer.from((await c.get(LARGE)).bytes).equals(Buffer.from(large))).toBe(true);

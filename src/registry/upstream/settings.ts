@@ -34,7 +34,20 @@ export async function loadUpstreamSettings(options: {
   const flat = (config as unknown as { readonly flat: Readonly<Record<string, unknown>> }).flat;
   const own = typeof flat["registry"] === "string" && !isOneOf(flat["registry"], ourselves) ? flat["registry"] : undefined;
   const registry = withSlash(configured ?? own ?? npmFetch.pickRegistry("x"));
-  return { registry, options: { ...flat, registry } };
+  return { registry, options: { ...flat, registry, ...proxiesOf(flat, env) } };
+}
+
+/** npm's settings first, then what every program on this machine is told. */
+function proxiesOf(flat: Readonly<Record<string, unknown>>, env: NodeJS.ProcessEnv): Readonly<Record<string, unknown>> {
+  const of = (...names: readonly string[]): string | undefined =>
+    names.flatMap((name) => [env[name.toUpperCase()], env[name]]).find((value) => value !== undefined && value !== "");
+  const given = (value: unknown): unknown =>
+    value === "" || value === null || (Array.isArray(value) && value.length === 0) ? undefined : value;
+  return {
+    httpsProxy: given(flat["httpsProxy"]) ?? of("https_proxy"),
+    proxy: given(flat["proxy"]) ?? of("http_proxy", "proxy"),
+    noProxy: given(flat["noProxy"]) ?? of("no_proxy"),
+  };
 }
 
 function isOneOf(registry: string, ourselves: readonly string[]): boolean {
