@@ -57,11 +57,13 @@ async function readBody(body: ReadableStream<Uint8Array>, encoding: string | nul
   const timer = setTimeout(() => abort.abort(), limits.deadlineMs);
   const chunks: Uint8Array[] = [];
   const source = counted(body, limits.maxSentBytes, abort.signal);
+  let fault: ImprintError | null = null;
   const collect = async (parts: AsyncIterable<Uint8Array>): Promise<void> => {
     let size = 0;
     for await (const part of parts) {
       size += part.byteLength;
-      if (size > limits.maxBytes) throw bad(`it inflates to more than ${limits.maxBytes} bytes`);
+      // Kept beside: what ends a pipeline is not always what it says that ended it.
+      if (size > limits.maxBytes) throw (fault = bad(`it inflates to more than ${limits.maxBytes} bytes`));
       chunks.push(part);
     }
   };
@@ -69,6 +71,7 @@ async function readBody(body: ReadableStream<Uint8Array>, encoding: string | nul
     if (decoder === null) await collect(source);
     else await pipeline(Readable.from(source), decoder, collect);
   } catch (error) {
+    if (fault !== null) throw fault;
     if (isImprintError(error)) throw error;
     throw bad(decoder === null ? "it broke off" : "it is not encoded as its header says", error);
   } finally {
