@@ -2,17 +2,18 @@
  * Where requests to upstream go, and with what: through proxies, to servers with a certificate of the company's own, with
  * credentials for the registry alone, and never where a hostile packument or redirect would like to have them.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openUpstreamClient, type UpstreamSettings } from "../../src/registry/upstream/client.ts";
 import { requireAllowedPlace } from "../../src/registry/upstream/places.ts";
 import { loadUpstreamSettings } from "../../src/registry/upstream/settings.ts";
+import { testAuthority } from "../support/certificates.ts";
 import { type World, world } from "../support/world.ts";
 
 let w: World;
@@ -27,67 +28,17 @@ const servers: Server[] = [];
 beforeAll(async () => {
   w = await world();
   await w.upstream.publish("is-odd", "1.0.0");
-  const file = (name: string): string => path.join(w.folder, name);
-  const openssl = (...words: string[]): void => void execFileSync("openssl", words, { stdio: "pipe" });
-  openssl(
-    "req",
-    "-x509",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=Corp CA",
-    "-keyout",
-    file("ca.key"),
-    "-out",
-    file("ca.pem"),
-  );
-  openssl(
-    "req",
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:prime256v1",
-    "-nodes",
-    "-subj",
-    "/CN=127.0.0.1",
-    "-keyout",
-    file("server.key"),
-    "-out",
-    file("server.csr"),
-  );
-  writeFileSync(file("san"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-  openssl(
-    "x509",
-    "-req",
-    "-in",
-    file("server.csr"),
-    "-CA",
-    file("ca.pem"),
-    "-CAkey",
-    file("ca.key"),
-    "-CAcreateserial",
-    "-days",
-    "2",
-    "-extfile",
-    file("san"),
-    "-out",
-    file("server.pem"),
-  );
-  const server = createTlsServer({ key: readFileSync(file("server.key")), cert: readFileSync(file("server.pem")) }, (...exchange) =>
-    tls.handler(...exchange),
-  );
+  const { ca, cert, key } = testAuthority();
+  const caFile = path.join(w.folder, "ca.pem");
+  writeFileSync(caFile, ca);
+  const server = createTlsServer({ key, cert }, (...exchange) => tls.handler(...exchange));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   servers.push(server);
   tls = {
-    url: `https://127.0.0.1:${String((server.address() as AddressInfo).port)}/`,
-    ca: readFileSync(file("ca.pem"), "utf8"),
-    caFile: file("ca.pem"),
+    url: `https://localhost:${String((server.address() as AddressInfo).port)}/`,
+    ca,
+    caFile,
     handler: passOn,
   };
 });
@@ -134,7 +85,7 @@ async function forwardProxy(): Promise<{ readonly url: string; readonly seen: st
     });
     onward.end();
   });
-  server.on("connect", (request: IncomingMessage, socket: import("node:net").Socket) => {
+  server.on("connect", (request: IncomingMessage, socket: Socket) => {
     seen.push(`CONNECT ${request.url ?? ""}`);
     const [host, port] = (request.url ?? "").split(":");
     const onward = connect(Number(port), host, () => {
@@ -199,7 +150,7 @@ describe("proxies", () => {
 });
 
 describe("certificates", () => {
-  const NO_PROXY = { NO_PROXY: "127.0.0.1" };
+  const NO_PROXY = { NO_PROXY: "localhost" };
   it("of an authority that nobody knows are refused; cafile= and ca= make it known; strict-ssl=false is the user's word", async () => {
     await expect(fetched(await settingsOf("fetch-retries=0\n", tls.url, NO_PROXY))).rejects.toMatchObject({
       code: "UPSTREAM_FAILED",
@@ -215,7 +166,7 @@ describe("certificates", () => {
     writeFileSync(
       script,
       `import { openUpstreamClient } from ${JSON.stringify(new URL("../../src/registry/upstream/client.ts", import.meta.url).href)};
-const client = openUpstreamClient({ settings: async () => ({ registry: ${JSON.stringify(tls.url)}, options: { fetchRetries: 0, noProxy: "127.0.0.1" } }), instance: "${"0".repeat(16)}" });
+const client = openUpstreamClient({ settings: async () => ({ registry: ${JSON.stringify(tls.url)}, options: { fetchRetries: 0, noProxy: "localhost" } }), instance: "${"0".repeat(16)}" });
 client.get("/is-odd", { accept: "application/json", what: "is-odd" }).then((r) => { console.log(r.status); process.exit(0); }, (e) => { console.log(e.code); process.exit(1); });
 `,
     );
@@ -268,9 +219,11 @@ describe("credentials", () => {
       response.writeHead(302, { location: `${tls.url}stolen` }).end();
       return true;
     };
-    const [ours, theirs] = [new URL(w.upstream.url).host, new URL(tls.url).host];
-    const npmrc = `cafile=${tls.caFile}\n//${ours}/:_authToken=ours\n//${theirs}/:_authToken=theirs\n//127.0.0.1/:_authToken=any\n`;
-    const settings = await settingsOf(npmrc, w.upstream.url, { NO_PROXY: "127.0.0.1" });
+    // Another port of one host is another origin, too.
+    const registry = w.upstream.url.replace("127.0.0.1", "localhost");
+    const [ours, theirs] = [new URL(registry).host, new URL(tls.url).host];
+    const npmrc = `cafile=${tls.caFile}\n//${ours}/:_authToken=ours\n//${theirs}/:_authToken=theirs\n//localhost/:_authToken=any\n`;
+    const settings = await settingsOf(npmrc, registry, { NO_PROXY: "localhost" });
     expect(await fetched(settings, "/moved")).toBe(200);
     expect(await fetched(settings, `${tls.url}named`)).toBe(200);
     expect(of).toEqual([undefined, undefined]);

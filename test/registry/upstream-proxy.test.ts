@@ -181,7 +181,7 @@ describe("tarballs", () => {
     const responses = await Promise.all(eight);
     // Given on while it comes: half of it is here, although upstream has not sent the rest.
     const readers = responses.map((response) => response.body?.getReader());
-    const firsts = await Promise.all(readers.map((reader) => reader?.read()));
+    const firsts = await Promise.all(readers.map(async (reader) => reader?.read()));
     for (const first of firsts) expect(first?.value?.byteLength).toBeGreaterThan(0);
     await readers[0]?.cancel();
     const late = await open(c, LARGE);
@@ -284,7 +284,7 @@ describe("Via", () => {
     const paths = ["is-odd", "is-odd", "is-odd/-/is-odd-1.0.0.tgz", "is-odd/latest", "-/npm/v1/attestations/is-odd@1.0.0", "-/npm/v1/keys"];
     const answers = await Promise.all(registries.flatMap((registry) => paths.map((where) => fetch(`${registry}${where}`))));
     for (const answer of answers) expect([answer.url, answer.status]).toEqual([answer.url, 508]);
-    const { error } = (await answers[0]?.json()) as { error: string };
+    const { error } = (await (answers[0] as Response).json()) as { error: string };
     expect(error).toMatch(/^is-odd: Cannot [^\n]* \(LOOP_DETECTED\); run: imprint why is-odd$/);
     expect(performance.now() - begun).toBeLessThan(2000);
     for (const server of servers) server.close();

@@ -6,8 +6,7 @@
  * Credentials go to the registry's own origin and nowhere else, whatever redirects and packuments say.
  */
 import type { IncomingMessage } from "node:http";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream";
+import { pipeline, type Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
