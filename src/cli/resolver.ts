@@ -8,7 +8,7 @@ import { createApp } from "../http/app.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
-import { openUpstreamClient } from "../registry/upstream/client.ts";
+import { openUpstreamClient, type UpstreamClient } from "../registry/upstream/client.ts";
 import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
 import { type Consumer, openConsumer } from "./consumer.ts";
@@ -50,7 +50,14 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   const served = new Map<string, number>();
   const secret = randomBytes(32);
   const instance = randomBytes(8).toString("hex");
-  let policy = await openPolicy(deps, settings, consumer, report, served, instance);
+  // Of every policy that was served: what clients are still being sent goes on when imprint.json changes.
+  const upstreams: UpstreamClient[] = [];
+  const open = async (opened: Consumer): Promise<Policy> => {
+    const made = await openPolicy(deps, settings, opened, report, served, instance);
+    upstreams.push(made.client);
+    return made;
+  };
+  let policy = await open(consumer);
   let bases: ReadonlySet<string> = new Set();
   const registry: Registry = {
     packument: (...request) => policy.registry.packument(...request),
@@ -89,7 +96,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     if (digest === policy.digest || digest === policy.refused) return;
     policy.refused = digest;
     const reopened = await openConsumer(deps);
-    const next = await openPolicy(deps, settings, reopened, report, served, instance).catch(async (error: unknown) => {
+    const next = await open(reopened).catch(async (error: unknown) => {
       await reopened.close();
       throw error;
     });
@@ -111,6 +118,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
         server.close(() => resolve());
         server.closeAllConnections();
       });
+      for (const client of upstreams) client.close();
       await policy.consumer.close();
     },
   };
@@ -119,6 +127,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
 type Policy = {
   readonly consumer: Consumer;
   readonly registry: Registry;
+  readonly client: UpstreamClient;
   readonly digest: string;
   /** A digest that could not be opened, so that its error is said once. */ refused: string | null;
 };
@@ -149,7 +158,7 @@ async function openPolicy(
     syncWaitMs: SYNC_WAIT_MS,
     events: eventsOf(deps, settings, report, served),
   });
-  return { consumer, registry, digest: await policyDigest(deps.files, folder), refused: null };
+  return { consumer, registry, client, digest: await policyDigest(deps.files, folder), refused: null };
 }
 
 function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, report: Report, served: Map<string, number>): ResolverEvents {

@@ -9,6 +9,10 @@ import { createAdaptorServer } from "@hono/node-server";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createApp } from "../../src/http/app.ts";
 import { formatVia, parseVia } from "../../src/registry/upstream/via.ts";
+import { ImprintError } from "../../src/errors.ts";
+import { nodeFiles } from "../../src/storage/files.ts";
+import { openSpool, type Spool } from "../../src/storage/spool.ts";
+import { failingFiles } from "../storage/failing-files.ts";
 import { makePackage } from "../support/tarball.ts";
 import { ORIGIN, type TestConsumer, type World, world } from "../support/world.ts";
 
@@ -233,6 +237,57 @@ describe("tarballs", () => {
     writeFileSync(at, Buffer.from(large).reverse());
     expect(Buffer.from((await c.get(LARGE)).bytes).equals(Buffer.from(large))).toBe(true);
     expect(asked().filter((where) => where === LARGE)).toHaveLength(2);
+  });
+});
+
+describe("a disk that is full", () => {
+  it("C1 documents are answered all the same, again and again", async () => {
+    const c = await w.consumer({ files: failingFiles(nodeFiles(), 0) });
+    for (let times = 0; times < 3; times++) expect((await c.get("/is-odd")).status).toBe(200);
+    expect((await (await c.again()).get("/is-odd")).status).toBe(200);
+  });
+
+  const spoolThatFails =
+    (at: "open" | "append" | "keep") =>
+    async (file: string): Promise<Spool> => {
+      const fail = async (): Promise<never> => {
+        throw new ImprintError("STORAGE_FAILED", `Cannot write ${file}: ENOSPC`);
+      };
+      return at === "open" ? fail() : { ...(await openSpool(file)), [at]: fail };
+    };
+
+  it.each(["open", "append"] as const)("C1 a tarball that cannot be kept while it comes (%s): 503, and nothing stays", async (at) => {
+    const c = await w.consumer({ spool: spoolThatFails(at) });
+    const { status, json } = await c.get(LARGE);
+    expect([status, json.code]).toEqual([503, "STORAGE_FAILED"]);
+    const left = readdirSync(c.layout.upstream, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(left.filter(({ parentPath }) => parentPath.includes("tarballs"))).toEqual([]);
+  });
+
+  it("C1 one that cannot be named in the end reaches its client whole", async () => {
+    const c = await w.consumer({ spool: spoolThatFails("keep") });
+    for (let times = 0; times < 2; times++) expect(Buffer.from((await c.get(LARGE)).bytes).equals(Buffer.from(large))).toBe(true);
+    expect(asked().filter((where) => where === LARGE)).toHaveLength(2);
+  });
+});
+
+describe("the end", () => {
+  it("what is still on its way when a resolver closes is ended", async () => {
+    let open = 0;
+    w.upstream.intercept = (_, response) => {
+      open++;
+      response.once("close", () => open--);
+      return true;
+    };
+    const c = await w.consumer({ npm: { fetchRetries: 5 } });
+    const [document, tarball] = [c.get("/is-odd"), c.get("/large")];
+    for (let tries = 0; open < 2 && tries < 100; tries++) await delay(20);
+    const begun = performance.now();
+    await c.close();
+    for (const answer of [await document, await tarball]) expect(answer.json.code).toBe("UPSTREAM_FAILED");
+    expect(performance.now() - begun).toBeLessThan(1000);
+    for (let tries = 0; open > 0 && tries < 100; tries++) await delay(20);
+    expect(open).toBe(0);
   });
 });
 

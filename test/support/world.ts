@@ -49,6 +49,7 @@ import type { ResolveHost } from "../../src/registry/upstream/places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "../../src/registry/upstream/times.ts";
 import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import { type Files, nodeFiles } from "../../src/storage/files.ts";
+import type { Spool } from "../../src/storage/spool.ts";
 import { type Layout, layoutFrom } from "../../src/storage/layout.ts";
 import type { Deps } from "../../src/cli/deps.ts";
 import { type OpenIndex, openIndex } from "../../src/cli/open.ts";
@@ -168,6 +169,8 @@ export type ConsumerOptions = {
   readonly times?: Partial<UpstreamTimes>;
   readonly bodyLimits?: Partial<BodyLimits>;
   readonly resolveHost?: ResolveHost;
+  /** Where tarballs go while they come; the real disk unless given. */
+  readonly spool?: (path: string) => Promise<Spool>;
   /** 16 hex digits: who it is to other resolvers. */
   readonly instance?: string;
   /** Unix time in milliseconds by which upstream's answers age. */
@@ -612,6 +615,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       folder: deps.layout.upstream,
       nowMs: options.nowMs ?? Date.now,
       times: { ...UPSTREAM_TIMES, ...options.times },
+      ...(options.spool === undefined ? {} : { spool: options.spool }),
     }),
     bridgeKey: bridgeKeyIn(files, deps.layout.bridgeKey),
     nowMs: () => performance.now(),
@@ -686,6 +690,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       return openConsumer({ ...options, ...more }, registry);
     },
     async close() {
+      client.close();
       await Promise.all([...indices.values()].map((index) => index.close()));
     },
   };

@@ -5,6 +5,7 @@
  * It sees only names that no index claims: the resolver has decided that before it comes here. Nothing is cached here.
  * Credentials go to the registry's own origin and nowhere else, whatever redirects and packuments say.
  */
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { pipeline, type Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -54,6 +55,8 @@ export type UpstreamClient = {
   get(pathOrUrl: string, request: UpstreamRequest): Promise<UpstreamResponse>;
   /** Whether nobody answered at all a moment ago. */
   readonly isDead: () => boolean;
+  /** Ends whatever is still on its way: nobody is there to take it. */
+  close(): void;
 };
 
 export type ClientOptions = {
@@ -68,12 +71,16 @@ export type ClientOptions = {
 const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const RETRIES = 2;
+/** What TLS says of a certificate that it does not believe. */
+const CERTIFICATE = /CERT|SIGNATURE|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECODE)|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH/;
 
 export function openUpstreamClient(options: ClientOptions): UpstreamClient {
   const times = options.times ?? UPSTREAM_TIMES;
   let loaded: Promise<UpstreamSettings> | null = null;
   const load = (): Promise<UpstreamSettings> => (loaded ??= options.settings());
   let deadAt = -Infinity;
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // one for each request on its way
 
   const once = async (url: URL, settings: UpstreamSettings, request: UpstreamRequest, clock: Clock): Promise<Attempt> => {
     const { registry } = settings;
@@ -101,14 +108,16 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
   return {
     registry: async () => (await load()).registry,
     isDead: () => performance.now() - deadAt < times.deadMs,
+    close: () => closing.abort(),
     async get(pathOrUrl, request) {
       const settings = await load();
+      const signal = request.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, request.signal]);
       const { registry } = settings;
       const url = new URL(/^[a-z][a-z0-9+.-]*:/i.test(pathOrUrl) ? pathOrUrl : `${registry}${pathOrUrl.replace(/^\//, "")}`);
       const retries = typeof settings.options["fetchRetries"] === "number" ? settings.options["fetchRetries"] : RETRIES;
       const begun = performance.now();
       for (let tries = 0; ; tries++) {
-        const clock = startClock(request.totalMs ?? times.documentMs, times.idleMs, request.signal);
+        const clock = startClock(request.totalMs ?? times.documentMs, times.idleMs, signal);
         let fault: ImprintError;
         let retryAfterMs: number | null = null;
         try {
@@ -124,13 +133,15 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
         } catch (error) {
           clock.stop();
           if (isImprintError(error)) throw error;
-          if (request.signal?.aborted !== true) deadAt = performance.now();
-          fault = failed(request.what, registry, clock.reason() ?? errnoOf(error) ?? "no answer", error);
-          if (request.signal?.aborted === true) throw fault;
+          const code = errnoOf(error);
+          fault = failed(request.what, registry, clock.reason() ?? (code === undefined ? "no answer" : wordsFor(code)), error);
+          // Neither mends itself within seconds.
+          if (signal.aborted || (code !== undefined && CERTIFICATE.test(code))) throw fault;
+          deadAt = performance.now();
         }
         const wait = Math.min(times.maxWaitMs, Math.max(times.firstWaitMs * 4 ** tries, retryAfterMs ?? 0));
         if (tries >= retries || performance.now() - begun + wait > times.patienceMs) throw fault;
-        await delay(wait, undefined, request.signal === undefined ? {} : { signal: request.signal }).catch((cause: unknown) => {
+        await delay(wait, undefined, { signal }).catch((cause: unknown) => {
           throw failed(request.what, registry, "nobody waits for it any more", cause);
         });
       }
@@ -257,7 +268,7 @@ async function* bounded(
 
 type Clock = { readonly signal: AbortSignal; reason(): string | null; touch(): void; pause(): void; stop(): void };
 
-function startClock(totalMs: number, idleMs: number, outer: AbortSignal | undefined): Clock {
+function startClock(totalMs: number, idleMs: number, outer: AbortSignal): Clock {
   const controller = new AbortController();
   let reason: string | null = null;
   let idle: NodeJS.Timeout | undefined;
@@ -268,8 +279,8 @@ function startClock(totalMs: number, idleMs: number, outer: AbortSignal | undefi
   };
   const total = setTimeout(() => end(`no end after ${totalMs} ms`), totalMs);
   const onOuter = (): void => end("nobody waits for it any more");
-  outer?.addEventListener("abort", onOuter, { once: true });
-  if (outer?.aborted === true) onOuter();
+  outer.addEventListener("abort", onOuter, { once: true });
+  if (outer.aborted) onOuter();
   const pause = (): void => clearTimeout(idle);
   const touch = (): void => {
     pause();
@@ -285,9 +296,13 @@ function startClock(totalMs: number, idleMs: number, outer: AbortSignal | undefi
       stopped = true;
       pause();
       clearTimeout(total);
-      outer?.removeEventListener("abort", onOuter);
+      outer.removeEventListener("abort", onOuter);
     },
   };
+}
+
+function wordsFor(code: string): string {
+  return CERTIFICATE.test(code) ? `${code}; an authority of your own goes into cafile in .npmrc, or NODE_EXTRA_CA_CERTS` : code;
 }
 
 /** Milliseconds that upstream asks for, in seconds or as a date. */

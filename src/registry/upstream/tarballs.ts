@@ -9,7 +9,7 @@ import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { Files } from "../../storage/files.ts";
-import { openSpool, type Spool } from "../../storage/spool.ts";
+import type { Spool } from "../../storage/spool.ts";
 import type { TarballBody } from "../port.ts";
 import type { UpstreamClient } from "./client.ts";
 import type { UpstreamTarball } from "./packument.ts";
@@ -40,6 +40,7 @@ type Flight = {
 export function createTarballs(deps: {
   readonly client: UpstreamClient;
   readonly files: Files;
+  readonly spool: (path: string) => Promise<Spool>;
   readonly folder: string;
   readonly times: UpstreamTimes;
 }): Tarballs {
@@ -55,7 +56,7 @@ export function createTarballs(deps: {
       Object.assign(flight, edit, { changed: renew() });
       before();
     };
-    void download({ client, times, path, tarball, file, via, flight, change })
+    void download({ client, times, openSpool: deps.spool, path, tarball, file, via, flight, change })
       .then(
         () => change({ state: "done" }),
         (error: unknown) => change({ state: asFault(error, file) }),
@@ -111,6 +112,7 @@ function canAnswer({ length, spool }: Flight): boolean {
 async function download(work: {
   readonly client: UpstreamClient;
   readonly times: UpstreamTimes;
+  readonly openSpool: (path: string) => Promise<Spool>;
   readonly path: string;
   readonly tarball: UpstreamTarball;
   readonly file: string;
@@ -118,7 +120,7 @@ async function download(work: {
   readonly flight: Flight;
   readonly change: (edit: Partial<Pick<Flight, "spool" | "length" | "state">>) => void;
 }): Promise<void> {
-  const { client, times, path, tarball, file, via, flight, change } = work;
+  const { client, times, openSpool, path, tarball, file, via, flight, change } = work;
   const { signal } = flight.abort;
   const response = await client.get(tarball.url, { accept: "*/*", what: file, totalMs: times.tarballMs, via, signal });
   const tooLarge = (size: number): ImprintError =>

@@ -7,6 +7,7 @@ import { ImprintError } from "../../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { Files } from "../../storage/files.ts";
+import { openSpool, type Spool } from "../../storage/spool.ts";
 import { ABBREVIATED_TYPE, type ReadyDocument, readyDocument } from "../document.ts";
 import type { Upstream } from "../port.ts";
 import type { UpstreamClient } from "./client.ts";
@@ -30,8 +31,9 @@ export function createUpstream(deps: {
   /** Where documents and tarballs are kept. */ readonly folder: string;
   /** Unix milliseconds. */ readonly nowMs: () => number;
   readonly times?: UpstreamTimes;
+  /** The real disk unless given. */ readonly spool?: (path: string) => Promise<Spool>;
 }): Upstream {
-  const { client, files, folder, nowMs, times = UPSTREAM_TIMES } = deps;
+  const { client, files, folder, nowMs, times = UPSTREAM_TIMES, spool = openSpool } = deps;
   const cache = openDocumentCache(files, folder);
   const packuments = createDocuments<TarballTable>({
     client,
@@ -41,7 +43,7 @@ export function createUpstream(deps: {
     factsBytes: ({ size }) => size * TARBALL_ENTRY_BYTES,
   });
   const plain = createDocuments<Plain>({ client, cache, nowMs, times, factsBytes: ({ bytes }) => bytes });
-  const tarballs = createTarballs({ client, files, folder, times });
+  const tarballs = createTarballs({ client, files, spool, folder, times });
 
   /** Makes an answer of a whole packument, once. */
   const made = async (
