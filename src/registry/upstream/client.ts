@@ -7,12 +7,11 @@
  */
 import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { pipeline, type Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
 import { requireAllowedPlace, resolveBySystem, type ResolveHost } from "./places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
+import { answer, type Clock, startClock, type UpstreamResponse } from "./transfer.ts";
 import { formatVia, type Via } from "./via.ts";
 
 export type UpstreamSettings = {
@@ -33,17 +32,6 @@ export type UpstreamRequest = {
   readonly totalMs?: number;
   readonly via?: Via | undefined;
   readonly signal?: AbortSignal;
-};
-
-export type UpstreamResponse = {
-  /** 304 where `ifNoneMatch` still holds. */
-  readonly status: 200 | 304;
-  readonly etag: string | null;
-  /** Bytes of the body where upstream says so and nothing is encoded. */
-  readonly length: number | null;
-  /** Decoded. Ends by throwing UPSTREAM_FAILED at a deadline or where it breaks off. Must be read, or `cancel`led. */
-  readonly body: AsyncIterable<Uint8Array>;
-  cancel(): void;
 };
 
 export type UpstreamClient = {
@@ -208,97 +196,6 @@ const NO_AUTH: Auth = { token: null, auth: null, cert: null, key: null };
 function proxyFor(url: URL, options: Readonly<Record<string, unknown>>): string | undefined {
   const names = url.protocol === "https:" ? ["httpsProxy", "proxy"] : ["proxy", "httpsProxy"];
   return names.map((name) => options[name]).find((value): value is string => typeof value === "string" && value !== "");
-}
-
-function answer(
-  status: 200 | 304,
-  response: IncomingMessage,
-  clock: Clock,
-  fail: (state: string, cause: unknown) => ImprintError,
-): UpstreamResponse {
-  const { etag, "content-length": length, "content-encoding": encoding } = response.headers;
-  const body = decoded(response, encoding);
-  const cancel = (): void => {
-    clock.stop();
-    response.destroy();
-    body.destroy();
-  };
-  if (status === 304) cancel();
-  return {
-    status,
-    etag: etag ?? null,
-    length: encoding === undefined && length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : null,
-    body: bounded(body, clock, cancel, fail),
-    cancel,
-  };
-}
-
-function decoded(response: IncomingMessage, encoding: string | undefined): Readable {
-  const decoder =
-    encoding === "gzip" || encoding === "x-gzip"
-      ? createGunzip()
-      : encoding === "br"
-        ? createBrotliDecompress()
-        : encoding === "deflate"
-          ? createInflate()
-          : null;
-  if (decoder === null) return response;
-  // A failure of either ends both, and is thrown to whoever reads.
-  return pipeline(response, decoder, () => undefined);
-}
-
-async function* bounded(
-  body: Readable,
-  clock: Clock,
-  cancel: () => void,
-  fail: (state: string, cause: unknown) => ImprintError,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      clock.pause(); // a reader may take its time; upstream may not
-      yield chunk;
-      clock.touch();
-    }
-  } catch (error) {
-    throw fail(clock.reason() ?? "it broke off", error);
-  } finally {
-    cancel();
-  }
-}
-
-type Clock = { readonly signal: AbortSignal; reason(): string | null; touch(): void; pause(): void; stop(): void };
-
-function startClock(totalMs: number, idleMs: number, outer: AbortSignal): Clock {
-  const controller = new AbortController();
-  let reason: string | null = null;
-  let idle: NodeJS.Timeout | undefined;
-  let stopped = false;
-  const end = (state: string): void => {
-    reason ??= state;
-    controller.abort();
-  };
-  const total = setTimeout(() => end(`no end after ${totalMs} ms`), totalMs);
-  const onOuter = (): void => end("nobody waits for it any more");
-  outer.addEventListener("abort", onOuter, { once: true });
-  if (outer.aborted) onOuter();
-  const pause = (): void => clearTimeout(idle);
-  const touch = (): void => {
-    pause();
-    if (!stopped) idle = setTimeout(() => end(`nothing for ${idleMs} ms`), idleMs);
-  };
-  touch();
-  return {
-    signal: controller.signal,
-    reason: () => reason,
-    touch,
-    pause,
-    stop() {
-      stopped = true;
-      pause();
-      clearTimeout(total);
-      outer.removeEventListener("abort", onOuter);
-    },
-  };
 }
 
 function wordsFor(code: string): string {
