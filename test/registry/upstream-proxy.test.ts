@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { createAdaptorServer } from "@hono/node-server";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createApp } from "../../src/http/app.ts";
@@ -85,6 +86,13 @@ describe("documents on disk", () => {
   it.each([
     ["flipped", (file: string) => writeFileSync(file, Buffer.from(readFileSync(file).map((byte, i) => (i === 300 ? byte ^ 1 : byte))))],
     ["cut", (file: string) => truncateSync(file, 300)],
+    [
+      "with another document in it",
+      (file: string) => {
+        const head = readFileSync(file).subarray(0, readFileSync(file).indexOf(0x0a) + 1);
+        writeFileSync(file, Buffer.concat([head, gzipSync('{"name":"is-odd","versions":{}}')]));
+      },
+    ],
     ["emptied", (file: string) => truncateSync(file, 0)],
     ["with another's key", (file: string) => writeFileSync(file, readFileSync(file, "latin1").replace("f is-odd", "f is-eve"), "latin1")],
   ])("%s: count as not there", async (_, spoil) => {
@@ -240,6 +248,36 @@ describe("tarballs", () => {
   });
 });
 
+describe("what is not right", () => {
+  it("never completes for a client, however slow the check is: the last byte is held back", async () => {
+    const slowly = async (file: string): Promise<Spool> => {
+      const spool = await openSpool(file);
+      return {
+        ...spool,
+        // All is written and could be read, and nobody has looked yet whether it is right.
+        append: async (chunk) => {
+          await spool.append(chunk);
+          await delay(30);
+        },
+      };
+    };
+    const c = await w.consumer({ spool: slowly });
+    w.upstream.intercept = (request, response) => {
+      if (request.url !== LARGE) return false;
+      response.writeHead(200, { "content-length": large.byteLength }).end(Buffer.from(large).fill(7, large.byteLength - 100));
+      return true;
+    };
+    const reader = (await open(c, LARGE)).body?.getReader();
+    let got = 0;
+    await expect(
+      (async () => {
+        for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) got += part.value.byteLength;
+      })(),
+    ).rejects.toMatchObject({ code: "TARBALL_MISMATCH" });
+    expect(got).toBe(large.byteLength - 1);
+  });
+});
+
 describe("a disk that is full", () => {
   it("C1 documents are answered all the same, again and again", async () => {
     const c = await w.consumer({ files: failingFiles(nodeFiles(), 0) });
@@ -319,7 +357,13 @@ describe("Via", () => {
     expect((await c.get("/is-odd", { via: via(8) })).status).toBe(508);
   });
 
-  it("two resolvers that point at each other end at once, whoever is asked, also both at once", async () => {
+  type Pair = {
+    readonly registries: readonly string[];
+    readonly install: (i: number, c: TestConsumer) => void;
+    readonly close: () => void;
+  };
+
+  async function twoServers(): Promise<Pair> {
     const servers: Server[] = [];
     const apps: TestConsumer["app"][] = [];
     const registries: string[] = [];
@@ -330,11 +374,22 @@ describe("Via", () => {
       servers.push(server);
       registries.push(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`);
     }
-    for (let i = 0; i < 2; i++) {
-      const c = await w.consumer({ upstream: { registry: registries[1 - i] as string }, npm: { fetchRetries: 2 } });
-      const { host } = new URL(registries[i] as string);
-      apps.push(createApp({ ...c.appDeps, allowedHosts: () => new Set([host]) }));
-    }
+    return {
+      registries,
+      install(i, c) {
+        const { host } = new URL(registries[i] as string);
+        apps[i] = createApp({ ...c.appDeps, allowedHosts: () => new Set([host]) });
+      },
+      close() {
+        for (const server of servers) server.close();
+      },
+    };
+  }
+
+  it("two resolvers that point at each other end at once, whoever is asked, also both at once", async () => {
+    const { registries, install, close } = await twoServers();
+    for (let i = 0; i < 2; i++)
+      install(i, await w.consumer({ upstream: { registry: registries[1 - i] as string }, npm: { fetchRetries: 2 } }));
     const begun = performance.now();
     const paths = ["is-odd", "is-odd", "is-odd/-/is-odd-1.0.0.tgz", "is-odd/latest", "-/npm/v1/attestations/is-odd@1.0.0", "-/npm/v1/keys"];
     const answers = await Promise.all(registries.flatMap((registry) => paths.map((where) => fetch(`${registry}${where}`))));
@@ -342,6 +397,27 @@ describe("Via", () => {
     const { error } = (await (answers[0] as Response).json()) as { error: string };
     expect(error).toMatch(/^is-odd: Cannot [^\n]* \(LOOP_DETECTED\); run: imprint why is-odd$/);
     expect(performance.now() - begun).toBeLessThan(2000);
-    for (const server of servers) server.close();
+    close();
+  });
+
+  it("also for tarballs of packages that both know already", async () => {
+    const { registries, install, close } = await twoServers();
+    const consumers = [await w.consumer(), await w.consumer()];
+    const later = { nowMs: () => Date.now() + 1e9 };
+    // Each knows the package from the other, from a time when that one was nearer to its source.
+    for (const i of [0, 1]) {
+      consumers[1 - i] = await (consumers[1 - i] as TestConsumer).again({ ...later, upstream: { registry: w.upstream.url } });
+      install(1 - i, consumers[1 - i] as TestConsumer);
+      consumers[i] = await (consumers[i] as TestConsumer).again({ upstream: { registry: registries[1 - i] as string } });
+      expect((await (consumers[i] as TestConsumer).get("/is-odd", { accept: "application/vnd.npm.install-v1+json" })).status).toBe(200);
+    }
+    for (const i of [0, 1]) install(i, await (consumers[i] as TestConsumer).again({ upstream: { registry: registries[1 - i] as string } }));
+    w.upstream.requests.length = 0;
+    const begun = performance.now();
+    const answers = await Promise.all(registries.map((registry) => fetch(`${registry}is-odd/-/is-odd-1.0.0.tgz`)));
+    expect(answers.map(({ status }) => status)).toEqual([508, 508]);
+    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(w.upstream.requests).toEqual([]);
+    close();
   });
 });
