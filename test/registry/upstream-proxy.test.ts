@@ -235,6 +235,23 @@ describe("tarballs", () => {
     expect(asked().filter((where) => where === LARGE)).toHaveLength(1);
   });
 
+  it("of a version that upstream took back are refused, although an older answer still lists it", async () => {
+    let now = Date.now();
+    let c = await w.consumer({ nowMs: () => now });
+    await w.upstream.publish("taken", "1.0.0");
+    await w.upstream.publish("taken", "1.0.1");
+    expect((await c.get("/taken", { accept: "application/vnd.npm.install-v1+json" })).status).toBe(200);
+    const packument = w.upstream.packuments.get("taken");
+    delete packument?.versions["1.0.1"];
+    now += 61_000;
+    expect(Object.keys((await c.get("/taken")).json.versions)).toEqual(["1.0.0"]);
+    for (const again of [false, true]) {
+      if (again) c = await c.again();
+      expect((await c.get("/taken/-/taken-1.0.1.tgz")).status).toBe(404);
+      expect((await c.get("/taken/-/taken-1.0.0.tgz")).status).toBe(200);
+    }
+  });
+
   it("that went bad on this disk are not given out, but fetched again", async () => {
     const c = await w.consumer();
     await c.get(LARGE);

@@ -1,6 +1,7 @@
 /**
  * Upstream's documents on disk, so that a restart with a dead upstream still answers. A file each: a line that says what
- * it is, then the document, gzipped. Believed only where its hash is right; anything else counts as not there.
+ * it is, then what was once found out about the document, then the document itself, gzipped: a frozen install asks for
+ * the first two only, and unpacks nothing. Believed only where its hash is right; anything else counts as not there.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -11,6 +12,10 @@ export type CachedDocument = {
   readonly etag: string | null;
   /** Unix milliseconds at which upstream last said so. */
   readonly checkedAt: number;
+  /** sha256 of the text, hex. */
+  readonly digest: string;
+  /** JSON of what is needed of it again and again. */
+  readonly facts: string;
   /** Gzipped text. */
   readonly zipped: Uint8Array;
 };
@@ -24,6 +29,8 @@ export type DocumentCache = {
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_HEAD_BYTES = 8192;
+/** Raised whenever facts or head are written otherwise. */
+const FORMAT = 1;
 
 export function openDocumentCache(files: Files, folder: string): DocumentCache {
   const pathOf = (key: string): string => {
@@ -35,10 +42,11 @@ export function openDocumentCache(files: Files, folder: string): DocumentCache {
       const bytes = await files.read(pathOf(key), MAX_FILE_BYTES).catch(noneWhereOurs);
       return bytes === null ? null : parse(key, bytes);
     },
-    async write(key, { etag, checkedAt, zipped }) {
-      const head = Buffer.from(`${JSON.stringify({ key, etag, checkedAt, sha256: sha256(zipped) })}\n`);
-      if (head.byteLength <= MAX_HEAD_BYTES && head.byteLength + zipped.byteLength <= MAX_FILE_BYTES)
-        await files.writeAtomic(pathOf(key), Buffer.concat([head, zipped])).catch(noneWhereOurs);
+    async write(key, { etag, checkedAt, digest, facts, zipped }) {
+      const rest = Buffer.concat([Buffer.from(`${facts}\n`), zipped]);
+      const head = Buffer.from(`${JSON.stringify({ format: FORMAT, key, etag, checkedAt, digest, sha256: sha256(rest) })}\n`);
+      if (head.byteLength <= MAX_HEAD_BYTES && head.byteLength + rest.byteLength <= MAX_FILE_BYTES)
+        await files.writeAtomic(pathOf(key), Buffer.concat([head, rest])).catch(noneWhereOurs);
     },
     async remove(key) {
       await files.remove(pathOf(key)).catch(noneWhereOurs);
@@ -49,12 +57,15 @@ export function openDocumentCache(files: Files, folder: string): DocumentCache {
 function parse(key: string, bytes: Uint8Array): CachedDocument | null {
   const end = bytes.subarray(0, MAX_HEAD_BYTES).indexOf(0x0a);
   if (end === -1) return null;
-  const zipped = bytes.subarray(end + 1);
+  const rest = bytes.subarray(end + 1);
+  const factsEnd = rest.indexOf(0x0a);
   try {
     const head = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString("utf8")) as Readonly<Record<string, unknown>>;
-    const { etag, checkedAt } = head;
-    if (head["key"] !== key || head["sha256"] !== sha256(zipped) || typeof checkedAt !== "number") return null;
-    return { etag: typeof etag === "string" ? etag : null, checkedAt, zipped };
+    const { etag, checkedAt, digest } = head;
+    if (head["format"] !== FORMAT || head["key"] !== key || head["sha256"] !== sha256(rest)) return null;
+    if (typeof checkedAt !== "number" || typeof digest !== "string" || factsEnd === -1) return null;
+    const facts = Buffer.from(rest.subarray(0, factsEnd)).toString("utf8");
+    return { etag: typeof etag === "string" ? etag : null, checkedAt, digest, facts, zipped: rest.subarray(factsEnd + 1) };
   } catch {
     return null; // another program's, or cut short
   }

@@ -22,6 +22,9 @@ export type DocumentRequest<Facts> = {
   readonly what: string;
   /** What is needed of it again and again. @throws ImprintError UPSTREAM_FAILED where the text is no such document */
   readonly read: (text: string) => Facts;
+  /** Facts as JSON without line breaks, and back. */
+  readonly format: (facts: Facts) => string;
+  readonly parse: (facts: string) => Facts;
 };
 
 export type Held<Facts> = {
@@ -37,6 +40,8 @@ export type Held<Facts> = {
 export type Documents<Facts> = {
   /** @throws ImprintError NOT_FOUND, DENIED, LOOP_DETECTED, UPSTREAM_FAILED */
   get(request: DocumentRequest<Facts>, via: Via | undefined): Promise<Held<Facts>>;
+  /** What is in memory, of any age. */
+  held(request: DocumentRequest<Facts>): Held<Facts> | null;
   /** What is here, of any age, without asking anybody. */
   peek(request: DocumentRequest<Facts>): Promise<Held<Facts> | null>;
   /** Keeps an answer that was made of a document. */
@@ -73,15 +78,8 @@ export function createDocuments<Facts>(deps: {
     if (held !== undefined) return held;
     const cached = await cache.read(await diskKey(request));
     if (cached === null) return null;
-    try {
-      const text = await unzip(cached.zipped);
-      const loaded = { ...cached, digest: digestOf(text), facts: request.read(text), ready: new Map() };
-      // Somebody may have asked upstream meanwhile.
-      return memory.get(request.key) ?? keep(request.key, loaded);
-    } catch (error) {
-      if (isImprintError(error) || error instanceof Error) return null; // written by another version
-      throw error;
-    }
+    // Somebody may have asked upstream meanwhile.
+    return memory.get(request.key) ?? keep(request.key, { ...cached, facts: request.parse(cached.facts), ready: new Map() });
   };
 
   const keep = (key: string, held: Held<Facts>): Held<Facts> => {
@@ -107,7 +105,7 @@ export function createDocuments<Facts>(deps: {
       const facts = read(text);
       const zipped = new Uint8Array(await gzipAsync(text, { level: 3 }));
       const next = keep(key, { zipped, digest, etag, checkedAt, facts, ready: new Map() });
-      await cache.write(await diskKey(request), next);
+      await cache.write(await diskKey(request), { ...next, facts: request.format(facts) });
       return next;
     } catch (error) {
       if (isImprintError(error, "NOT_FOUND", "DENIED")) {
@@ -120,6 +118,7 @@ export function createDocuments<Facts>(deps: {
   };
 
   return {
+    held: ({ key }) => memory.get(key) ?? null,
     peek,
     async get(request, via) {
       const { key } = request;

@@ -85,10 +85,12 @@ export function createUpstream(deps: {
     },
     async tarball(name, file, via) {
       // What a version hashes to never changes: whatever packument is here will do, and upstream may be down.
-      for (const abbreviated of [true, false]) {
-        const known = (await packuments.peek(packumentRequest(name, abbreviated)))?.facts.get(file);
-        if (known !== undefined) return tarballs.open(known, file, via);
-      }
+      const forms = [packumentRequest(name, true), packumentRequest(name, false)];
+      let known = forms.map(packuments.held);
+      if (known.every((held) => held === null)) known = await Promise.all(forms.map(packuments.peek));
+      const [newest] = known.filter((held) => held !== null).toSorted((a, b) => b.checkedAt - a.checkedAt);
+      const kept = newest?.facts.get(file);
+      if (kept !== undefined) return tarballs.open(kept, file, via);
       const found = (await packuments.get(packumentRequest(name, true), via)).facts.get(file);
       if (found === undefined)
         throw new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: the public registry lists no such tarball`);
@@ -123,11 +125,14 @@ function packumentRequest(name: PackageName, abbreviated: boolean): DocumentRequ
     accept: abbreviated ? `${ABBREVIATED_TYPE}; q=1.0, ${FULL_TYPE}; q=0.8` : FULL_TYPE,
     what: name,
     read: (text) => tarballsOf(parseUpstreamPackument(text, name), name),
+    format: (table) => JSON.stringify([...table]),
+    parse: (text) => new Map(JSON.parse(text) as [string, UpstreamTarball][]),
   };
 }
 
 function plainRequest(path: string, what: string): DocumentRequest<Plain> {
-  return { key: path, path, accept: FULL_TYPE, what, read: (text) => ({ value: parsePlain(text, what), bytes: text.length * 2 }) };
+  const read = (text: string): Plain => ({ value: parsePlain(text, what), bytes: text.length * 2 });
+  return { key: path, path, accept: FULL_TYPE, what, read, format: ({ value }) => JSON.stringify(value), parse: read };
 }
 
 /** @throws ImprintError UPSTREAM_FAILED where it is no JSON object */
