@@ -92,7 +92,8 @@ async function handle(c: Context, { registry, version, observe }: AppDeps): Prom
 }
 
 /** Asking for advisories changes nothing, but a page on the web could make this machine tell upstream things. */
-async function handleAudit(c: Context, { registry, bodyLimits = BODY_LIMITS }: AppDeps): Promise<Response> {
+async function handleAudit(c: Context, { registry, observe, bodyLimits = BODY_LIMITS }: AppDeps): Promise<Response> {
+  observe(c.req.header("user-agent") ?? "");
   const request = parseRegistryPath(new URL(c.req.url).pathname);
   if (request.kind !== "audit") return c.json({ error: "not found: advisories/bulk, audits/quick and audits are served" }, 404);
   const sign = browserSign(c.req.raw.headers);
