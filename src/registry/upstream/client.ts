@@ -65,7 +65,12 @@ const CERTIFICATE = /CERT|SIGNATURE|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECODE)|IN
 export function openUpstreamClient(options: ClientOptions): UpstreamClient {
   const times = options.times ?? UPSTREAM_TIMES;
   let loaded: Promise<UpstreamSettings> | null = null;
-  const load = (): Promise<UpstreamSettings> => (loaded ??= options.settings());
+  // Settings that could not be read are read again: somebody may have mended them.
+  const load = (): Promise<UpstreamSettings> =>
+    (loaded ??= options.settings().catch((error: unknown) => {
+      loaded = null;
+      throw error;
+    }));
   let deadAt = -Infinity;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // one for each request on its way
