@@ -2,9 +2,8 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Hono } from "hono";
 import { ImprintError, errnoOf } from "../errors.ts";
-import { createApp } from "../http/app.ts";
+import { createHandler } from "../http/app.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
@@ -60,7 +59,12 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   let policy = await open(consumer);
   let bases: ReadonlySet<string> = new Set();
   const registry: Registry = {
-    packument: (...request) => policy.registry.packument(...request),
+    async packument(...request) {
+      const asked = policy;
+      const { again, ...answered } = await asked.registry.packument(...request);
+      // Another imprint.json may answer otherwise.
+      return { ...answered, again: () => asked === policy && again?.() === true };
+    },
     version: (...request) => policy.registry.version(...request),
     distTags: (...request) => policy.registry.distTags(...request),
     tarball: (...request) => policy.registry.tarball(...request),
@@ -68,7 +72,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     attestations: (...request) => policy.registry.attestations(...request),
     audit: (...request) => policy.registry.audit(...request),
   };
-  const app = createApp({
+  const handler = createHandler({
     registry,
     allowedHosts: () => bases,
     prove: (nonce) => proofOf(secret, nonce),
@@ -77,7 +81,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     version: settings.version,
     instance,
   });
-  const server = await listen(app.fetch, settings);
+  const server = await listen(handler, settings);
   const { port } = server.address() as AddressInfo;
   bases = new Set([`${HOST}:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   const { folder } = policy.consumer.files;
@@ -181,7 +185,7 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, report: Rep
   };
 }
 
-async function listen(fetch: Hono["fetch"], { port, anyPort }: ResolverSettings): Promise<Server> {
+async function listen(fetch: ReturnType<typeof createHandler>, { port, anyPort }: ResolverSettings): Promise<Server> {
   const { createAdaptorServer } = await import("@hono/node-server");
   const attempt = (wanted: number): Promise<Server> =>
     new Promise((resolve, reject) => {

@@ -1,8 +1,8 @@
 /**
  * The npm registry API over a `Registry`, as a function of its dependencies: no listening, no environment.
  *
- * It only reads: the one POST asks for advisories. Host headers are checked against an allow-list before anything else: a page on the web that rebinds its
- * name to this machine must get nothing, and tarball addresses are built from that host.
+ * It only reads: the one POST asks for advisories. Host headers are checked against an allow-list before anything else: a page
+ * on the web that rebinds its name to this machine must get nothing, and tarball addresses are built from that host.
  */
 import { Hono, type Context } from "hono";
 import { ImprintError } from "../errors.ts";
@@ -12,6 +12,7 @@ import { MAX_RESOLVERS, parseVia, type Via } from "../registry/upstream/via.ts";
 import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.ts";
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
 import { sendDocument, sendError, sendTarball } from "./respond.ts";
+import { createWarmAnswers, type Incoming, type WarmAnswers } from "./warm.ts";
 
 export type AppDeps = {
   readonly registry: Registry;
@@ -29,7 +30,26 @@ export type AppDeps = {
   readonly bodyLimits?: BodyLimits;
 };
 
-export function createApp(deps: AppDeps): Hono {
+type Bindings = { readonly incoming?: Incoming };
+
+/**
+ * The app behind its hot path, for a socket.
+ *
+ * @returns a function for @hono/node-server, whose environment holds the request as node has it
+ */
+export function createHandler(deps: AppDeps): (request: Request, env: Bindings) => Response | Promise<Response> {
+  const warm = createWarmAnswers({ "x-imprint": deps.version });
+  const app = createApp(deps, warm);
+  return (request, env) => {
+    const incoming = env.incoming;
+    const found = incoming === undefined ? null : warm.answer(incoming);
+    if (incoming === undefined || found === null) return app.fetch(request, env);
+    deps.observe(incoming.headers["user-agent"]?.toString() ?? "");
+    return new Response(found.body, { status: found.status, headers: found.headers });
+  };
+}
+
+export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono {
   const app = new Hono();
   app.use(async (c, next) => {
     const host = c.req.header("host")?.toLowerCase() ?? "";
@@ -50,7 +70,7 @@ export function createApp(deps: AppDeps): Hono {
     const seen = deps.seenAfter(token, Number(c.req.param("after")));
     return seen === null ? c.json({ error: "not for you" }, 403) : c.json(seen);
   });
-  app.get("*", (c) => handle(c, deps));
+  app.get("*", (c) => handle(c, deps, warm));
   app.post("/-/npm/v1/security/*", (c) => handleAudit(c, deps));
   app.all("*", (c) =>
     sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname),
@@ -62,14 +82,23 @@ export function createApp(deps: AppDeps): Hono {
   return app;
 }
 
-async function handle(c: Context, { registry, version, observe }: AppDeps): Promise<Response> {
+async function handle(
+  c: Context,
+  { registry, version, observe }: AppDeps,
+  warm: WarmAnswers | null,
+): Promise<Response> {
   observe(c.req.header("user-agent") ?? "");
   const via = viaOf(c);
   const request = parseRegistryPath(new URL(c.req.url).pathname);
   const base = `http://${c.req.header("host")?.toLowerCase() ?? ""}`;
   switch (request.kind) {
-    case "packument":
-      return sendDocument(c, (await registry.packument(request.name, wantsAbbreviated(c), base, via)).value);
+    case "packument": {
+      const answered = await registry.packument(request.name, wantsAbbreviated(c), base, via);
+      // No bindings where there is no socket, as in tests.
+      const incoming = (c.env as Bindings | undefined)?.incoming;
+      if (incoming !== undefined) warm?.keep(incoming, answered);
+      return sendDocument(c, answered.value);
+    }
     case "version":
       return sendDocument(c, (await registry.version(request.name, request.versionOrTag, base, via)).value);
     case "distTags":

@@ -6,14 +6,31 @@ import type { TarballBody } from "../registry/port.ts";
 
 /** A document: revalidated by ETag, compressed once. */
 export function sendDocument(c: Context, document: ReadyDocument): Response {
+  const { body, status, headers } = documentAnswer(document, {
+    ifNoneMatch: c.req.header("if-none-match"),
+    acceptEncoding: c.req.header("accept-encoding"),
+  });
+  return status === 304 ? c.body(null, status, headers) : c.body(body ?? "", status, headers);
+}
+
+export type DocumentAnswer = {
+  readonly body: Uint8Array<ArrayBuffer> | null;
+  readonly status: 200 | 304;
+  readonly headers: Record<string, string>;
+};
+
+export function documentAnswer(
+  document: ReadyDocument,
+  { ifNoneMatch, acceptEncoding }: { readonly ifNoneMatch: string | undefined; readonly acceptEncoding: string | undefined },
+): DocumentAnswer {
   const headers: Record<string, string> = { etag: document.etag, vary: "accept, accept-encoding", "cache-control": "no-cache" };
-  if (matches(c.req.header("if-none-match"), document.etag)) return c.body(null, 304, headers);
+  if (matches(ifNoneMatch, document.etag)) return { body: null, status: 304, headers };
   headers["content-type"] = document.contentType;
-  const compressed = document.gzip !== null && accepts(c.req.header("accept-encoding"), "gzip") ? document.gzip : null;
+  const compressed = document.gzip !== null && accepts(acceptEncoding, "gzip") ? document.gzip : null;
   if (compressed !== null) headers["content-encoding"] = "gzip";
   const body = compressed ?? document.body;
   headers["content-length"] = String(body.byteLength);
-  return c.body(body, 200, headers);
+  return { body, status: 200, headers };
 }
 
 /** A tarball: never with a Content-Encoding, which some clients do not undo. By content, so it may be kept for ever. */

@@ -16,8 +16,13 @@ export type TarballBody = {
   readonly stream: ReadableStream<Uint8Array>;
 };
 
-/** Which source answered, for logs and for `why`: an alias, or `upstream`. */
-export type Answered<T> = { readonly value: T; readonly source: string };
+export type Answered<T> = {
+  readonly value: T;
+  /** Which source answered, for logs and for `why`: an alias, or `upstream`. */
+  readonly source: string;
+  /** For a packument: whether the same would be answered now; if so, that counts as one more answer. Asks nobody. */
+  readonly again?: () => boolean;
+};
 
 /** `via`: the resolvers that a request has passed already, where it came from one. */
 export type Registry = {
@@ -41,7 +46,13 @@ export type AuditEndpoint = "advisories/bulk" | "audits/quick" | "audits";
 export type Upstream = {
   /** Its address. */
   readonly registry: () => Promise<string>;
-  packument(name: PackageName, abbreviated: boolean, base: Base, via?: Via): Promise<ReadyDocument>;
+  /** `until`: when upstream is asked again, in Unix milliseconds. */
+  packument(
+    name: PackageName,
+    abbreviated: boolean,
+    base: Base,
+    via?: Via,
+  ): Promise<{ readonly document: ReadyDocument; readonly until: number }>;
   version(name: PackageName, versionOrTag: string, base: Base, via?: Via): Promise<ReadyDocument>;
   distTags(name: PackageName, via?: Via): Promise<ReadyDocument>;
   tarball(name: PackageName, file: string, via?: Via): Promise<TarballBody>;

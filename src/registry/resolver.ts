@@ -93,9 +93,9 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   /** Something to choose from, or the reason why there is nothing yet. @throws ImprintError TOO_YOUNG */
-  const offered = async (alias: DisplayName, name: PackageName): Promise<{ key: string; source: PackumentSource }> => {
+  const offered = async (alias: DisplayName, name: PackageName): Promise<{ key: string; offer: Offer }> => {
     const { key, offer } = await readIndex(alias, name);
-    const { newest, held, hasInstallScript, source } = offer;
+    const { newest, held } = offer;
     if (newest === null && held.size > 0) {
       const hours = project.indices.get(alias)?.minAgeHours ?? 0;
       throw new ImprintError(
@@ -103,8 +103,12 @@ export function createResolver(options: ResolverOptions): Registry {
         `Cannot serve ${name}: no release of it is ${hours} hours old, as imprint.json asks (minAgeHours); the first will be at ${new Date(offer.until).toISOString()}`,
       );
     }
+    tell(name, offer);
+    return { key, offer };
+  };
+
+  const tell = (name: PackageName, { newest, hasInstallScript }: Offer): void => {
     if (newest !== null) events.told({ name, newest, hasInstallScript });
-    return { key, source };
   };
 
   const ready = async (key: string, make: () => Promise<{ json: unknown; type: string }>): Promise<ReadyDocument> => {
@@ -141,22 +145,41 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   return {
-    packument: (name, abbreviated, base, via) =>
-      answer(name, "packument", "", {
+    async packument(name, abbreviated, base, via) {
+      const { value, source } = await answer(name, "packument", "", {
         index: async (alias) => {
-          const { source, key } = await offered(alias, name);
-          return ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
+          const { offer, key } = await offered(alias, name);
+          const document = await ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
             abbreviated
-              ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
-              : { json: fullPackument(signed(source, await bridgeKey()), base), type: "application/json" },
+              ? { json: abbreviatedPackument(offer.source, base), type: ABBREVIATED_TYPE }
+              : { json: fullPackument(signed(offer.source, await bridgeKey()), base), type: "application/json" },
           );
+          const isGood = lazySync.holds(alias);
+          return { document, isGood: () => isGood() && options.wallMs() < offer.until, tell: () => tell(name, offer) };
         },
-        upstream: () => upstream.packument(name, abbreviated, base, via),
-      }),
+        upstream: async () => {
+          const { document, until } = await upstream.packument(name, abbreviated, base, via);
+          return { document, isGood: () => options.wallMs() < until, tell: () => undefined };
+        },
+      });
+      return {
+        value: value.document,
+        source,
+        again: () => {
+          if (!value.isGood()) return false;
+          events.answered(name, "packument", source, "");
+          value.tell();
+          return true;
+        },
+      };
+    },
     version: (name, versionOrTag, base, via) =>
       answer(name, "packument", versionOrTag, {
         index: async (alias) => {
-          const { source, key } = await offered(alias, name);
+          const {
+            offer: { source },
+            key,
+          } = await offered(alias, name);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
           return ready(`${key} v ${version} ${base} ${name}`, async () => {
             const only = { ...source, versions: source.versions.filter(({ release }) => release.version === version) };
@@ -170,7 +193,7 @@ export function createResolver(options: ResolverOptions): Registry {
       }),
     distTags: (name, via) =>
       answer(name, "packument", "dist-tags", {
-        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await offered(alias, name)).source.tags))),
+        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await offered(alias, name)).offer.source.tags))),
         upstream: () => upstream.distTags(name, via),
       }),
     tarball: (name, file, via) =>
@@ -241,16 +264,16 @@ function refuseFile(view: PackageView, file: string): ImprintError {
   return new ImprintError("NOT_FOUND", `Cannot find ${file} of ${view.name}: its index does not have that version`);
 }
 
+type LazySync = ((alias: DisplayName, reader: IndexReader) => Promise<void>) & {
+  /** Made now; tells later whether no sync has been due or done since. */
+  holds(alias: DisplayName): () => boolean;
+};
+
 /**
  * Sync while serving: the first request for an index's name after `syncAfterMs` waits for a sync, at most `syncWaitMs`;
  * then the last verified state answers. One flight an index, no network before the first request.
  */
-function lazySyncer({
-  nowMs,
-  syncAfterMs,
-  syncWaitMs,
-  events,
-}: ResolverOptions): (alias: DisplayName, reader: IndexReader) => Promise<void> {
+function lazySyncer({ nowMs, syncAfterMs, syncWaitMs, events }: ResolverOptions): LazySync {
   const last = new Map<DisplayName, number>();
   const flights = new Map<DisplayName, Promise<void>>();
   const firstFailures = new Map<DisplayName, { readonly at: number; readonly error: unknown }>();
@@ -258,7 +281,7 @@ function lazySyncer({
     const since = await reader.sinceSyncMs();
     return since === null ? null : nowMs() - since;
   };
-  return async (alias, reader) => {
+  const sync = async (alias: DisplayName, reader: IndexReader): Promise<void> => {
     const at = last.get(alias) ?? (await lastSyncOf(reader));
     if (at !== null && nowMs() - at < syncAfterMs) {
       last.set(alias, at);
@@ -293,6 +316,12 @@ function lazySyncer({
     }
     clearTimeout(timer);
   };
+  return Object.assign(sync, {
+    holds: (alias: DisplayName) => {
+      const at = last.get(alias);
+      return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;
+    },
+  });
 }
 
 async function syncOnce(alias: DisplayName, reader: IndexReader, first: boolean, events: ResolverEvents): Promise<void> {

@@ -43,6 +43,7 @@ import { lockEntryOf, type TrustedState } from "../../src/index/trust.ts";
 import { nextNumber, type ReleaseRequest, type WriterKeys, writeReleases } from "../../src/index/writer.ts";
 import { inspectTarball } from "../../src/pack/inspect.ts";
 import { bridgeKeyIn } from "../../src/registry/bridge.ts";
+import type { Registry } from "../../src/registry/port.ts";
 import { createResolver } from "../../src/registry/resolver.ts";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
 import type { ResolveHost } from "../../src/registry/upstream/places.ts";
@@ -205,6 +206,7 @@ export type TestConsumer = {
   readonly layout: Layout;
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, OpenIndex>;
+  readonly registry: Registry;
   readonly app: Hono;
   /** What the app was made of. */
   readonly appDeps: AppDeps;
@@ -650,6 +652,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     layout: deps.layout,
     project,
     indices,
+    registry: resolver,
     app,
     appDeps,
     warnings,

@@ -65,7 +65,10 @@ export function createUpstream(deps: {
       const request = packumentRequest(name, abbreviated);
       const held = await packuments.get(request, via);
       const type = abbreviated ? ABBREVIATED_TYPE : FULL_TYPE;
-      return made(request, held, base, (packument) => readyDocument(JSON.stringify(rewriteTarballs(packument, name, base)), type));
+      const document = await made(request, held, base, (packument) =>
+        readyDocument(JSON.stringify(rewriteTarballs(packument, name, base)), type),
+      );
+      return { document, until: held.checkedAt + times.freshMs };
     },
     async version(name, versionOrTag, base, via) {
       const request = packumentRequest(name, false);

@@ -1,0 +1,57 @@
+/**
+ * The hot path: a packument that was answered before, and would be answered so again, goes out without a router, a parser or
+ * a promise. What is in doubt takes the long way, which fills this memory.
+ *
+ * An entry is found by the request as it came: host, path and the headers that choose a form. It holds as long as its source
+ * says so (`Answered.again`); a host that is not allowed, or a request that came through another resolver, never gets here.
+ */
+import { LRUCache } from "lru-cache";
+import type { Answered } from "../registry/port.ts";
+import type { ReadyDocument } from "../registry/document.ts";
+import { type DocumentAnswer, documentAnswer } from "./respond.ts";
+
+/** Headers by their names in lower case, as node has them. */
+export type IncomingHeaders = Readonly<Record<string, string | string[] | undefined>>;
+export type Incoming = { readonly method?: string | undefined; readonly url?: string | undefined; readonly headers: IncomingHeaders };
+
+export type WarmAnswers = {
+  /** Null: the long way. */
+  answer(incoming: Incoming): DocumentAnswer | null;
+  keep(incoming: Incoming, answered: Answered<ReadyDocument>): void;
+};
+
+const MAX_ENTRIES = 5000;
+
+export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
+  const entries = new LRUCache<string, { readonly answer: DocumentAnswer; readonly again: () => boolean }>({ max: MAX_ENTRIES });
+  return {
+    answer(incoming) {
+      const key = keyOf(incoming);
+      const entry = key === null ? undefined : entries.get(key);
+      if (key === null || entry === undefined) return null;
+      if (entry.again()) return entry.answer;
+      entries.delete(key);
+      return null;
+    },
+    keep(incoming, { value, again }) {
+      const key = keyOf(incoming);
+      if (key === null || again === undefined) return;
+      const { headers, ...rest } = documentAnswer(value, {
+        ifNoneMatch: undefined,
+        acceptEncoding: textOf(incoming.headers["accept-encoding"]),
+      });
+      entries.set(key, { answer: { ...rest, headers: { ...headers, ...extraHeaders } }, again });
+    },
+  };
+}
+
+function keyOf({ method, url, headers }: Incoming): string | null {
+  if (method !== "GET" || url === undefined || headers["via"] !== undefined || headers["if-none-match"] !== undefined) return null;
+  const host = textOf(headers["host"]);
+  const forms = ["authorization", "accept", "accept-encoding"].map((name) => textOf(headers[name]) ?? "");
+  return [host ?? "", url, ...forms].join("\n");
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === "string" ? header : header?.join(",");
+}

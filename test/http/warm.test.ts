@@ -1,0 +1,119 @@
+/** The hot path: a second answer that costs nothing, and is never one that would not be given now. */
+import type { Server } from "node:http";
+import { connect, type AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { createHandler } from "../../src/http/app.ts";
+import type { Registry } from "../../src/registry/port.ts";
+import { type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
+
+let w: World;
+let alice: TestIndex;
+let c: TestConsumer;
+let server: Server;
+let port: number;
+let asked: string[];
+let seen: string[];
+let wall: number;
+beforeAll(async () => {
+  w = await world();
+  alice = await w.index("alice");
+  await alice.publish("@alice/a", "1.0.0", { packageJson: { keywords: ["x".repeat(2000)] } });
+  await w.upstream.publish("pub", "1.0.0");
+});
+afterAll(() => w.close());
+
+beforeEach(async () => {
+  wall = Date.now();
+  c = await w.consumer({ indices: { alice: { index: alice } }, syncAfterMs: 60_000, wallMs: () => wall });
+  await c.sync();
+  [asked, seen] = [[], []];
+  const registry: Registry = {
+    ...c.registry,
+    packument: (...request) => {
+      asked.push(request[0]);
+      return c.registry.packument(...request);
+    },
+  };
+  const handler = createHandler({
+    registry,
+    allowedHosts: () => new Set([`127.0.0.1:${port}`]),
+    prove: () => null,
+    seenAfter: () => null,
+    observe: (userAgent) => void seen.push(userAgent),
+    version: "0.0.0-test",
+    instance: "0".repeat(16),
+  });
+  server = createAdaptorServer({ fetch: handler }) as Server;
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  port = (server.address() as AddressInfo).port;
+  return async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+});
+
+const get = (path: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
+  fetch(`http://127.0.0.1:${port}${path}`, { headers: { "user-agent": "npm/11.0.0", ...headers } });
+
+it("the second answer is the first, header by header, and is counted like it", async () => {
+  for (const path of ["/@alice%2fa", "/pub"]) {
+    for (const headers of [
+      { "accept-encoding": "gzip" },
+      { "accept-encoding": "identity" },
+      { accept: "application/vnd.npm.install-v1+json" },
+    ]) {
+      const [first, second] = [await get(path, headers), await get(path, headers)];
+      const [a, b] = [await first.text(), await second.text()];
+      expect(b).toBe(a);
+      const plain = (answer: Response): object =>
+        Object.fromEntries([...answer.headers].filter(([name]) => !/^(date|keep-alive|connection)$/.test(name)));
+      expect(plain(second)).toEqual(plain(first));
+      expect(second.headers.get("x-imprint")).toBe("0.0.0-test");
+    }
+  }
+  expect(asked).toHaveLength(6);
+  expect(seen).toHaveLength(12);
+  expect(c.told.filter((line) => line === "alice packument @alice/a")).toHaveLength(6);
+});
+
+it("what changes the answer is not taken from memory: another host, another resolver's request, an ETag, another method", async () => {
+  const { headers } = await get("/@alice%2fa");
+  await get("/@alice%2fa");
+  expect(asked).toHaveLength(1);
+  expect((await get("/@alice%2fa", { via: "1.1 imprint-abcdefabcdefabcd" })).status).toBe(200);
+  expect((await get("/@alice%2fa", { "if-none-match": headers.get("etag") ?? "" })).status).toBe(304);
+  expect((await fetch(`http://127.0.0.1:${port}/@alice%2fa`, { method: "HEAD" })).status).toBe(200);
+  expect(asked).toHaveLength(4);
+  const evil = await new Promise<string>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () =>
+      socket.write("GET /@alice%2fa HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"),
+    );
+    let text = "";
+    socket
+      .setEncoding("utf8")
+      .on("data", (chunk: string) => (text += chunk))
+      .on("close", () => resolve(text));
+  });
+  expect(evil).toMatch(/^HTTP\/1\.1 403 /);
+});
+
+it("a refusal and a missing package are asked about again", async () => {
+  await get("/@alice%2fnothing");
+  await get("/@alice%2fnothing");
+  expect(asked).toHaveLength(2);
+});
+
+it("it ends with the minute: then the host, or the public registry, is asked for news", async () => {
+  await alice.publish("@alice/a", `2.${asked.length}.0`);
+  await get("/pub");
+  await get("/pub");
+  expect(asked).toEqual(["pub"]);
+  wall += 61_000;
+  await get("/pub");
+  expect(asked).toEqual(["pub", "pub"]);
+  const later = await w.consumer({ indices: { alice: { index: alice } }, syncAfterMs: 0 });
+  await later.sync();
+  const { again } = await later.registry.packument("@alice/a" as never, false, `http://127.0.0.1:${port}`);
+  expect(again?.()).toBe(false);
+});
