@@ -97,6 +97,7 @@ export const CATALOGUE = {
   UNREACHABLE: { exit: 5, http: 503, hint: "check the network and the address, then imprint sync" },
   TIMED_OUT: { exit: 5, http: 503, hint: "the host is too slow: try imprint sync again later" },
   PUSH_FAILED: { exit: 5, http: 503, hint: "check that you may push there, then imprint publish again: nothing was published" },
+  OFFLINE: { exit: 5, http: 403, hint: "run it once without --offline: imprint sync, then imprint run, fill the cache" },
   NEVER_SYNCED: { exit: 5, http: 503, hint: "imprint sync, once the index's host can be reached" },
   UPSTREAM_FAILED: { exit: 5, http: 502, hint: "try again later; imprint why <name> shows which registry answers" },
   // 6: conflict

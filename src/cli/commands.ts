@@ -21,6 +21,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     .option("json", { type: "boolean", describe: "results as JSON on stdout", global: true })
     .option("C", { type: "string", describe: "run as if started in this folder", global: true, requiresArg: true })
     .option("allow-file", { type: "boolean", describe: "let indices be local paths", global: true })
+    .option("offline", { type: "boolean", describe: "ask no host for anything: what was verified serves", global: true })
     .command(
       "init [dir]",
       "make keys and an index of your own",

@@ -149,6 +149,7 @@ async function openPolicy(
   const client = openUpstreamClient({
     settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
     instance,
+    offline: deps.offline,
   });
   const monotonicMs = (): number => performance.now();
   const registry = createResolver({
