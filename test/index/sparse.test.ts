@@ -85,7 +85,14 @@ describe("addresses", () => {
 
   it("S1 a root's mirror is https, or nothing that is asked", () => {
     const allowed = (host_: string): boolean => host_ === "127.0.0.1";
-    for (const text of ["ssh://git@host.example/x", "git@host.example:x", "http://127.0.0.2/x", "sparse+http://localhost/", "file:///x", "ext::x"])
+    for (const text of [
+      "ssh://git@host.example/x",
+      "git@host.example:x",
+      "http://127.0.0.2/x",
+      "sparse+http://localhost/",
+      "file:///x",
+      "ext::x",
+    ])
       expect([text, parseMirror(text, allowed)]).toEqual([text, null]);
     for (const text of ["https://host.example/x", "sparse+https://host.example/", "http://127.0.0.1/x", "sparse+http://127.0.0.1/"])
       expect([text, parseMirror(text, allowed)?.kind]).toEqual([text, text.startsWith("sparse") ? "sparse" : "git"]);
@@ -112,10 +119,13 @@ describe("an honest host", () => {
     host.asked.length = 0;
     expect((await warm.sync()).changed).toBe(true);
     expect(await warm.verdicts(HELLO)).toEqual({ "1.0.0": "ok", "1.1.0-Beta.1": "ok", "1.1.0": "ok" });
-    expect(host.asked).toEqual([
+    // The releases of a package are asked for together.
+    expect([...host.asked.slice(0, 4), ...host.asked.slice(4).toSorted()]).toEqual([
       "checkpoint.json",
       "trust/2.json",
-      ...[shardPath(shardOf(HELLO)), RECORD, releasePath(HELLO, "1.1.0-Beta.1" as Version), releasePath(HELLO, "1.1.0" as Version)].map(encode),
+      ...[shardPath(shardOf(HELLO)), RECORD, releasePath(HELLO, "1.1.0-Beta.1" as Version), releasePath(HELLO, "1.1.0" as Version)].map(
+        encode,
+      ),
     ]);
   });
 
@@ -123,7 +133,9 @@ describe("an honest host", () => {
     let modified = new Date(Date.now() - 60_000).toUTCString();
     host.intercept = (request, response) => {
       if (request.url !== "/checkpoint.json") return false;
-      const etag = `"${createHash("sha1").update(host.files.get("checkpoint.json") ?? "").digest("hex")}"`;
+      const etag = `"${createHash("sha1")
+        .update(host.files.get("checkpoint.json") ?? "")
+        .digest("hex")}"`;
       const same = request.headers["if-none-match"] === etag;
       response.writeHead(same ? 304 : 200, { etag, "last-modified": modified }).end(same ? undefined : host.files.get("checkpoint.json"));
       return true;
@@ -181,7 +193,10 @@ describe("H1 hosts that do not say 404", () => {
       return true;
     };
     const stranger = await consumer();
-    await expect(stranger.sync()).rejects.toMatchObject({ code: "NOT_AN_INDEX", message: expect.stringContaining("checkpoint.json is missing") });
+    await expect(stranger.sync()).rejects.toMatchObject({
+      code: "NOT_AN_INDEX",
+      message: expect.stringContaining("checkpoint.json is missing"),
+    });
   });
 
   it("H1 a host that reads + as a space is asked for %2B, and works", async () => {
@@ -206,7 +221,10 @@ describe("H1 hosts that do not say 404", () => {
     const again = await c.again();
     expect((await again.read(HELLO)).fault).toMatchObject({ code: "UNREACHABLE" });
     expect(Object.keys(await again.verdicts(HELLO))).toHaveLength(3);
-    await expect(again.sync()).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.stringContaining(`answered ${String(status)}`) });
+    await expect(again.sync()).rejects.toMatchObject({
+      code: "UNREACHABLE",
+      message: expect.stringContaining(`answered ${String(status)}`),
+    });
   });
 });
 
@@ -295,17 +313,23 @@ describe("S1 where a host sends us", () => {
     };
   };
 
-  it.each(["http://169.254.169.254/latest", "https://10.0.0.1/", "https://[::1]/", "http://host.example/", "https://user:pw@host.example/"])(
-    "S1 a redirect to %s is not followed",
-    async (location) => {
-      redirectTo(location);
-      const own = source({ allowPrivate: (name) => name === "127.0.0.1" });
-      await expect(own.open()).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.not.stringContaining("pw") });
-    },
-  );
+  it.each([
+    "http://169.254.169.254/latest",
+    "https://10.0.0.1/",
+    "https://[::1]/",
+    "http://host.example/",
+    "https://user:pw@host.example/",
+  ])("S1 a redirect to %s is not followed", async (location) => {
+    redirectTo(location);
+    const own = source({ allowPrivate: (name) => name === "127.0.0.1" });
+    await expect(own.open()).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.not.stringContaining("pw") });
+  });
 
   it("S1 an address in a private range is asked only where it is allowed", async () => {
-    await expect(source({ allowPrivate: false }).open()).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.stringContaining("IMPRINT_ALLOW_PRIVATE") });
+    await expect(source({ allowPrivate: false }).open()).rejects.toMatchObject({
+      code: "UNREACHABLE",
+      message: expect.stringContaining("IMPRINT_ALLOW_PRIVATE"),
+    });
     const intranet = source({ allowPrivate: () => false, resolveHost: async () => ["10.1.2.3"] }, "sparse+https://index.corp.example/");
     await expect(intranet.open()).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.stringContaining("private") });
     expect(host.asked).toEqual([]);
