@@ -92,10 +92,11 @@ export function sparseSource(options: SparseOptions): IndexSource {
     async open({ fresh = false } = {}) {
       const known = fresh ? null : await validator.read();
       const kept = known === null ? null : await documents.get(known.hash, LIMITS.checkpointBytes);
+      const { etag, lastModified } = kept === null || known === null ? UNKNOWN : known;
       const { status, headers, read } = await get(CHECKPOINT_PATH, LIMITS.checkpointBytes, {
         ...PAST_CACHES,
-        ...(kept === null || known?.etag == null ? {} : { "if-none-match": known.etag }),
-        ...(kept === null || known?.lastModified == null ? {} : { "if-modified-since": known.lastModified }),
+        ...(etag === null ? {} : { "if-none-match": etag }),
+        ...(lastModified === null ? {} : { "if-modified-since": lastModified }),
       });
       if (status === 304 && kept !== null && known !== null) return snapshot(`${AT}${known.hash}`, kept, fresh);
       if (read.state === "tooLarge")
@@ -117,6 +118,7 @@ export function sparseSource(options: SparseOptions): IndexSource {
 }
 
 const PAST_CACHES = { "cache-control": "no-cache" } as const;
+const UNKNOWN = { etag: null, lastModified: null } as const;
 const STEP_1 = { file: CHECKPOINT_PATH, step: "reading 1" } as const;
 
 function fits(read: FileRead, hash: FileHash | undefined): boolean {

@@ -3,15 +3,18 @@
  * this machine and imprint.lock have seen, before imprint.json says so.
  */
 import { ImprintError } from "../../errors.ts";
+import type { ProjectIndex } from "../../format/project.ts";
+import { parseRefName, redactUrl } from "../../git/url.ts";
+import { parseIndexAddress } from "../../index/address.ts";
+import { readIndexId } from "../../index/sync.ts";
 import { lockEntryOf } from "../../index/trust.ts";
-import { sharedAddress, parseRefOption } from "../addresses.ts";
+import { parseRefOption, sharedAddress } from "../addresses.ts";
 import { warnOn } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
-import { openIndex } from "../open.ts";
+import { openIndex, openProbe } from "../open.ts";
 import { raiseLock, requireProject, writeLock, writeProject } from "../project-files.ts";
 import { clean } from "../terminal.ts";
 import { splitAddress } from "./add.ts";
-import { redactUrl } from "../../git/url.ts";
 
 export type SetUrlOptions = { readonly name: string; readonly urls: readonly string[]; readonly ref: string | undefined };
 export type SetUrlResult = {
@@ -40,6 +43,7 @@ export async function setUrl({ name, urls: typed, ref }: SetUrlOptions, deps: De
   let raised = lock;
   for (const url of next.urls) {
     terminal.progress(`verifying ${redactUrl(url)}`);
+    await requireId(deps, alias, url, next);
     // Alone: neither another address nor a mirror may answer for it.
     const index = await openIndex(deps, alias, { ...next, urls: [url] }, lock.get(alias) ?? null, warnOn(deps), { mirrors: false });
     try {
@@ -56,4 +60,16 @@ export async function setUrl({ name, urls: typed, ref }: SetUrlOptions, deps: De
   for (const url of next.urls) if (!entry.urls.includes(url)) terminal.talk(clean(`+ ${redactUrl(url)}`));
   terminal.ok(changed.length === 0 ? "nothing to change" : changed.join(", "));
   return { alias, before: entry.urls, urls: next.urls, changed };
+}
+
+/** What is there, before it is compared with what was seen: another index would look like an older one, or a forged one. */
+async function requireId(deps: Deps, alias: string, url: string, { id, ref }: Pick<ProjectIndex, "id" | "ref">): Promise<void> {
+  const probe = await openProbe(deps, parseIndexAddress(url, { allowFile: deps.allowFile }), parseRefName(ref));
+  try {
+    const found = await readIndexId(await probe.source.open());
+    if (found !== id)
+      throw new ImprintError("WRONG_ID", `Cannot move ${alias} to ${clean(redactUrl(url))}: the index there is ${found}, pinned is ${id}`);
+  } finally {
+    await probe.close();
+  }
 }
