@@ -50,7 +50,12 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
     json: json === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",
     offline,
-    privateHosts: new Set((env["IMPRINT_ALLOW_PRIVATE"] ?? "").split(/[\s,]+/).filter((host) => host !== "")),
+    privateHosts: new Set(
+      (env["IMPRINT_ALLOW_PRIVATE"] ?? "")
+        .toLowerCase()
+        .split(/[\s,]+/)
+        .filter((host) => host !== ""),
+    ),
   };
 }
 

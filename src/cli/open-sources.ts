@@ -5,11 +5,11 @@ import { textOf, utf8 } from "../format/bytes.ts";
 import { isJsonObject, type JsonValue } from "../format/json.ts";
 import type { GitRepository, GitUrl, RefName, TransferLimits } from "../git/port.ts";
 import { parseRefName } from "../git/url.ts";
-import { type IndexAddress, parseIndexAddress, parseMirror, sparseBase } from "../index/address.ts";
+import { type IndexAddress, parseIndexAddress, parseMirror, sparseBase, type SparseUrl } from "../index/address.ts";
 import { gitSource, type IndexSource, type Snapshot } from "../index/source.ts";
 import { sparseSource, type SparseOptions, type Validator } from "../index/sparse.ts";
 import { hostOf, isLoopback } from "../storage/addresses.ts";
-import { openDocumentCache } from "../storage/documents.ts";
+import { type DocumentCache, openDocumentCache } from "../storage/documents.ts";
 import { judge } from "../storage/download.ts";
 import type { Deps } from "./deps.ts";
 
@@ -50,7 +50,7 @@ export function openSources(
   const ending = new AbortController();
   const open = (address: IndexAddress, keepAs: RefName, isMirror: boolean): IndexSource =>
     address.kind === "git"
-      ? gitSource({ repository, url: address.url, ref, keepAs, limits: TRANSFER_LIMITS, wholeClone })
+      ? gitSource({ repository, url: address.url, ref, keepAs, limits: { ...TRANSFER_LIMITS, signal: ending.signal }, wholeClone })
       : openSparse(deps, address.url, { isMirror, signal: ending.signal });
   const known = new Set([first.url, ...rest.map(({ url }) => url)] as readonly string[]);
   const mirrors = new Map<string, IndexSource | null>();
@@ -87,17 +87,18 @@ function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
+/** @param options `cached`: false looks at what the host has, whatever was kept of it */
 export function openSparse(
   deps: Deps,
-  url: Extract<IndexAddress, { kind: "sparse" }>["url"],
-  { isMirror, signal }: { readonly isMirror: boolean; readonly signal?: AbortSignal },
+  url: SparseUrl,
+  { isMirror, signal, cached = true }: { readonly isMirror: boolean; readonly signal?: AbortSignal; readonly cached?: boolean },
 ): IndexSource {
   const { files, layout, privateHosts, offline } = deps;
   const own = hostOf(sparseBase(url));
   return sparseSource({
     url,
-    documents: openDocumentCache(files, layout.documents),
-    validator: validatorAt(deps, layout.validator(hashOf(url))),
+    documents: cached ? openDocumentCache(files, layout.documents) : NOTHING_KEPT,
+    validator: cached ? validatorAt(deps, layout.validator(hashOf(url))) : { read: async () => null, write: async () => {} },
     network: {
       deadlineMs: DOCUMENT_DEADLINE_MS,
       idleMs: DOCUMENT_IDLE_MS,
@@ -108,6 +109,8 @@ export function openSparse(
     offline,
   });
 }
+
+const NOTHING_KEPT: DocumentCache = { get: async () => null, put: async () => {} };
 
 function validatorAt({ files }: Deps, file: string): SparseOptions["validator"] {
   return {

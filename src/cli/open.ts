@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { ImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { IndexId } from "../format/digest.ts";
@@ -189,7 +189,12 @@ export function openTarballs(
       const { host } = new URL(url);
       if (deps.offline) throw new ImprintError("OFFLINE", `${host} is not asked offline, and the tarball is not in the cache`);
       const allowPrivate = (name: string): boolean => deps.privateHosts.has(name);
-      const answer = await download(url, { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate });
+      const limits = { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate };
+      const answer = await download(url, limits).catch((error: unknown) => {
+        if (!isImprintError(error, "INVALID_URL")) throw error;
+        // Its author's words, or a redirect: a refusal of the release, not of what the client asked for.
+        throw new ImprintError("MISSING_FILE", `${error.message} (IMPRINT_ALLOW_PRIVATE=<host> allows one)`, { cause: error });
+      });
       if (answer.status === 200) return answer.body;
       await answer.cancel();
       throw new ImprintError("MISSING_FILE", `${host} answered ${answer.status}`);
@@ -253,7 +258,7 @@ export async function openProbe(
   options: { /** Every file: all will be looked at. */ readonly whole?: boolean } = {},
 ): Promise<{ readonly source: IndexSource; readonly repository: GitRepository | null; close(): Promise<void> }> {
   if (address.kind === "sparse") {
-    const source = openSparse(deps, address.url, { isMirror: false });
+    const source = openSparse(deps, address.url, { isMirror: false, cached: false });
     return { source, repository: null, close: async () => {} };
   }
   const repository = await openThrowaway(deps, "probe");

@@ -1,5 +1,7 @@
 /** Consumers anywhere: an index on a real nginx over TLS, no network at all, a folder restored on another machine. */
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BIN, npmOf, type Outcome, type People, people, type Person } from "../support/people.ts";
@@ -104,6 +106,42 @@ describe("an index on nginx", () => {
     }
     const verified = await imprint(dora, shop, ["verify", `sparse+${nginx.base}alice/#${"0".repeat(64)}`]);
     expect(verified).toMatchObject({ code: 4, stderr: expect.stringContaining("WRONG_ID") });
+  });
+
+  it("T6 verify looks at what the host has, not at what was kept of it: a file that is gone is named", async () => {
+    const carol = world.person("carol");
+    const shop = await shopOf("verify-shop", carol);
+    expect(await imprint(carol, shop, ["run", ...npm, "install", "@alice/other"])).toMatchObject({ code: 0 });
+    const files = readdirSync(path.join(nginx.www, "alice", "packages"), { recursive: true, encoding: "utf8" });
+    const file = path.join(nginx.www, "alice", "packages", files.find((name) => name.endsWith("@alice+other/1.0.0.json")) ?? "");
+    const bytes = readFileSync(file);
+    rmSync(file);
+    const verified = await imprint(carol, shop, ["verify", sparse]);
+    expect(verified).toMatchObject({ code: 4, stderr: expect.stringMatching(/@alice\+other\/1\.0\.0\.json \(reading 6\).*MISSING_FILE/) });
+    // Whoever read it before goes on.
+    expect((await imprint(carol, shop, ["why", "@alice/other"])).stdout).toMatch(/1\.0\.0 ok/);
+    writeFileSync(file, bytes);
+  });
+
+  it("T9 a first address that says nothing keeps no command from ending", async () => {
+    const silent = createServer((socket) => void socket.on("error", () => undefined)).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const carol = world.person("carol");
+      const shop = await shopOf("silent-shop", carol);
+      const file = path.join(shop, "imprint.json");
+      const text = readFileSync(file, "utf8");
+      for (const dead of [`sparse+http://127.0.0.1:${port}/`, `http://127.0.0.1:${port}/x.git`]) {
+        writeFileSync(file, text.replace('"urls": [', `"urls": [ "${dead}",`));
+        const started = performance.now();
+        const synced = await imprint(carol, shop, ["sync"]);
+        expect(synced).toMatchObject({ code: 0, stderr: expect.stringContaining(`alice at ${dead}: Cannot wait for it any longer`) });
+        expect(performance.now() - started).toBeLessThan(8000);
+      }
+    } finally {
+      silent.close();
+    }
   });
 
   it("without a certificate that is trusted nothing is read", async () => {

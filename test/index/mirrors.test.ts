@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { releasePath } from "../../src/format/paths.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { Version } from "../../src/format/versions.ts";
+import { imprintIn } from "../cli/in-process.ts";
 import { startStaticHost, type StaticHost, treeOf } from "../support/static-host.ts";
 import { type ConsumerOptions, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
@@ -115,9 +116,13 @@ describe("T12 mirrors", () => {
     expect((await c.sync()).changed).toBe(true);
   });
 
-  it("T9 a first address that never answers costs two seconds, and is named", async () => {
+  it.each([
+    ["static files", "system", (url: string) => url],
+    ["git", "system", (url: string) => url.replace("sparse+", "").concat("x.git")],
+    ["embedded git", "isomorphic", (url: string) => url.replace("sparse+", "").concat("x.git")],
+  ])("T9 a first address that never answers costs two seconds, is named, and is given up: %s", async (_, kind, hole) => {
     await start();
-    const c = await consumer([await blackHole(), alice.url]);
+    const c = await consumer([hole(await blackHole()), alice.url], { env: { IMPRINT_GIT: kind } });
     const started = performance.now();
     await c.sync();
     expect(performance.now() - started).toBeLessThan(4500);
@@ -151,17 +156,62 @@ describe("T12 mirrors", () => {
     },
   );
 
-  it("git and git: a package that the first one withholds comes from the second", async () => {
+  it.each(["system", "isomorphic"])("%s git twice: a package that the first one withholds comes from the second", async (kind) => {
     await start();
     const other = await w.index(`${alice.name}copy`);
     // The same index on another host, at the same commit.
     const { testGitAsync } = await import("../support/git-host.ts");
     await testGitAsync(other.gitDir, ["fetch", "--quiet", alice.gitDir, "+refs/heads/main:refs/heads/main"]);
     await alice.remove(releasePath(pkg, "1.0.0" as Version));
-    const c = await consumer([alice.url, other.url]);
+    const c = await consumer([alice.url, other.url], { env: { IMPRINT_GIT: kind } });
     await c.sync();
     expect(await c.verdicts(pkg)).toEqual({ "1.0.0": "ok" });
     expect(codes(c)).toEqual(["MISSING_FILE"]);
+  });
+});
+
+it("T12 imprint sync says which address disagreed, and how", async () => {
+  await start();
+  const stale = await mirror();
+  await alice.publish(pkg, "1.1.0");
+  const shop = await w.projectFolder(alice.name, { indices: { alice: { index: alice, urls: [stale.url, DEAD, alice.url] } } });
+  const ran = await imprintIn({ home: w.folder, cwd: shop }, "sync");
+  expect(ran).toMatchObject({ exit: 0, stderr: expect.stringContaining("alice has news") });
+  expect(ran.stderr).toMatch(
+    new RegExp(`alice at ${stale.url.replace("+", "[+]")}: Cannot use its root 1, seq \\d+: another source serves root 1.*ROLLBACK`),
+  );
+  expect(ran.stderr).toMatch(new RegExp(`alice at ${DEAD}: .*UNREACHABLE`));
+});
+
+it("T9 other indices are unaffected by one whose host says one byte a second", async () => {
+  await start();
+  const slow = await w.index(`slow${String(indices)}`);
+  await slow.publish(`@${slow.name}/x`, "1.0.0");
+  const host = await mirror(treeOf(slow.gitDir));
+  const c = await w.consumer({ indices: { alice: { index: alice }, slow: { index: slow, urls: [host.url] } }, syncWaitMs: 300 });
+  await Promise.all([c.sync("alice"), c.sync("slow")]);
+  await c.get(`/${slow.name.replace("slow", "@slow")}%2fx`);
+  host.intercept = (_, response) => {
+    response.writeHead(200);
+    const timer = setInterval(() => response.write("{"), 1000);
+    response.once("close", () => clearInterval(timer));
+    return true;
+  };
+  const started = performance.now();
+  expect((await c.get(`/${pkg.replace("/", "%2f")}`)).status).toBe(200);
+  expect((await c.get(`/@${slow.name}%2fx`)).status).toBe(200);
+  expect(performance.now() - started).toBeLessThan(2000);
+});
+
+it("S1 a template of tarballs that leads to a private address is not asked: 403, naming the release", async () => {
+  await start();
+  await alice.changeRoot(() => ({ tarballs: ["https://10.0.0.1/{file}", "https://localhost:1/{file}"] }));
+  const c = await consumer([alice.url]);
+  await c.sync();
+  const answer = await c.get(`/${pkg}/-/hello-1.0.0.tgz`);
+  expect(answer).toMatchObject({
+    status: 403,
+    json: { code: "MISSING_FILE", error: expect.stringMatching(/hello@1\.0\.0: .*IMPRINT_ALLOW_PRIVATE/) },
   });
 });
 
