@@ -103,8 +103,16 @@ async function askAll(
   });
   const all = Promise.all(asked);
   let timer: NodeJS.Timeout | undefined;
-  const late = first.then(() => new Promise<void>((resolve) => (timer = setTimeout(resolve, waitMs))));
+  let isDone = false;
+  const late = first.then(
+    () =>
+      new Promise<void>((resolve) => {
+        if (isDone) resolve();
+        else timer = setTimeout(resolve, waitMs);
+      }),
+  );
   await (sources.length === 1 ? all : Promise.race([all, late]));
+  isDone = true;
   clearTimeout(timer);
   all.catch(() => undefined); // who is late fails unheard
   // From here on these lists belong to this call: who is late changes nothing any more.

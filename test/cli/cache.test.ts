@@ -96,14 +96,18 @@ describe("cache prune", () => {
   it("removes what a kill left behind, but not what may still be written", async () => {
     const { layout } = c;
     const old = [path.join(layout.blobs, "ab", ".imprint-tmp-1-aaaaaaaaaaaa"), path.join(layout.repositories, ".0123456789ab.new")];
-    const young = path.join(layout.blobs, ".imprint-tmp-1-bbbbbbbbbbbb");
+    // A download that is under way, ours or npm's.
+    const young = [path.join(layout.blobs, ".imprint-tmp-1-bbbbbbbbbbbb"), path.join(layout.upstream, "tmp", "cccccccc")];
+    mkdirSync(path.join(layout.upstream, "tmp"), { recursive: true });
     mkdirSync(path.dirname(old[0] as string), { recursive: true });
     mkdirSync(old[1] as string);
     writeFileSync(path.join(old[1] as string, "HEAD"), "x");
-    for (const file of [old[0] as string, young]) writeFileSync(file, "half");
+    for (const file of [old[0] as string, ...young]) writeFileSync(file, "half");
     for (const file of old) age(file, 1);
     const { removed } = await pruneCache(Number.MAX_SAFE_INTEGER, deps);
-    expect([removed, ...old.map((file) => existsSync(file)), existsSync(young)]).toEqual([2, false, false, true]);
+    expect([removed, ...[...old, ...young].map((file) => existsSync(file))]).toEqual([2, false, false, true, true]);
+    await pruneCache(0, deps);
+    expect(young.map((file) => existsSync(file))).toEqual([true, true]);
   });
 
   it("C1 beside a resolver that is running: everything is had again, from git, static files, and upstream", async () => {

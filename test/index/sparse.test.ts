@@ -1,6 +1,6 @@
 /** An index over plain static files, on hosts that are honest, slow, lying, or replaced while they are read. */
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { recordPath, releasePath, shardOf, shardPath } from "../../src/format/paths.ts";
 import type { PackageName } from "../../src/format/names.ts";
@@ -11,6 +11,7 @@ import { readState } from "../../src/index/sync.ts";
 import { readPackage } from "../../src/index/package-reader.ts";
 import { openDocumentCache } from "../../src/storage/documents.ts";
 import { nodeFiles } from "../../src/storage/files.ts";
+import { imprintIn } from "../cli/in-process.ts";
 import { startStaticHost, type StaticHost, treeOf } from "../support/static-host.ts";
 import { type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 import { join } from "node:path";
@@ -250,6 +251,23 @@ describe("C3 the tree is replaced while it is read", () => {
     host.files = after;
     const c = await consumer();
     expect((await look(c)).toSorted()).toEqual(NEW.toSorted());
+  });
+
+  it.each([...Array(10).keys()])("C3 add and verify, too: before request %i", async (n) => {
+    for (const words of [
+      ["add", `${host.url}#${alice.id}`, "--yes"],
+      ["verify", `${host.url}#${alice.id}`],
+    ]) {
+      const home = join(w.folder, `replaced-${String(++homes)}`);
+      mkdirSync(home);
+      let seen = 0;
+      host.files = before;
+      host.intercept = () => {
+        if (seen++ === n) host.files = after;
+        return false;
+      };
+      expect(await imprintIn({ home, cwd: home }, ...words)).toMatchObject({ exit: 0 });
+    }
   });
 
   it.each([...Array(7).keys()])("C3 file by file, the checkpoint last, %i files before each request", async (step) => {

@@ -23,6 +23,8 @@ type Kept = CacheItem & { readonly kind: CacheKind };
 
 /** Another process may still be writing what is younger. */
 const LEFTOVER_MS = 60 * 60 * 1000;
+/** Where npm's cache writes before it moves a file into place. */
+const NPM_TEMPORARY = `${path.sep}tmp${path.sep}`;
 
 async function inventory({ layout }: Deps): Promise<readonly Kept[]> {
   const kinds: readonly (readonly [CacheKind, readonly string[]])[] = [
@@ -34,7 +36,8 @@ async function inventory({ layout }: Deps): Promise<readonly Kept[]> {
   for (const item of await listFoldersOf(layout.repositories)) items.push({ ...item, kind: isLeftover(item) ? "leftovers" : "git" });
   for (const [kind, folders] of kinds)
     for (const folder of folders)
-      for (const item of await listFilesOf(folder)) items.push({ ...item, kind: isLeftover(item) ? "leftovers" : kind });
+      for (const item of await listFilesOf(folder))
+        items.push({ ...item, kind: isLeftover(item) || item.path.slice(folder.length).includes(NPM_TEMPORARY) ? "leftovers" : kind });
   const known = [layout.repositories, ...kinds.flatMap(([, folders]) => folders)].map((folder) => folder + path.sep);
   // Files beside the repositories (when each was last synced), and what another version of imprint left.
   for (const item of await listFilesOf(layout.cache)) {
