@@ -54,7 +54,7 @@ function asked(): readonly string[] {
 beforeAll(async () => {
   world = await people();
   [nginx, upstream] = await Promise.all([startNginx(path.join(world.folder, "nginx")), startUpstream()]);
-  env = { NODE_EXTRA_CA_CERTS: nginx.ca, IMPRINT_ALLOW_PRIVATE: "127.0.0.1" };
+  env = { NODE_EXTRA_CA_CERTS: nginx.ca, IMPRINT_ALLOW_PRIVATE: "localhost" };
   alice = world.person("alice");
   index = await world.init(alice, "@alice/*");
   sparse = `sparse+${nginx.base}alice/#${index.id}`;

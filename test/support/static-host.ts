@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createServer as createSocketServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { testAuthority } from "./certificates.ts";
 import { testGit } from "./git-host.ts";
 
 /** Every file at a commit of a bare repository: path → bytes. */
@@ -83,7 +84,7 @@ async function freePort(): Promise<number> {
 }
 
 export type Nginx = {
-  /** `https://127.0.0.1:port/` over the folder `www`. */
+  /** `https://localhost:port/` over the folder `www`. */
   readonly base: string;
   readonly www: string;
   /** A certificate authority for NODE_EXTRA_CA_CERTS. */
@@ -97,35 +98,27 @@ export type Nginx = {
 export async function startNginx(folder: string): Promise<Nginx> {
   const www = path.join(folder, "www");
   for (const made of [www, path.join(folder, "tmp")]) mkdirSync(made, { recursive: true });
-  const [key, ca, log, pid] = ["key.pem", "cert.pem", "access.log", "nginx.pid"].map((name) => path.join(folder, name)) as [
+  const [key, cert, ca, log, pid] = ["key.pem", "cert.pem", "ca.pem", "access.log", "nginx.pid"].map((name) => path.join(folder, name)) as [
+    string,
     string,
     string,
     string,
     string,
   ];
-  const subject = ["-subj", "/CN=imprint test", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:TRUE"];
-  const made = spawnSync("openssl", [
-    "req",
-    "-x509",
-    "-newkey",
-    "rsa:2048",
-    "-nodes",
-    "-days",
-    "2",
-    "-keyout",
-    key,
-    "-out",
-    ca,
-    ...subject,
-  ]);
-  if (made.status !== 0) throw new Error(`openssl failed: ${made.stderr.toString()}`);
+  const authority = testAuthority();
+  for (const [file, text] of [
+    [ca, authority.ca],
+    [cert, authority.cert],
+    [key, authority.key],
+  ] as const)
+    writeFileSync(file, text);
   const port = await freePort();
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${folder}/tmp/${kind};`).join("\n");
   const config = path.join(folder, "nginx.conf");
   const user = process.getuid?.() === 0 ? "user root;\n" : "";
   writeFileSync(
     config,
-    `${user}daemon off;\nworker_processes 1;\npid ${pid};\nerror_log stderr;\nevents { worker_connections 256; }\nhttp {\n${temp}\naccess_log ${log};\ntypes { application/json json; }\ndefault_type application/octet-stream;\nserver { listen 127.0.0.1:${String(port)} ssl; ssl_certificate ${ca}; ssl_certificate_key ${key}; root ${www}; }\n}\n`,
+    `${user}daemon off;\nworker_processes 1;\npid ${pid};\nerror_log stderr;\nevents { worker_connections 256; }\nhttp {\n${temp}\naccess_log ${log};\ntypes { application/json json; }\ndefault_type application/octet-stream;\nserver { listen 127.0.0.1:${String(port)} ssl; ssl_certificate ${cert}; ssl_certificate_key ${key}; root ${www}; }\n}\n`,
   );
   const child = spawn("nginx", ["-p", folder, "-c", config], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
@@ -145,7 +138,7 @@ export async function startNginx(folder: string): Promise<Nginx> {
     await delay(50);
   }
   return {
-    base: `https://127.0.0.1:${String(port)}/`,
+    base: `https://localhost:${String(port)}/`,
     www,
     ca,
     log,

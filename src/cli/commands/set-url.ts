@@ -3,7 +3,7 @@
  * this machine and imprint.lock have seen, before imprint.json says so.
  */
 import { ImprintError } from "../../errors.ts";
-import type { ProjectIndex } from "../../format/project.ts";
+import { type ProjectIndex, raiseLock } from "../../format/project.ts";
 import { parseRefName, redactUrl } from "../../git/url.ts";
 import { parseIndexAddress } from "../../index/address.ts";
 import { readIndexId } from "../../index/sync.ts";
@@ -12,7 +12,7 @@ import { parseRefOption, sharedAddress } from "../addresses.ts";
 import { warnOn } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { openIndex, openProbe } from "../open.ts";
-import { raiseLock, requireProject, writeLock, writeProject } from "../project-files.ts";
+import { requireProject, writeLock, writeProject } from "../project-files.ts";
 import { clean } from "../terminal.ts";
 import { splitAddress } from "./add.ts";
 
