@@ -21,8 +21,10 @@ export function snapshotAmong(
   place: string,
   report: (error: ImprintError, source: string) => void,
 ): Snapshot {
-  const [at = "", url] = place.split(" ");
-  const giver = (url === undefined ? sources[0] : sources.find((source) => source.url === url)) ?? sources[0];
+  // The place of a folder is its path, which may hold spaces.
+  const space = sources.some((source) => source.owns(place)) ? -1 : place.indexOf(" ");
+  const [at, url] = space < 0 ? [place, null] : [place.slice(0, space), place.slice(space + 1)];
+  const giver = (url === null ? sources[0] : sources.find((source) => source.url === url)) ?? sources[0];
   const owner = giver.owns(at) ? giver : sources.find((source) => source.owns(at));
   return {
     at: place,
@@ -40,7 +42,7 @@ export function snapshotAmong(
         for (const [j, i] of lacking.entries()) {
           if (!fits(more[j], files[i]?.hash)) continue;
           const path = files[i]?.path ?? "";
-          report(faultOf(reads[i], path, source.url), owner?.url ?? url ?? giver.url);
+          report(faultOf(reads[i], path, source.url), owner?.url ?? giver.url);
           reads[i] = more[j] as FileRead;
         }
       }

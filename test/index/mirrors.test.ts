@@ -181,6 +181,16 @@ it("T12 imprint sync says which address disagreed, and how", async () => {
     new RegExp(`alice at ${stale.url.replace("+", "[+]")}: Cannot use its root 1, seq \\d+: another source serves root 1.*ROLLBACK`),
   );
   expect(ran.stderr).toMatch(new RegExp(`alice at ${DEAD}: .*UNREACHABLE`));
+  const { stdout } = await imprintIn({ home: w.folder, cwd: shop }, "sync", "--json");
+  expect(JSON.parse(stdout)).toMatchObject([
+    {
+      error: null,
+      disagreed: [
+        { url: stale.url, code: "ROLLBACK" },
+        { url: DEAD, code: "UNREACHABLE" },
+      ],
+    },
+  ]);
 });
 
 it("T9 other indices are unaffected by one whose host says one byte a second", async () => {
