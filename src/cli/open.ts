@@ -12,7 +12,7 @@ import type { Root } from "../format/root.ts";
 import { openGit } from "../git/open.ts";
 import type { GitRepository, GitUrl, RefName, TransferLimits } from "../git/port.ts";
 import { createBareRepository } from "../git/store/bare.ts";
-import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
+import { gitHostOf, parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
 import { MEMORY_MAX_BYTES } from "../index/memory.ts";
 import { type IndexReader, openIndexReader, type SyncClock } from "../index/reader.ts";
 import type { IndexAddress } from "../index/address.ts";
@@ -23,7 +23,7 @@ import { newestRoot } from "../index/trust.ts";
 import { fileHashOf } from "../format/digest.ts";
 import { openBlobStore } from "../storage/blobs.ts";
 import { openCell } from "../storage/cell.ts";
-import { download } from "../storage/download.ts";
+import { download, judge } from "../storage/download.ts";
 import type { OpenFile } from "../storage/files.ts";
 import type { Deps } from "./deps.ts";
 import { KEEP_HEAD, openSources, openSparse, TRANSFER_LIMITS } from "./open-sources.ts";
@@ -175,6 +175,7 @@ export function openTarballs(
       await blobs.put(bytes, { hash: sha512, size });
     },
     fromGit: async (url, ref, maxBytes) => {
+      if (url !== null) await requireReachable(deps, parseGitUrl(url, { allowFile: deps.allowFile }), await own());
       let last: unknown = new ImprintError("MISSING_FILE", NO_GIT);
       for (const candidate of url === null ? await own() : [parseGitUrl(url, { allowFile: deps.allowFile })]) {
         try {
@@ -200,6 +201,27 @@ export function openTarballs(
       throw new ImprintError("MISSING_FILE", `${host} answered ${answer.status}`);
     },
   });
+}
+
+/**
+ * A `git+<url>` of a root is its owner's text, and git asks any machine (S1): public ones, those that the user allows, and
+ * the host that the index itself is on.
+ */
+async function requireReachable({ privateHosts }: Deps, url: GitUrl, own: readonly GitUrl[]): Promise<void> {
+  const host = gitHostOf(url);
+  if (host === null || own.some((one) => gitHostOf(one) === host)) return;
+  try {
+    await judge(new URL(`https://${host}/`), { allowPrivate: (name) => privateHosts.has(name) });
+  } catch (error) {
+    if (!isImprintError(error, "INVALID_URL")) throw error;
+    throw new ImprintError(
+      "MISSING_FILE",
+      `${redactUrl(url)} is not asked: its host is private (IMPRINT_ALLOW_PRIVATE=<host> allows one)`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 const NO_GIT =

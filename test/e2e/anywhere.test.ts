@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { BIN, npmOf, type Outcome, type People, people, type Person } from "../support/people.ts";
 import { layOut, type Nginx, startNginx } from "../support/static-host.ts";
 import { makePackage } from "../support/tarball.ts";
@@ -216,9 +216,11 @@ describe("--offline", () => {
     expect([asked(), world.host.requests.length - gitAsked, upstream.requests.length - upstreamAsked]).toEqual([[], 0, 0]);
   });
 
-  it("a git index, too: what was read installs, what was not is OFFLINE", async () => {
-    const heidi = world.person("heidi");
-    const shop = await shopOf("offline-git", heidi, index.address);
+  it.each(["system", "isomorphic"])("an index in git, %s, too: what was read installs, what was not is OFFLINE", async (kind) => {
+    const heidi = world.person(`heidi-${kind}`);
+    env["IMPRINT_GIT"] = kind;
+    onTestFinished(() => void delete env["IMPRINT_GIT"]);
+    const shop = await shopOf(`offline-${kind}`, heidi, index.address);
     expect(await imprint(heidi, shop, ["run", ...npm, "install", "@alice/greet"])).toMatchObject({ code: 0 });
     rmSync(path.join(shop, "node_modules"), { recursive: true });
     const before = world.host.requests.length;

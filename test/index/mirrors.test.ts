@@ -225,6 +225,25 @@ it("S1 a template of tarballs that leads to a private address is not asked: 403,
   });
 });
 
+it("S1 nor is a git+ address of a root, over http or ssh, unless it is the index's own host or allowed", async () => {
+  await start();
+  const { url } = await w.index(`${alice.name}blobs`);
+  for (const place of [url.replace("127.0.0.1", "localhost"), "https://10.0.0.1/x.git", "ssh://git@[::1]/x", "git@localhost:x.git"]) {
+    await alice.changeRoot(() => ({ tarballs: [`git+${place}`] }));
+    const c = await consumer([alice.url]);
+    await c.sync();
+    await expect(c.tarball(pkg, "1.0.0")).rejects.toMatchObject({ code: "MISSING_FILE", message: expect.stringContaining("is not asked") });
+  }
+  await alice.changeRoot(() => ({ tarballs: [`git+${alice.url}`] }));
+  const c = await consumer([alice.url]);
+  await c.sync();
+  expect((await c.tarball(pkg, "1.0.0")).byteLength).toBeGreaterThan(0);
+  await alice.changeRoot(() => ({ tarballs: [`git+${alice.url.replace("127.0.0.1", "localhost")}`] }));
+  const allowed = await consumer([alice.url], { env: { IMPRINT_ALLOW_PRIVATE: "localhost" } });
+  await allowed.sync();
+  expect((await allowed.tarball(pkg, "1.0.0")).byteLength).toBeGreaterThan(0);
+});
+
 describe("mirrors that the root names", () => {
   it("are asked once the root is known: the first address may then be gone", async () => {
     await start();
