@@ -41,7 +41,11 @@ export const CATALOGUE = {
   BAD_REQUEST: { exit: 2, http: 400, hint: "imprint why <name> shows what a request for that name may look like" },
   METHOD_NOT_ALLOWED: { exit: 2, http: 405, hint: "publish with imprint publish: this server only reads" },
   INVALID_NAME: { exit: 2, http: 400, hint: "check the spelling; imprint why <name> shows what a name resolves to" },
-  INVALID_URL: { exit: 2, http: 400, hint: "use an https or ssh git address: imprint add 'https://host/alice/index.git#<id>'" },
+  INVALID_URL: {
+    exit: 2,
+    http: 400,
+    hint: "use an https or ssh git address, or sparse+https: imprint add 'https://host/alice/index.git#<id>'",
+  },
   NEEDS_ID: { exit: 2, http: 400, hint: "ask the author for the address with its #<id>, then imprint add '<url>#<id>'" },
   NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes (imprint add wants the index id with it)" },
   // 3: configuration
@@ -97,6 +101,7 @@ export const CATALOGUE = {
   UNREACHABLE: { exit: 5, http: 503, hint: "check the network and the address, then imprint sync" },
   TIMED_OUT: { exit: 5, http: 503, hint: "the host is too slow: try imprint sync again later" },
   PUSH_FAILED: { exit: 5, http: 503, hint: "check that you may push there, then imprint publish again: nothing was published" },
+  OFFLINE: { exit: 5, http: 403, hint: "run it once without --offline: imprint sync, then imprint run, fill the cache" },
   NEVER_SYNCED: { exit: 5, http: 503, hint: "imprint sync, once the index's host can be reached" },
   UPSTREAM_FAILED: { exit: 5, http: 502, hint: "try again later; imprint why <name> shows which registry answers" },
   // 6: conflict

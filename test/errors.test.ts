@@ -262,6 +262,7 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
       updates: [{ ref: parseRefName("refs/heads/main"), expected: null, to: alice.head() }],
       limits: LIMITS_OF_TESTS,
     }),
+  OFFLINE: () => imprint(shop, ["sync", "--offline", "--json"]),
   NEVER_SYNCED: async () => (await w.consumer({ indices: { alice: { index: alice } } })).read(HELLO),
   UPSTREAM_FAILED: () =>
     openUpstreamClient({

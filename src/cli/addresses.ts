@@ -5,6 +5,7 @@ import { expandedUrl } from "../git/clone.ts";
 import type { GitUrl, RefName } from "../git/port.ts";
 import { expandAlias, remoteBranches, remoteHead } from "../git/remote.ts";
 import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
+import { type IndexAddress, parseIndexAddress } from "../index/address.ts";
 import type { Deps } from "./deps.ts";
 import { TRANSFER_LIMITS } from "./open.ts";
 import { clean } from "./terminal.ts";
@@ -25,8 +26,10 @@ export function shortRef(ref: string): string {
  *
  * @throws ImprintError UNREACHABLE, NOT_AN_INDEX where there are branches and none of these
  */
-export async function chooseRef(deps: Deps, url: GitUrl, given: string | undefined): Promise<RefName> {
+export async function chooseRef(deps: Deps, address: IndexAddress, given: string | undefined): Promise<RefName> {
   if (given !== undefined) return parseRefOption(given);
+  if (address.kind === "sparse") return parseRefName(DEFAULT_REF); // static files have no branches
+  const { url } = address;
   const branches = await remoteBranches(deps.git, url, TRANSFER_LIMITS);
   if (branches.size === 0 || branches.has(DEFAULT_REF)) return parseRefName(DEFAULT_REF);
   const head = await remoteHead(deps.git, url, TRANSFER_LIMITS);
@@ -46,9 +49,9 @@ export async function chooseRef(deps: Deps, url: GitUrl, given: string | undefin
  *
  * @throws ImprintError INVALID_URL, which says what to give instead
  */
-export async function sharedAddress(deps: Deps, text: string): Promise<GitUrl> {
+export async function sharedAddress(deps: Deps, text: string): Promise<IndexAddress> {
   try {
-    return parseGitUrl(text, { allowFile: deps.allowFile });
+    return parseIndexAddress(text, { allowFile: deps.allowFile });
   } catch (error) {
     const { fetch } = await expandAlias(deps.git, text);
     if (!isImprintError(error) || fetch === text) throw error;

@@ -2,6 +2,7 @@
 import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
+import { anywhereCommands } from "./commands-anywhere.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
@@ -21,6 +22,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     .option("json", { type: "boolean", describe: "results as JSON on stdout", global: true })
     .option("C", { type: "string", describe: "run as if started in this folder", global: true, requiresArg: true })
     .option("allow-file", { type: "boolean", describe: "let indices be local paths", global: true })
+    .option("offline", { type: "boolean", describe: "ask no host for anything: what was verified serves", global: true })
     .command(
       "init [dir]",
       "make keys and an index of your own",
@@ -100,7 +102,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
       },
     );
-  const parser = indexCommands(releaseCommands(author, wiring), wiring)
+  const parser = anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring)
     .command(
       "add <url>",
       "trust an index: '<url>#<id>'",
@@ -274,7 +276,7 @@ function notUnderstood(message: string, cause?: unknown): ImprintError {
 }
 
 /** What may be given more than once: yargs would make a list of any other option, which no command expects. */
-const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from", "tarballs", "sources"]);
+const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from", "tarballs", "sources", "urls"]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {
   const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));

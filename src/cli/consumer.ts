@@ -13,7 +13,7 @@ export type Consumer = {
   close(): Promise<void>;
 };
 
-export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error: ImprintError) => void = warnOn(deps)): Promise<Consumer> {
+export async function openConsumer(deps: Deps, warn: Warn = warnOn(deps)): Promise<Consumer> {
   const files = await requireProject(deps.files, deps.cwd);
   const indices = new Map<DisplayName, OpenIndex>();
   const close = async (): Promise<void> => {
@@ -29,11 +29,16 @@ export async function openConsumer(deps: Deps, warn: (alias: DisplayName, error:
   return { files, indices, close };
 }
 
-export function warnOn({ terminal }: Deps): (alias: DisplayName, error: ImprintError) => void {
+/** `source`: which of several addresses; null: the only one. */
+export type Warn = (alias: DisplayName, error: ImprintError, source?: string | null) => void;
+
+export function warnOn({ terminal }: Deps): Warn {
   // A broken package is found again at every request for it; people need to read it once.
   const said = new Set<string>();
-  return (alias, error) => {
-    const line = clean(`${alias}: ${error.message} (${error.code}${error.step === undefined ? "" : `, ${error.step}`})`);
+  return (alias, error, source = null) => {
+    const line = clean(
+      `${alias}${source === null ? "" : ` at ${source}`}: ${error.message} (${error.code}${error.step === undefined ? "" : `, ${error.step}`})`,
+    );
     if (said.size < 1000 && said.has(line)) return;
     said.add(line);
     terminal.warn(line);

@@ -21,4 +21,8 @@ export type Deps = {
   readonly json: boolean;
   /** `--allow-file`, or IMPRINT_ALLOW_FILE=1: indices may be local paths. */
   readonly allowFile: boolean;
+  /** `--offline`, or IMPRINT_OFFLINE=1: no host is asked for anything. */
+  readonly offline: boolean;
+  /** IMPRINT_ALLOW_PRIVATE=host,…: hosts whose addresses may be this machine's or private ones (THREATS S1). */
+  readonly privateHosts: ReadonlySet<string>;
 };

@@ -33,10 +33,11 @@ export async function main(options: MainOptions): Promise<number> {
   }
 }
 
-function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal, { json, C, allowFile }: GlobalFlags): Deps {
+function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal, { json, C, allowFile, ...flags }: GlobalFlags): Deps {
   // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
   if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
+  const offline = flags.offline === true || env["IMPRINT_OFFLINE"] === "1";
   return {
     terminal,
     env,
@@ -44,10 +45,17 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
     readInput: () => readAll(streams.stdin),
     files: nodeFiles(),
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
-    git: chooseGit(env),
+    git: chooseGit(env, offline),
     nowMs,
     json: json === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",
+    offline,
+    privateHosts: new Set(
+      (env["IMPRINT_ALLOW_PRIVATE"] ?? "")
+        .toLowerCase()
+        .split(/[\s,]+/)
+        .filter((host) => host !== ""),
+    ),
   };
 }
 
@@ -108,7 +116,7 @@ async function runWrapped({ own, command }: Wrapped, { version }: MainOptions, d
     frozen: values.frozen === true,
     version,
   };
-  return run(command, settings, depsOf({ json: values.json, C: values.C, allowFile: values["allow-file"] }));
+  return run(command, settings, depsOf({ json: values.json, C: values.C, allowFile: values["allow-file"], offline: values.offline }));
 }
 
 function parseOwn(own: readonly string[]) {
@@ -119,6 +127,7 @@ function parseOwn(own: readonly string[]) {
         C: { type: "string" },
         json: { type: "boolean" },
         "allow-file": { type: "boolean" },
+        offline: { type: "boolean" },
         port: { type: "string" },
         "sync-after": { type: "string" },
         frozen: { type: "boolean" },

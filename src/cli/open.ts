@@ -2,18 +2,20 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { ImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { IndexId } from "../format/digest.ts";
 import { packageFolder, shardOf } from "../format/paths.ts";
 import type { LockEntry, ProjectIndex } from "../format/project.ts";
+import type { Root } from "../format/root.ts";
 import { openGit } from "../git/open.ts";
 import type { GitRepository, GitUrl, RefName, TransferLimits } from "../git/port.ts";
 import { createBareRepository } from "../git/store/bare.ts";
-import { parseGitUrl, parseRefName } from "../git/url.ts";
+import { gitHostOf, parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
 import { MEMORY_MAX_BYTES } from "../index/memory.ts";
 import { type IndexReader, openIndexReader, type SyncClock } from "../index/reader.ts";
+import type { IndexAddress } from "../index/address.ts";
 import { gitSource, type IndexSource } from "../index/source.ts";
 import { openStateStore, STATE_MAX_BYTES, type StateStore } from "../index/state.ts";
 import { openTarballStore, type TarballStore } from "../index/tarballs.ts";
@@ -21,15 +23,15 @@ import { newestRoot } from "../index/trust.ts";
 import { fileHashOf } from "../format/digest.ts";
 import { openBlobStore } from "../storage/blobs.ts";
 import { openCell } from "../storage/cell.ts";
-import { download } from "../storage/download.ts";
+import { download, judge } from "../storage/download.ts";
 import type { OpenFile } from "../storage/files.ts";
 import type { Deps } from "./deps.ts";
+import { KEEP_HEAD, openSources, openSparse, TRANSFER_LIMITS } from "./open-sources.ts";
 
-/** One transfer from a git host. */
-export const TRANSFER_LIMITS: TransferLimits = { maxBytes: 2 * 1024 ** 3, maxObjects: 5_000_000, deadlineMs: 300_000 };
+export { TRANSFER_LIMITS };
+
 const TARBALL_DEADLINE_MS = 300_000;
 const IDLE_MS = 30_000;
-const KEEP_HEAD = parseRefName("refs/imprint/head");
 const KEEP_TARBALL = parseRefName("refs/imprint/tarball");
 
 export type OpenIndex = {
@@ -37,7 +39,6 @@ export type OpenIndex = {
   readonly entry: ProjectIndex;
   readonly reader: IndexReader;
   readonly tarballs: TarballStore;
-  readonly sources: readonly [IndexSource, ...IndexSource[]];
   readonly store: StateStore;
   close(): Promise<void>;
 };
@@ -61,12 +62,6 @@ export async function openThrowaway({ git }: Pick<Deps, "git">, purpose: string)
   };
 }
 
-export function gitUrls(deps: Pick<Deps, "allowFile">, urls: readonly string[]): readonly [GitUrl, ...GitUrl[]] {
-  const [first, ...rest] = urls.map((url) => parseGitUrl(url, { allowFile: deps.allowFile }));
-  if (first === undefined) throw new ImprintError("CONFIG_INVALID", "Cannot open index: it has no address");
-  return [first, ...rest];
-}
-
 export function stateStoreOf({ layout, files }: Deps, id: IndexId): StateStore {
   return openStateStore(openCell(files, layout.trustedState(id), { maxBytes: STATE_MAX_BYTES }), id);
 }
@@ -79,7 +74,9 @@ export function evidenceKeeper({ layout, files }: Deps, id: IndexId): (checkpoin
 }
 
 /** In the cache: losing it costs one question to the host. */
-function syncClockOf({ files, layout, nowMs }: Deps, id: IndexId): SyncClock {
+function syncClockOf({ files, layout, nowMs, offline }: Deps, id: IndexId): SyncClock {
+  // Nobody can be asked: no state is too old to go without.
+  if (offline) return { sinceMs: async () => 0, mark: async () => {} };
   const file = `${layout.repository(id)}.synced`;
   return {
     async sinceMs() {
@@ -95,51 +92,79 @@ function syncClockOf({ files, layout, nowMs }: Deps, id: IndexId): SyncClock {
 /**
  * An index of a project, with its cache repository made if need be.
  *
- * @param wholeClone everything at once, where much of it will be read: else each package costs questions of its own
+ * @param options `wholeClone`: everything at once, where much of it will be read, else each package costs questions of its
+ * own; `mirrors`: false asks no other address than the entry's
  */
 export async function openIndex(
   deps: Deps,
   alias: DisplayName,
   entry: ProjectIndex,
   lock: LockEntry | null,
-  warn: (alias: DisplayName, error: ImprintError, source: string) => void,
-  wholeClone = false,
+  warn: (alias: DisplayName, error: ImprintError, source: string | null) => void,
+  { wholeClone = false, mirrors = true }: { readonly wholeClone?: boolean; readonly mirrors?: boolean } = {},
 ): Promise<OpenIndex> {
   const { layout, files } = deps;
-  const repository = openGit(deps.git, {
-    async gitDir(kind) {
-      const dir = kind === "system" ? layout.repository(entry.id) : layout.wholeRepository(entry.id);
-      await createBareRepository(dir);
-      return dir;
+  const dirOf = async (): Promise<string> => {
+    const dir = (await deps.git.kind()) === "system" ? layout.repository(entry.id) : layout.wholeRepository(entry.id);
+    await createBareRepository(dir);
+    return dir;
+  };
+  const opened = openGit(deps.git, { gitDir: dirOf });
+  const repository: GitRepository = {
+    ...opened,
+    async fetch(request) {
+      // The cache may have been pruned since: it is made anew.
+      await dirOf();
+      return opened.fetch(request);
     },
-  });
-  const urls = gitUrls(deps, entry.urls);
-  const toSource = (url: GitUrl): IndexSource =>
-    gitSource({ repository, url, ref: parseRefName(entry.ref), keepAs: KEEP_HEAD, limits: TRANSFER_LIMITS, wholeClone });
-  const sources: readonly [IndexSource, ...IndexSource[]] = [toSource(urls[0]), ...urls.slice(1).map(toSource)];
+  };
+  const of = openSources(deps, { urls: entry.urls, ref: parseRefName(entry.ref), repository, wholeClone });
   const store = stateStoreOf(deps, entry.id);
   const reader = openIndexReader({
     alias,
     id: entry.id,
-    sources,
+    sources: of.sources,
+    mirror: mirrors ? of.mirror : () => null,
+    offline: deps.offline,
     store,
     memoryOf: (name) =>
       openCell(files, layout.recordMemory(entry.id, `${shardOf(name)}/${packageFolder(name)}`), { maxBytes: MEMORY_MAX_BYTES }),
     lock,
     keepEvidence: evidenceKeeper(deps, entry.id),
     syncClock: syncClockOf(deps, entry.id),
-    warn: (error, source) => warn(alias, error, source),
+    // With one address there is nothing to tell apart.
+    warn: (error, source) => warn(alias, error, entry.urls.length > 1 || source !== of.sources[0].url ? redactUrl(source) : null),
   });
-  const tarballs = openTarballs(deps, urls, async () => {
+  const rootOf = async (): Promise<Pick<Root, "tarballs" | "mirrors">> => {
     const state = await reader.current();
-    return state === null ? [] : newestRoot(state.roots).doc.tarballs;
-  });
-  return { alias, entry, reader, tarballs, sources, store, close: () => repository.close() };
+    return state === null ? { tarballs: [], mirrors: [] } : newestRoot(state.roots).doc;
+  };
+  const tarballs = openTarballs(
+    deps,
+    async () => of.gitUrls(mirrors ? (await rootOf()).mirrors : []),
+    async () => (await rootOf()).tarballs,
+  );
+  return {
+    alias,
+    entry,
+    reader,
+    tarballs,
+    store,
+    async close() {
+      of.close();
+      await repository.close();
+    },
+  };
 }
 
 /** @param urls the index's own git addresses, for the `git` source */
-export function openTarballs(deps: Deps, urls: readonly GitUrl[], sources: () => Promise<readonly string[]>): TarballStore {
+export function openTarballs(
+  deps: Deps,
+  urls: readonly GitUrl[] | (() => Promise<readonly GitUrl[]>),
+  sources: () => Promise<readonly string[]>,
+): TarballStore {
   const blobs = openBlobStore(deps.files, deps.layout.blobs);
+  const own = async (): Promise<readonly GitUrl[]> => (typeof urls === "function" ? urls() : urls);
   return openTarballStore({
     sources,
     openBlob: async (sha512) => {
@@ -150,8 +175,9 @@ export function openTarballs(deps: Deps, urls: readonly GitUrl[], sources: () =>
       await blobs.put(bytes, { hash: sha512, size });
     },
     fromGit: async (url, ref, maxBytes) => {
-      let last: unknown;
-      for (const candidate of url === null ? urls : gitUrls(deps, [url])) {
+      if (url !== null) await requireReachable(deps, parseGitUrl(url, { allowFile: deps.allowFile }), await own());
+      let last: unknown = new ImprintError("MISSING_FILE", NO_GIT);
+      for (const candidate of url === null ? await own() : [parseGitUrl(url, { allowFile: deps.allowFile })]) {
         try {
           return await tarballFromGit(deps, candidate, ref, maxBytes);
         } catch (error) {
@@ -161,13 +187,45 @@ export function openTarballs(deps: Deps, urls: readonly GitUrl[], sources: () =>
       throw last;
     },
     fromHttps: async (url, maxBytes) => {
-      const answer = await download(url, { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate: false });
+      const { host } = new URL(url);
+      if (deps.offline) throw new ImprintError("OFFLINE", `${host} is not asked offline, and the tarball is not in the cache`);
+      const allowPrivate = (name: string): boolean => deps.privateHosts.has(name);
+      const limits = { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate };
+      const answer = await download(url, limits).catch((error: unknown) => {
+        if (!isImprintError(error, "INVALID_URL")) throw error;
+        // Its author's words, or a redirect: a refusal of the release, not of what the client asked for.
+        throw new ImprintError("MISSING_FILE", `${error.message} (IMPRINT_ALLOW_PRIVATE=<host> allows one)`, { cause: error });
+      });
       if (answer.status === 200) return answer.body;
       await answer.cancel();
-      throw new ImprintError("MISSING_FILE", `${new URL(url).host} answered ${answer.status}`);
+      throw new ImprintError("MISSING_FILE", `${host} answered ${answer.status}`);
     },
   });
 }
+
+/**
+ * A `git+<url>` of a root is its owner's text, and git asks any machine (S1): public ones, those that the user allows, and
+ * the host that the index itself is on.
+ */
+async function requireReachable({ privateHosts }: Deps, url: GitUrl, own: readonly GitUrl[]): Promise<void> {
+  const host = gitHostOf(url);
+  if (host === null || own.some((one) => gitHostOf(one) === host)) return;
+  try {
+    await judge(new URL(`https://${host}/`), { allowPrivate: (name) => privateHosts.has(name) });
+  } catch (error) {
+    if (!isImprintError(error, "INVALID_URL")) throw error;
+    throw new ImprintError(
+      "MISSING_FILE",
+      `${redactUrl(url)} is not asked: its host is private (IMPRINT_ALLOW_PRIVATE=<host> allows one)`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+const NO_GIT =
+  "its index keeps tarballs in git, and imprint.json has no git address of it; add one beside this (imprint add '<git address>#<id>'), or ask its author for an https template (imprint root tarballs)";
 
 /** Through a repository of its own that is thrown away: the bytes are kept once, by content, not in the index's cache. */
 async function tarballFromGit(deps: Deps, url: GitUrl, ref: string, maxBytes: number): Promise<AsyncIterable<Uint8Array>> {
@@ -215,14 +273,24 @@ function streamOf(file: OpenFile): ReadableStream<Uint8Array> {
 }
 
 /** A look at an address whose id is not known yet, through a repository that is thrown away. */
-export async function openProbe(deps: Deps, url: GitUrl, ref: RefName): Promise<{ readonly source: IndexSource; close(): Promise<void> }> {
+export async function openProbe(
+  deps: Deps,
+  address: IndexAddress,
+  ref: RefName,
+  options: { /** Every file: all will be looked at. */ readonly whole?: boolean } = {},
+): Promise<{ readonly source: IndexSource; readonly repository: GitRepository | null; close(): Promise<void> }> {
+  if (address.kind === "sparse") {
+    const source = openSparse(deps, address.url, { isMirror: false, cached: false });
+    return { source, repository: null, close: async () => {} };
+  }
   const repository = await openThrowaway(deps, "probe");
   const source = gitSource({
     repository,
-    url,
+    url: address.url,
     ref,
     keepAs: KEEP_HEAD,
     limits: TRANSFER_LIMITS,
+    wholeClone: options.whole === true,
   });
-  return { source, close: () => repository.close() };
+  return { source, repository, close: () => repository.close() };
 }

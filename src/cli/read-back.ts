@@ -33,7 +33,10 @@ export async function readBack(
   if (url === undefined) return;
   await withEmptyHands(deps, async (cold) => {
     const entry: ProjectIndex = { id: own.id, urls: [url], ref: open.upload.branch, packages: [] };
-    const index = await openIndex({ ...cold, allowFile: true }, own.name as DisplayName, entry, null, () => {}, releases.length > FEW);
+    const index = await openIndex({ ...cold, allowFile: true }, own.name as DisplayName, entry, null, () => {}, {
+      wholeClone: releases.length > FEW,
+      mirrors: false,
+    });
     try {
       await index.reader.sync();
       for (const release of releases) await readOne(index, release);

@@ -149,6 +149,7 @@ async function openPolicy(
   const client = openUpstreamClient({
     settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
     instance,
+    offline: deps.offline,
   });
   const monotonicMs = (): number => performance.now();
   const registry = createResolver({
@@ -158,7 +159,7 @@ async function openPolicy(
     bridgeKey: bridgeKeyIn(deps.files, deps.layout.bridgeKey),
     nowMs: monotonicMs,
     wallMs: deps.nowMs,
-    syncAfterMs: settings.syncAfterMs,
+    syncAfterMs: deps.offline ? Number.POSITIVE_INFINITY : settings.syncAfterMs,
     syncWaitMs: SYNC_WAIT_MS,
     events: eventsOf(deps, settings, report, served),
   });

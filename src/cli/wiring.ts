@@ -15,10 +15,15 @@ export type MainOptions = {
   readonly stop: () => Promise<void>;
 };
 
-export type GlobalFlags = { readonly json?: unknown; readonly C?: unknown; readonly allowFile?: unknown };
+export type GlobalFlags = { readonly json?: unknown; readonly C?: unknown; readonly allowFile?: unknown; readonly offline?: unknown };
 
 /** The options of every command, as yargs has them. */
-export type GlobalOptions = { json: boolean | undefined; C: string | undefined; "allow-file": boolean | undefined };
+export type GlobalOptions = {
+  json: boolean | undefined;
+  C: string | undefined;
+  "allow-file": boolean | undefined;
+  offline: boolean | undefined;
+};
 
 export type Wiring = {
   readonly depsOf: (flags: GlobalFlags) => Deps;

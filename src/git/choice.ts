@@ -11,10 +11,12 @@ export type GitChoice = {
   /** Credentials for the embedded git; the system's has its helpers. @throws ImprintError USAGE */
   tokens(): GitTokens;
   readonly env: NodeJS.ProcessEnv;
+  /** No host is asked for anything. */
+  readonly offline: boolean;
 };
 
 /** @throws ImprintError USAGE where IMPRINT_GIT is none of the three */
-export function chooseGit(env: NodeJS.ProcessEnv): GitChoice {
+export function chooseGit(env: NodeJS.ProcessEnv, offline = false): GitChoice {
   const setting = env["IMPRINT_GIT"] ?? "";
   if (!["", "auto", "system", "isomorphic"].includes(setting))
     throw new ImprintError("USAGE", `Cannot use IMPRINT_GIT=${JSON.stringify(setting.slice(0, 40))}: auto, system or isomorphic`);
@@ -23,6 +25,7 @@ export function chooseGit(env: NodeJS.ProcessEnv): GitChoice {
     kind: () => (kind ??= setting === "system" || setting === "isomorphic" ? Promise.resolve(setting) : detect(env)),
     tokens: () => parseGitTokens(env["IMPRINT_GIT_TOKEN"]),
     env,
+    offline,
   };
 }
 

@@ -23,6 +23,8 @@ export type TransferLimits = {
   readonly maxObjects: number;
   /** Milliseconds for the whole transfer. */
   readonly deadlineMs: number;
+  /** Ends it before that: nobody waits for it any longer. */
+  readonly signal?: AbortSignal;
 };
 
 export type RefUpdate = {

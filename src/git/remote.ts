@@ -1,10 +1,13 @@
 /** A look at a remote before anything is fetched: which branches it has, and which one its HEAD names. */
 import type { GitChoice } from "./choice.ts";
+import { offlineError } from "./open.ts";
 import type { GitUrl, ObjectId, TransferLimits } from "./port.ts";
+import { isLocalUrl } from "./url.ts";
 
 type Listing = { readonly refs: ReadonlyMap<string, ObjectId>; readonly head: string | null };
 
 async function list(choice: GitChoice, url: GitUrl, ref: "branches" | "HEAD", limits: TransferLimits): Promise<Listing> {
+  if (choice.offline && !isLocalUrl(url)) throw offlineError("ask", url);
   if ((await choice.kind()) === "system") {
     const [{ createGit }, { listRemote }] = await Promise.all([import("./system/run.ts"), import("./system/remote.ts")]);
     return listRemote(createGit({ program: "git", env: choice.env, gitDir: null }), { gitDir: null, url, ref, limits });

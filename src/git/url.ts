@@ -49,6 +49,13 @@ export function isLocalUrl(url: GitUrl): boolean {
   return url.startsWith("/") || url.startsWith("file:") || /^[A-Za-z]:[\\/]/u.test(url);
 }
 
+/** The host that an address leads to, as URLs write it (IPv6 in brackets); null for a local one. */
+export function gitHostOf(url: GitUrl): string | null {
+  if (isLocalUrl(url)) return null;
+  const scp = url.includes("://") ? null : /^[^@]*@(\[[^\]]*\]|[^:]*):/u.exec(url);
+  return (scp?.[1] ?? new URL(url).hostname).toLowerCase();
+}
+
 /** Whether a host name means this machine, and so needs no TLS. */
 export function isLoopbackHost(host: string): boolean {
   return host === "localhost" || host === "[::1]" || host === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/u.test(host);

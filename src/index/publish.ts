@@ -17,7 +17,8 @@ import { requireNoRegress } from "./memory.ts";
 import { readListed } from "./package-reader.ts";
 import { commitSource, gitSource, type Snapshot } from "./source.ts";
 import type { StateStore } from "./state.ts";
-import { readState, syncIndex } from "./sync.ts";
+import { syncIndex } from "./sources.ts";
+import { readState } from "./sync.ts";
 import { compareStates, type TrustedState } from "./trust.ts";
 import { readShard } from "./writer.ts";
 

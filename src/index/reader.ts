@@ -11,10 +11,12 @@ import type { PackageName } from "../format/names.ts";
 import type { LockEntry } from "../format/project.ts";
 import { openPackageMemory, type PackageMemory, requireNoRegress, sightings, type Since } from "./memory.ts";
 import { type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
-import type { IndexSource } from "./source.ts";
+import { placeAmong, snapshotAmong } from "./places.ts";
+import type { IndexSource, Snapshot } from "./source.ts";
+import { syncSources } from "./sources.ts";
 import type { StateStore, StoredState } from "./state.ts";
-import { syncIndex, type SyncResult } from "./sync.ts";
-import { requireFloor, type TrustedState } from "./trust.ts";
+import type { SyncResult } from "./sync.ts";
+import { newestRoot, requireFloor, type TrustedState } from "./trust.ts";
 import type { Cell } from "../storage/cell.ts";
 
 export type IndexReader = {
@@ -22,8 +24,10 @@ export type IndexReader = {
   readonly id: IndexId;
   /** What is believed now; null where nothing was ever verified. */
   current(): Promise<TrustedState | null>;
-  /** Asks the sources in order until one gives a state that may be believed. One flight at a time. */
+  /** Asks all sources; the highest state that may be believed counts. One flight at a time. @throws ImprintError OFFLINE, … */
   sync(): Promise<SyncResult>;
+  /** Reads files of the state that is believed now, again from the start where the source moved meanwhile (step 9). */
+  look<T>(work: (snapshot: Snapshot, state: TrustedState) => Promise<T>): Promise<T>;
   /** Milliseconds since any process of this user last synced it; null: unknown. */
   sinceSyncMs(): Promise<number | null>;
   /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package */
@@ -44,8 +48,12 @@ export type PackageRead = {
 export type ReaderOptions = {
   readonly alias: string;
   readonly id: IndexId;
-  /** Tried in order. */
+  /** Those of imprint.json. */
   readonly sources: readonly [IndexSource, ...IndexSource[]];
+  /** A source of a root's mirror; null: none that may be asked, or one of `sources` again. */
+  readonly mirror: (url: string) => IndexSource | null;
+  /** Only what is here: no source is asked. */
+  readonly offline: boolean;
   readonly store: StateStore;
   readonly memoryOf: (name: PackageName) => Cell;
   readonly lock: LockEntry | null;
@@ -59,11 +67,15 @@ export type ReaderOptions = {
 /** Codes after which the same bytes may be had from a newer state of the source (step 9). */
 const MAY_HAVE_MOVED = ["MISSING_FILE", "HASH_MISMATCH", "TOO_LARGE"] as const;
 /** Codes after which what this machine verified before is served: the host broke the package, or is not there. */
-const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT"] as const;
+const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT", "OFFLINE"] as const;
+/** Milliseconds that a slow source is waited for once another one has answered. */
+const MIRROR_WAIT_MS = 2000;
+/** Mirrors that are asked at most: a root could name thousands. */
+const MAX_MIRRORS = 8;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {
-  const { alias, id, sources, store, memoryOf, lock, keepEvidence, syncClock, warn } = options;
+  const { alias, id, store, memoryOf, lock, keepEvidence, syncClock, warn, offline } = options;
   const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES });
   const flights = new Map<string, Promise<PackageRead>>();
   let syncing: Promise<SyncResult> | null = null;
@@ -74,26 +86,30 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
     return loaded;
   };
 
-  const syncSources = async (): Promise<SyncResult> => {
-    let first: unknown = null;
-    for (const source of sources) {
-      try {
-        const result = await syncIndex({ id, source, store, lock, keepEvidence });
-        loaded = result.stored;
-        await syncClock.mark();
-        return result;
-      } catch (error) {
-        first ??= error;
-        if (isImprintError(error) && sources.length > 1) warn(error, source.url);
-      }
-    }
-    // Another process may have moved the state on meanwhile.
-    loaded = null;
-    throw first;
+  /** Mirrors are those of the newest root that is believed. */
+  const sourcesOf = (state: TrustedState | null): readonly [IndexSource, ...IndexSource[]] => {
+    const urls = state === null ? [] : newestRoot(state.roots).doc.mirrors.slice(0, MAX_MIRRORS);
+    return [...options.sources, ...urls.map(options.mirror).filter((source) => source !== null)];
   };
 
-  const sync = (): Promise<SyncResult> => {
-    syncing ??= syncSources().finally(() => {
+  const syncAll = async (fresh: boolean): Promise<SyncResult> => {
+    if (offline) throw new ImprintError("OFFLINE", `Cannot ask for news of ${alias}: offline, as --offline or IMPRINT_OFFLINE asks`);
+    const sources = sourcesOf((await load())?.state ?? null);
+    try {
+      const request = { id, sources, store, lock, keepEvidence, report: warn, fresh };
+      const result = await syncSources({ ...request, locate: placeAmong(sources), waitMs: MIRROR_WAIT_MS });
+      loaded = result.stored;
+      await syncClock.mark();
+      return result;
+    } catch (error) {
+      // Another process may have moved the state on meanwhile.
+      loaded = null;
+      throw error;
+    }
+  };
+
+  const sync = (fresh = false): Promise<SyncResult> => {
+    syncing ??= syncAll(fresh).finally(() => {
       syncing = null;
     });
     return syncing;
@@ -101,33 +117,51 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
 
   const require = async (): Promise<StoredState> => {
     const stored = await load();
+    if (stored === null && offline)
+      throw new ImprintError("OFFLINE", `Cannot answer for ${alias} offline: its index was never verified on this machine`);
     if (stored === null) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: its index was never verified on this machine`);
     if (lock !== null) requireFloor(stored.state, lock);
     return stored;
   };
 
-  const readAt = ({ state, at }: StoredState, name: PackageName): Promise<PackageView | null> =>
-    readPackage(sources[0].reopen(at), state, name);
+  const snapshotOf = ({ state, at }: StoredState): Snapshot => snapshotAmong(sourcesOf(state), at, warn);
+
+  /** Step 9: where a hash does not fit, the source may have moved on since step 1. */
+  const lookTwice = async <T>(
+    stored: StoredState,
+    work: (snapshot: Snapshot, state: TrustedState) => Promise<T>,
+    onMoved: (state: TrustedState) => void = () => {},
+  ): Promise<T> => {
+    try {
+      return await work(snapshotOf(stored), stored.state);
+    } catch (error) {
+      if (!isImprintError(error, ...MAY_HAVE_MOVED)) throw error;
+      if (offline && isImprintError(error, "MISSING_FILE"))
+        throw new ImprintError("OFFLINE", `${error.message.replace(/: .*$/u, "")}: offline, and not read on this machine before`, {
+          cause: error,
+        });
+      const again = await sync(true).catch(() => null);
+      if (again === null) throw error;
+      onMoved(again.stored.state);
+      return work(snapshotOf(again.stored), again.stored.state);
+    }
+  };
 
   const readFresh = async (stored: StoredState, name: PackageName): Promise<PackageRead> => {
     const memory = openPackageMemory(memoryOf(name));
     let state = stored.state;
     let view: PackageView | null;
     try {
-      try {
-        view = await readAt(stored, name);
-      } catch (error) {
-        if (!isImprintError(error, ...MAY_HAVE_MOVED)) throw error;
-        const again = await sync().catch(() => null);
-        if (again === null) throw error;
-        state = again.stored.state;
-        view = await readAt(again.stored, name);
-      }
+      view = await lookTwice(
+        stored,
+        (snapshot, at) => readPackage(snapshot, at, name),
+        (moved) => (state = moved),
+      );
     } catch (error) {
       if (!isImprintError(error, ...HOST_FAILED)) throw error;
       const remembered = await readRemembered(memory, state, name);
       if (remembered === null) throw error;
-      warn(error, sources[0].url);
+      warn(error, options.sources[0].url);
       return { ...remembered, fault: error };
     }
     return { view, fault: null, since: await remember(memory, state, name, view) };
@@ -136,9 +170,10 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
   return {
     alias,
     id,
-    sync,
+    sync: () => sync(),
     sinceSyncMs: () => syncClock.sinceMs(),
     current: async () => (await load())?.state ?? null,
+    look: async (work) => lookTwice(await require(), work),
     async readPackage(name) {
       const stored = await require();
       const key = `${stored.at} ${stored.state.checkpoint.digest} ${name}`;

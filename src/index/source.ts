@@ -7,10 +7,16 @@
 import { lstat, open as openFile, readdir } from "node:fs/promises";
 import path from "node:path";
 import { ImprintError, errnoOf, isImprintError } from "../errors.ts";
+import type { FileHash } from "../format/digest.ts";
 import type { FileRead, GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../git/port.ts";
 import { parseObjectId } from "../git/url.ts";
 
-export type FileRequest = { readonly path: string; readonly maxBytes: number };
+export type FileRequest = {
+  readonly path: string;
+  readonly maxBytes: number;
+  /** What the tree says that its bytes have: a source may have kept them under it. The caller checks all the same. */
+  readonly hash?: FileHash;
+};
 
 export type Snapshot = {
   readonly at: string;
@@ -21,9 +27,18 @@ export type Snapshot = {
 export type IndexSource = {
   /** How messages name it; never holds credentials. */
   readonly url: string;
-  /** @throws ImprintError UNREACHABLE, TIMED_OUT, TOO_LARGE, NOT_AN_INDEX */
-  open(): Promise<Snapshot>;
+  /** Whether its files may change between two reads, so that an error may be of our own making (reading 9). */
+  readonly moves: boolean;
+  /** Whether `at` is one that a snapshot of this kind of source has. */
+  owns(at: string): boolean;
+  /**
+   * @param options `fresh`: past all caches
+   * @throws ImprintError UNREACHABLE, TIMED_OUT, TOO_LARGE, NOT_AN_INDEX, OFFLINE
+   */
+  open(options?: { readonly fresh?: boolean }): Promise<Snapshot>;
   reopen(at: string): Snapshot;
+  /** What this source had when it was last asked, for a file that another one lacks; null: unknown. No network. */
+  lastSeen(): Promise<Snapshot | null>;
 };
 
 export function gitSource(options: {
@@ -50,25 +65,42 @@ export function gitSource(options: {
   });
   return {
     url,
+    moves: false,
+    owns: (at) => /^[0-9a-f]+$/u.test(at),
     async open() {
       const commit = await repository.fetch({ url, ref, keepAs, blobs: wholeClone, limits });
       if (commit === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index at ${url}: it has no ${ref}`, { step: "reading 1" });
       return snapshot(commit);
     },
     reopen: (at) => snapshot(parseObjectId(at)),
+    async lastSeen() {
+      const commit = await repository.head(keepAs);
+      return commit === null ? null : snapshot(commit);
+    },
   };
 }
 
 /** A commit that is in a local repository already: an author's clone before it is pushed. */
 export function commitSource(repository: GitRepository, commit: ObjectId, limits: TransferLimits): IndexSource {
   const snapshot: Snapshot = { at: commit, readFiles: (files) => repository.readFiles({ commit, files, url: null, limits }) };
-  return { url: "the local clone", open: async () => snapshot, reopen: () => snapshot };
+  return fixed("the local clone", snapshot, false);
 }
 
 /** A folder of plain files, as an index's work tree is. Links are never followed. */
 export function directorySource(root: string): IndexSource {
   const snapshot: Snapshot = { at: root, readFiles: (files) => Promise.all(files.map((file) => readPlainFile(root, file))) };
-  return { url: root, open: async () => snapshot, reopen: () => snapshot };
+  return fixed(root, snapshot, true);
+}
+
+function fixed(url: string, snapshot: Snapshot, moves: boolean): IndexSource {
+  return {
+    url,
+    moves,
+    owns: (at) => at === snapshot.at,
+    open: async () => snapshot,
+    reopen: () => snapshot,
+    lastSeen: async () => snapshot,
+  };
 }
 
 async function readPlainFile(root: string, { path: relative, maxBytes }: FileRequest): Promise<FileRead> {

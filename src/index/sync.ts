@@ -13,16 +13,7 @@ import type { LockEntry } from "../format/project.ts";
 import type { Root } from "../format/root.ts";
 import type { IndexSource, Snapshot } from "./source.ts";
 import type { StateStore, StoredState } from "./state.ts";
-import {
-  newestRoot,
-  readCheckpoint,
-  requireFloor,
-  requireOrder,
-  type TrustedState,
-  verifyCheckpoint,
-  verifyFirstRoot,
-  verifyNextRoot,
-} from "./trust.ts";
+import { newestRoot, readCheckpoint, type TrustedState, verifyCheckpoint, verifyFirstRoot, verifyNextRoot } from "./trust.ts";
 
 export type SyncRequest = {
   readonly id: IndexId;
@@ -42,34 +33,23 @@ export type SyncResult = {
 };
 
 /**
- * @throws ImprintError of steps 1 to 5: UNREACHABLE, NOT_AN_INDEX, WRONG_ID, BAD_SIGNATURE, ROLLBACK, EQUIVOCATION, …
+ * Step 9 for steps 2 and 3: a source that may have moved while it was read is read once more, past all caches.
+ *
+ * @throws ImprintError of steps 1 to 3
  */
-export async function syncIndex(request: SyncRequest): Promise<SyncResult> {
-  const { id, source, store, lock, keepEvidence } = request;
-  const snapshot = await source.open();
-  for (;;) {
-    const found = await store.read();
-    const before = found?.stored ?? null;
-    const state = await readState(snapshot, id, before?.state ?? null);
-    let changed = true;
-    if (before !== null) {
-      try {
-        changed = requireOrder(before.state, state);
-      } catch (error) {
-        if (isImprintError(error, "EQUIVOCATION")) await keepEvidence([before.state.checkpoint.bytes, state.checkpoint.bytes]);
-        throw error;
-      }
-    }
-    if (lock !== null) requireFloor(state, lock);
-    const result = { stored: { state, at: snapshot.at }, before: before?.state ?? null, changed };
-    if (!changed && before?.at === snapshot.at) return result;
-    try {
-      await store.swap(found?.generation ?? null, result.stored);
-      return result;
-    } catch (error) {
-      // Another resolver was faster: judge again, against what it has proven.
-      if (!isImprintError(error, "STATE_CHANGED")) throw error;
-    }
+export async function readSource(
+  source: IndexSource,
+  id: IndexId,
+  trusted: TrustedState | null,
+  fresh: boolean,
+): Promise<{ readonly snapshot: Snapshot; readonly state: TrustedState }> {
+  try {
+    const snapshot = await source.open({ fresh });
+    return { snapshot, state: await readState(snapshot, id, trusted) };
+  } catch (error) {
+    if (!source.moves || !isImprintError(error) || isImprintError(error, "UNREACHABLE", "TIMED_OUT", "OFFLINE")) throw error;
+    const snapshot = await source.open({ fresh: true });
+    return { snapshot, state: await readState(snapshot, id, trusted) };
   }
 }
 

@@ -13,7 +13,7 @@ import { hostOf, isLoopback, isPublicAddress } from "./addresses.ts";
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** All that another host is told of the caller's headers; any other may be a secret under a name of its own. */
-const HARMLESS = new Set(["accept", "accept-encoding", "user-agent"]);
+const HARMLESS = new Set(["accept", "accept-encoding", "cache-control", "user-agent"]);
 
 export type DownloadOptions = {
   readonly maxBytes: number;
@@ -21,8 +21,10 @@ export type DownloadOptions = {
   readonly deadlineMs: number;
   /** Milliseconds between two pieces of the body, and until the headers. */
   readonly idleMs: number;
-  /** Private, link-local and loopback addresses too, and http to loopback. */
-  readonly allowPrivate: boolean;
+  /** Private, link-local and loopback addresses too, and http to loopback: all, or those of the hosts that it lets through. */
+  readonly allowPrivate: boolean | ((host: string) => boolean);
+  /** Ends it, as a failed connection. */
+  readonly signal?: AbortSignal | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly fetch?: typeof globalThis.fetch;
   /** All addresses of a host name; default: the system's resolver. */
@@ -53,13 +55,18 @@ function parse(text: string, base?: URL): URL {
   }
 }
 
-async function judge(url: URL, options: DownloadOptions): Promise<void> {
+/**
+ * Refuses an address that may not be asked, before it is asked.
+ *
+ * @throws ImprintError INVALID_URL, UNREACHABLE where its host has no address
+ */
+export async function judge(url: URL, options: Pick<DownloadOptions, "allowPrivate" | "resolveHost">): Promise<void> {
   const host = hostOf(url);
+  const allowPrivate = typeof options.allowPrivate === "boolean" ? options.allowPrivate : options.allowPrivate(host);
   const refused = (state: string): ImprintError => new ImprintError("INVALID_URL", `Cannot download ${shown(url)}: ${state}`);
   if (url.username !== "" || url.password !== "") throw refused("credentials in the address");
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && options.allowPrivate && isLoopback(host)))
-    throw refused("only https is used");
-  if (options.allowPrivate) return;
+  if (url.protocol !== "https:" && !(url.protocol === "http:" && allowPrivate && isLoopback(host))) throw refused("only https is used");
+  if (allowPrivate) return;
   if (isLoopback(host)) throw refused("the address is this machine's");
   const addresses =
     isIP(host) > 0
@@ -71,7 +78,12 @@ async function judge(url: URL, options: DownloadOptions): Promise<void> {
   if (addresses.length === 0 || !addresses.every(isPublicAddress)) throw refused("the address is private, link-local or reserved");
 }
 
-type Clock = { readonly signal: AbortSignal; reason(): ImprintError | null; touch(): void; stop(): void };
+type Clock = {
+  readonly signal: AbortSignal;
+  reason(): ImprintError | null;
+  touch(): void;
+  stop(): void;
+};
 
 function startClock(url: URL, options: DownloadOptions): Clock {
   const controller = new AbortController();
@@ -83,7 +95,11 @@ function startClock(url: URL, options: DownloadOptions): Clock {
   const deadline = setTimeout(() => end(`no end after ${String(options.deadlineMs)} ms`), options.deadlineMs);
   const newIdle = (): NodeJS.Timeout => setTimeout(() => end(`nothing for ${String(options.idleMs)} ms`), options.idleMs);
   let idle = newIdle();
+  const giveUp = (): void => end("given up");
+  if (options.signal?.aborted === true) giveUp();
+  options.signal?.addEventListener("abort", giveUp, { once: true });
   const stop = (): void => {
+    options.signal?.removeEventListener("abort", giveUp);
     clearTimeout(deadline);
     clearTimeout(idle);
   };
@@ -167,6 +183,8 @@ export async function download(address: string, options: DownloadOptions): Promi
       }
       await response.body?.cancel().catch(() => undefined);
       const next = parse(location, url);
+      if (url.protocol === "https:" && next.protocol !== "https:")
+        throw new ImprintError("INVALID_URL", `Cannot download ${shown(url)}: it sends on to an address without encryption`);
       if (next.origin !== url.origin) for (const name of Array.from(headers.keys())) if (!HARMLESS.has(name)) headers.delete(name);
       url = next;
     }

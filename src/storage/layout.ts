@@ -34,6 +34,12 @@ export type Layout = {
   repository(indexId: string): string;
   /** The same without a git: always whole, since the embedded git knows no partial clones. */
   wholeRepository(indexId: string): string;
+  /** All repositories. */
+  readonly repositories: string;
+  /** Documents of sparse indices by sha256. */
+  readonly documents: string;
+  /** What a sparse source's checkpoint was last told by; `urlHash`: sha256 of its address. */
+  validator(urlHash: string): string;
   /** Tarballs by sha512. */
   readonly blobs: string;
   /** Public packuments and tarballs. */
@@ -64,6 +70,9 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     bridgeKey: join(state, VERSION, "bridge-key.pem"),
     repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
     wholeRepository: (indexId) => join(cache, VERSION, "git", `${indexId}.whole.git`),
+    repositories: join(cache, VERSION, "git"),
+    documents: join(cache, VERSION, "documents"),
+    validator: (urlHash) => join(cache, VERSION, "validators", `${urlHash}.json`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
   };

@@ -577,7 +577,7 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
   return {
     terminal: silentTerminal(told),
     env: whole,
-    git: chooseGit(whole),
+    git: chooseGit(whole, env["IMPRINT_OFFLINE"] === "1"),
     cwd,
     files,
     layout: layoutOf(home),
@@ -585,6 +585,8 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
     json: false,
     readInput: async () => "",
     allowFile: false,
+    offline: env["IMPRINT_OFFLINE"] === "1",
+    privateHosts: new Set((env["IMPRINT_ALLOW_PRIVATE"] ?? "").split(",")),
   };
 }
 

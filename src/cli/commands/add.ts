@@ -8,7 +8,8 @@ import { rootPath } from "../../format/paths.ts";
 import { type Project, type ProjectIndex, raiseLock } from "../../format/project.ts";
 import { shortKey } from "../../format/keys.ts";
 import { timestampMs } from "../../format/time.ts";
-import type { GitUrl, RefName } from "../../git/port.ts";
+import type { RefName } from "../../git/port.ts";
+import type { IndexAddress } from "../../index/address.ts";
 import { listPackages, scopesOf } from "../../index/preview.ts";
 import type { SyncResult } from "../../index/sync.ts";
 import { lockEntryOf, newestRoot, type TrustedState, verifyFirstRoot } from "../../index/trust.ts";
@@ -40,8 +41,9 @@ export type AddResult = {
 
 export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   const { terminal, files } = deps;
-  const { url, id: given } = splitAddress(options.url);
-  const address = await sharedAddress(deps, url);
+  const { url: typed, id: given } = splitAddress(options.url);
+  const address = await sharedAddress(deps, typed);
+  const url = address.kind === "sparse" ? address.url : typed;
   if (given === null && (options.yes || !terminal.interactive)) {
     throw new ImprintError(
       "NEEDS_ID",
@@ -61,7 +63,7 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   try {
     const synced = await index.reader.sync();
     const { state } = synced.stored;
-    const names = await listPackages(index.sources[0].reopen(synced.stored.at), state);
+    const names = await index.reader.look(listPackages);
     const alias = chooseAlias(options, current, state, id);
     const claims = await chooseClaims(options, current.project, alias, names, state, deps);
     const project = withIndex(current.project, alias, { ...entry, packages: claims });
@@ -90,12 +92,12 @@ export function splitAddress(address: string): { readonly url: string; readonly 
 }
 
 /** What an address without an id leads to now: only for a person who compares it. */
-async function fetchId(deps: Deps, url: GitUrl, ref: RefName): Promise<IndexId> {
-  const probe = await openProbe(deps, url, ref);
+async function fetchId(deps: Deps, address: IndexAddress, ref: RefName): Promise<IndexId> {
+  const probe = await openProbe(deps, address, ref);
   try {
     const snapshot = await probe.source.open();
     const [read] = await snapshot.readFiles([{ path: rootPath(1), maxBytes: LIMITS.rootBytes }]);
-    if (read?.state !== "found") throw new ImprintError("NOT_AN_INDEX", `Cannot read index at ${url}: it has no ${rootPath(1)}`);
+    if (read?.state !== "found") throw new ImprintError("NOT_AN_INDEX", `Cannot read index at ${address.url}: it has no ${rootPath(1)}`);
     return indexIdOf(verifyFirstRoot(read.bytes, null).digest);
   } finally {
     await probe.close();

@@ -78,7 +78,12 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
     throw new ImprintError("USAGE", `Cannot import from ${JSON.stringify(options.registry)}: not the address of a registry`);
   // Without any index there is no need to ask a registry first.
   if (options.index !== undefined) await theOwnIndex(deps, options.index, deps.cwd, "import");
-  const settings = await loadUpstreamSettings({ configured: options.registry, env: deps.env, ourselves: ownRegistries(deps) });
+  const settings = await loadUpstreamSettings({
+    configured: options.registry,
+    env: deps.env,
+    ourselves: ownRegistries(deps),
+    offline: deps.offline,
+  });
   const npm = npmOptions(settings, deps.layout.upstream);
   terminal.progress(`resolving ${specs.join(" ")} as npm would`);
   const { packages: wanted, asked, leftOut } = await resolveSpecs(specs, npm, options.deps);

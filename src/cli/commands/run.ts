@@ -33,7 +33,8 @@ export async function run(command: readonly string[], options: RunOptions, deps:
     await requireNoScopeLines(consumer.files, deps);
     await requireStates(consumer, options, deps);
     await warnStale(consumer, deps);
-    const running = options.frozen ? null : await findResolver(deps, consumer.files.folder);
+    // A running one may ask hosts, or take what --frozen would not.
+    const running = options.frozen || deps.offline ? null : await findResolver(deps, consumer.files.folder);
     if (running !== null) {
       await consumer.close();
       return await runWithRunning(running, program, args, consumer.files, deps);

@@ -2,7 +2,7 @@
 import { ImprintError, isImprintError } from "../../errors.ts";
 import { type Lock, raiseLock } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
-import { openConsumer, warnStale } from "../consumer.ts";
+import { openConsumer, warnOn, warnStale } from "../consumer.ts";
 import type { OpenIndex } from "../open.ts";
 import { readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
@@ -14,13 +14,21 @@ export type SyncedIndex = {
   readonly seq: number | null;
   readonly signed: string | null;
   readonly error: { readonly code: string; readonly message: string } | null;
+  /** Addresses that were behind, wrong or not there, while another one may have answered. */
+  readonly disagreed: readonly { readonly url: string; readonly code: string; readonly message: string }[];
 };
 
 export async function sync(
   options: { readonly frozen: boolean; readonly only: readonly string[] },
   deps: Deps,
 ): Promise<readonly SyncedIndex[]> {
-  const consumer = await openConsumer(deps);
+  const disagreed = new Map<string, SyncedIndex["disagreed"]>();
+  const say = warnOn(deps);
+  const consumer = await openConsumer(deps, (alias, error, source = null) => {
+    say(alias, error, source);
+    const { code, message } = error;
+    if (source !== null) disagreed.set(alias, [...(disagreed.get(alias) ?? []), { url: source, code, message }]);
+  });
   const { terminal, files } = deps;
   const failures: ImprintError[] = [];
   const results: SyncedIndex[] = [];
@@ -36,12 +44,13 @@ export async function sync(
         const { state, changed } = options.frozen ? await syncFrozen(index, consumer.files.lock) : await syncNow(index);
         lock = raiseLock(lock, alias, lockEntryOf(state));
         const { seq, time } = state.checkpoint.doc;
-        results.push({ alias, changed, seq, signed: time, error: null });
+        results.push({ alias, changed, seq, signed: time, error: null, disagreed: disagreed.get(alias) ?? [] });
         terminal.ok(`${alias} ${changed ? "has news" : "is as it was"}, signed ${time}`);
       } catch (error) {
         if (!isImprintError(error)) throw error;
         failures.push(error);
-        results.push({ alias, changed: false, seq: null, signed: null, error: { code: error.code, message: error.message } });
+        const { code, message } = error;
+        results.push({ alias, changed: false, seq: null, signed: null, error: { code, message }, disagreed: disagreed.get(alias) ?? [] });
         terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
       }
     }

@@ -9,12 +9,13 @@ import { DEFAULT_REF } from "../../format/project.ts";
 import { describeClone } from "../../git/clone.ts";
 import type { CloneState } from "../../git/clone-state.ts";
 import type { GitUrl } from "../../git/port.ts";
-import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
-import { commitSource, directorySource, gitSource, listDirectory } from "../../index/source.ts";
+import { parseGitUrl, parseObjectId } from "../../git/url.ts";
+import { parseIndexAddress } from "../../index/address.ts";
+import { commitSource, directorySource, listDirectory, type Snapshot } from "../../index/source.ts";
 import { newestRoot } from "../../index/trust.ts";
 import { chooseRef, cloneAddress, parseRefOption } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
-import { openClone, openTarballs, openThrowaway, TRANSFER_LIMITS } from "../open.ts";
+import { openClone, openProbe, openTarballs, TRANSFER_LIMITS } from "../open.ts";
 import { clean } from "../terminal.ts";
 import { splitAddress } from "./add.ts";
 
@@ -30,6 +31,8 @@ export type VerifyResult = Omit<VerifyReport, "good" | "state"> & { readonly tar
 type Opened = {
   readonly index: WholeIndex;
   /** Where the `git` source of tarballs is. */ readonly urls: readonly GitUrl[];
+  /** A newer look, past all caches, at static files, which may have been replaced while they were read. */
+  readonly again?: () => Promise<Snapshot>;
   close(): Promise<void>;
 };
 
@@ -43,9 +46,12 @@ export async function verify(options: VerifyOptions, deps: Deps): Promise<Verify
   const opened = existsSync(folder) ? await openFolder(deps, folder, options.ref) : await openRemote(deps, target, options.ref);
   try {
     const started = performance.now();
-    const report = await verifyIndex(opened.index, pinned, ({ packages, of, releases }) =>
-      terminal.progress(`verifying ${packages} of ${of} packages, ${rate(releases, started)} releases/s`),
-    );
+    const walk = (index: WholeIndex): Promise<VerifyReport> =>
+      verifyIndex(index, pinned, ({ packages, of, releases }) =>
+        terminal.progress(`verifying ${packages} of ${of} packages, ${rate(releases, started)} releases/s`),
+      );
+    let report = await walk(opened.index);
+    if (report.faults.length > 0 && opened.again !== undefined) report = await walk({ ...opened.index, snapshot: await opened.again() });
     const { good, state, ...facts } = report;
     const root = state === null ? null : newestRoot(state.roots).doc;
     const tarballs = options.tarballs && root !== null ? openTarballs(deps, opened.urls, async () => root.tarballs) : null;
@@ -105,23 +111,14 @@ async function remoteOf(deps: Deps, folder: string, { remoteName, fetchUrl }: Cl
 }
 
 async function openRemote(deps: Deps, target: string, given: string | undefined): Promise<Opened> {
-  const url = parseGitUrl(target, { allowFile: deps.allowFile });
-  const ref = await chooseRef(deps, url, given);
-  const repository = await openThrowaway(deps, "verify");
-  const close = (): Promise<void> => repository.close();
+  const address = parseIndexAddress(target, { allowFile: deps.allowFile });
+  const { source, repository, close } = await openProbe(deps, address, await chooseRef(deps, address, given), { whole: true });
   try {
-    deps.terminal.progress(`fetching ${url}`);
-    // Every blob: all of them are looked at.
-    const source = gitSource({
-      repository,
-      url,
-      ref,
-      keepAs: parseRefName("refs/imprint/head"),
-      limits: TRANSFER_LIMITS,
-      wholeClone: true,
-    });
+    deps.terminal.progress(`fetching ${address.url}`);
     const snapshot = await source.open();
-    return { index: { snapshot, listFiles: () => repository.listFiles(parseObjectId(snapshot.at)) }, urls: [url], close };
+    if (repository !== null && address.kind === "git")
+      return { index: { snapshot, listFiles: () => repository.listFiles(parseObjectId(snapshot.at)) }, urls: [address.url], close };
+    return { index: { snapshot, listFiles: async () => [] }, urls: [], again: () => source.open({ fresh: true }), close };
   } catch (error) {
     await close();
     throw error;

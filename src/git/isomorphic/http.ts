@@ -49,6 +49,9 @@ export function createTransport(options: TransportOptions): Transport {
   const deadline = performance.now() + limits.deadlineMs;
   const tooLate = (): ImprintError => timedOut(`no end after ${String(Math.round(limits.deadlineMs))} ms`);
   const timer = setTimeout(() => controller.abort(tooLate()), limits.deadlineMs);
+  const giveUp = (): void => controller.abort(timedOut("given up"));
+  if (limits.signal?.aborted === true) giveUp();
+  limits.signal?.addEventListener("abort", giveUp, { once: true });
   let failed: ImprintError | null = null;
   /** Where a redirect led: what stands for `url` from then on. */
   let base: string = url;
@@ -175,6 +178,7 @@ export function createTransport(options: TransportOptions): Transport {
     close() {
       clearTimeout(timer);
       clearTimeout(stall);
+      limits.signal?.removeEventListener("abort", giveUp);
       controller.abort(); // an answer that nobody read to its end
     },
   };

@@ -139,6 +139,7 @@ async function attempt(
       url,
       env: memoryLimit(limits),
       deadlineMs: Math.max(1, limits.deadlineMs - (performance.now() - startedMs)),
+      signal: limits.signal,
       watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
       what,
     });
@@ -201,6 +202,7 @@ export async function fetchObjects(
         input: [ids.map((id) => `${id}\n`).join("")],
         env: memoryLimit(limits),
         deadlineMs: Math.max(1, deadline - performance.now()),
+        signal: limits.signal,
         watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
         what,
       });

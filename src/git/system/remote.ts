@@ -75,6 +75,7 @@ export async function listRemote(
     url,
     env: memoryLimit(limits),
     deadlineMs: limits.deadlineMs,
+    signal: limits.signal,
     watch: (pid) => checkMemory(pid, what, limits),
     what,
   });

@@ -38,6 +38,7 @@ export type GitRun = {
   readonly input?: Iterable<Uint8Array | string>;
   /** Milliseconds until the run and all that it started is killed. */
   readonly deadlineMs?: number;
+  readonly signal?: AbortSignal | undefined;
   readonly maxOutputBytes?: number;
   /** Takes output as it comes instead of keeping it; may throw to stop the run. */
   readonly onOutput?: (chunk: Buffer) => void;
@@ -174,7 +175,10 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
       : setTimeout(() => {
           stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: no end after ${String(Math.round(request.deadlineMs ?? 0))} ms`));
         }, request.deadlineMs);
-  const { watch } = request;
+  const { watch, signal: ending } = request;
+  const giveUp = (): void => stop(new ImprintError("TIMED_OUT", `Cannot ${request.what}: given up`));
+  if (ending?.aborted === true) giveUp();
+  ending?.addEventListener("abort", giveUp, { once: true });
   let watching = false;
   const ticker =
     watch === undefined
@@ -211,6 +215,7 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
     if (error !== failure && errnoOf(error) === "ENOENT") throw missing("it is not installed or not on the PATH", error);
     throw error;
   } finally {
+    ending?.removeEventListener("abort", giveUp);
     clearTimeout(timer);
     clearInterval(ticker);
   }

@@ -38,7 +38,7 @@ export type UpstreamClient = {
   readonly registry: () => Promise<string>;
   /**
    * @param pathOrUrl `/is-odd` below the registry, or an address that upstream named
-   * @throws ImprintError NOT_FOUND (404, 410), DENIED (401, 403, 451), LOOP_DETECTED (508), INVALID_URL, UPSTREAM_FAILED
+   * @throws ImprintError NOT_FOUND (404, 410), DENIED (401, 403, 451), LOOP_DETECTED (508), INVALID_URL, OFFLINE, UPSTREAM_FAILED
    */
   get(pathOrUrl: string, request: UpstreamRequest): Promise<UpstreamResponse>;
   /** Whether nobody answered at all a moment ago. */
@@ -54,6 +54,8 @@ export type ClientOptions = {
   readonly instance: string;
   readonly times?: UpstreamTimes;
   readonly resolveHost?: ResolveHost;
+  /** Nobody is asked; what is kept serves, as if nobody answered. */
+  readonly offline?: boolean;
 };
 
 const MAX_REDIRECTS = 5;
@@ -100,9 +102,11 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
 
   return {
     registry: async () => (await load()).registry,
-    isDead: () => performance.now() - deadAt < times.deadMs,
+    isDead: () => options.offline === true || performance.now() - deadAt < times.deadMs,
     close: () => closing.abort(),
     async get(pathOrUrl, request) {
+      if (options.offline === true)
+        throw new ImprintError("OFFLINE", `Cannot fetch ${request.what} offline: what was kept of the public registry has it not`);
       const settings = await load();
       const signal = request.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, request.signal]);
       const { registry } = settings;
@@ -238,6 +242,8 @@ export function upstreamError(error: unknown, what: string, registry: string): I
   const code = errnoOf(error);
   if (code === "EINTEGRITY")
     return new ImprintError("TARBALL_MISMATCH", `Cannot fetch ${what}: it is not what the registry's integrity says`, { cause: error });
+  if (code === "ENOTCACHED")
+    return new ImprintError("OFFLINE", `Cannot fetch ${what} offline: what was kept of the public registry has it not`, { cause: error });
   if (typeof status === "number" && [401, 403, 404, 410, 451, 508].includes(status)) return statusError(status, what, registry, error);
   return failed(what, registry, code ?? (typeof status === "number" ? String(status) : "no answer"), error);
 }

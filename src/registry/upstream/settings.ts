@@ -18,6 +18,7 @@ export async function loadUpstreamSettings(options: {
   readonly configured: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** Registries that are us. */ readonly ourselves: readonly string[];
+  /** For npm's own parts: only what their disk cache has. */ readonly offline?: boolean;
 }): Promise<UpstreamSettings> {
   const [{ default: Config }, { default: npmFetch }] = await Promise.all([import("@npmcli/config"), import("npm-registry-fetch")]);
   // Not in the package's type declarations, hence read through its own module loader and typed here.
@@ -34,7 +35,7 @@ export async function loadUpstreamSettings(options: {
   const flat = (config as unknown as { readonly flat: Readonly<Record<string, unknown>> }).flat;
   const own = typeof flat["registry"] === "string" && !isOneOf(flat["registry"], ourselves) ? flat["registry"] : undefined;
   const registry = withSlash(configured ?? own ?? npmFetch.pickRegistry("x"));
-  return { registry, options: { ...flat, registry, ...proxiesOf(flat, env) } };
+  return { registry, options: { ...flat, registry, ...proxiesOf(flat, env), ...(options.offline === true ? { offline: true } : {}) } };
 }
 
 /** npm's settings first, then what every program on this machine is told. */
