@@ -225,7 +225,22 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     .command(
       "serve",
       "this project's registry, until it is stopped",
-      (y) => resolverOptions(y).option("quiet", { type: "boolean", default: false, describe: "no line for every answer" }),
+      (y) =>
+        resolverOptions(y)
+          .option("quiet", { type: "boolean", default: false, describe: "no line for every answer" })
+          .option("host", {
+            type: "string",
+            requiresArg: true,
+            describe: "address to listen on (default: 127.0.0.1); others need --token-file",
+          })
+          .option("token-file", { type: "string", requiresArg: true, describe: "a token a line: clients must send one" })
+          .option("public-url", {
+            type: "string",
+            array: true,
+            requiresArg: true,
+            describe: "address under which a reverse proxy offers it, with its path",
+          })
+          .option("trust-proxy", { type: "boolean", default: false, describe: "believe X-Forwarded-Host and -Proto, among --public-url" }),
       async (args) => {
         const deps = depsOf(args);
         const { serve } = await import("./commands/serve.ts");
@@ -236,6 +251,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
             syncAfterMs: secondsOf(args.syncAfter),
             verbose: !args.quiet,
             version,
+            service: { host: args.host, tokenFile: args.tokenFile, publicUrls: args.publicUrl ?? [], trustProxy: args.trustProxy },
           },
           deps,
           options.stop(),
@@ -276,7 +292,21 @@ function notUnderstood(message: string, cause?: unknown): ImprintError {
 }
 
 /** What may be given more than once: yargs would make a list of any other option, which no command expects. */
-const LISTS = new Set(["_", "what", "names", "command", "packages", "specs", "filter", "from", "tarballs", "sources", "urls"]);
+const LISTS = new Set([
+  "_",
+  "what",
+  "names",
+  "command",
+  "packages",
+  "specs",
+  "filter",
+  "from",
+  "tarballs",
+  "sources",
+  "urls",
+  "public-url",
+  "publicUrl",
+]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {
   const twice = Object.keys(args).find((name) => Array.isArray(args[name]) && !LISTS.has(name));

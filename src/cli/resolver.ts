@@ -4,6 +4,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ImprintError, errnoOf } from "../errors.ts";
 import { createHandler } from "../http/app.ts";
+import type { Bases } from "../http/bases.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
@@ -16,6 +17,7 @@ import { requireNoScopeLines } from "./clients/scope-lines.ts";
 import { ownRegistries } from "./own-registries.ts";
 import { createReport, type Report } from "./report.ts";
 import { forgetResolver, policyDigest, proofOf, rememberResolver } from "./resolver-state.ts";
+import { LOCAL, openService, type ServiceOptions } from "./service.ts";
 import { clean } from "./terminal.ts";
 
 export type RunningResolver = {
@@ -36,10 +38,11 @@ export type ResolverSettings = {
   /** Prints one line a request. */
   readonly verbose: boolean;
   readonly version: string;
+  /** For others than this user; this machine alone unless given. */
+  readonly service?: ServiceOptions;
 };
 
 const SYNC_WAIT_MS = 3000;
-const HOST = "127.0.0.1";
 /** How often a running resolver looks whether imprint.json or imprint.lock changed. */
 const RELOAD_MS = 1000;
 
@@ -56,8 +59,9 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     upstreams.push(made.client);
     return made;
   };
+  const service = await openService(settings.service ?? LOCAL, deps);
   let policy = await open(consumer);
-  let bases: ReadonlySet<string> = new Set();
+  let bases: Bases = { list: [], trustProxy: false };
   const registry: Registry = {
     async packument(...request) {
       const asked = policy;
@@ -74,24 +78,33 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   };
   const handler = createHandler({
     registry,
-    allowedHosts: () => bases,
+    bases: () => bases,
+    ...(service.authorize === null ? {} : { authorize: service.authorize }),
     prove: (nonce) => proofOf(secret, nonce),
     seenAfter: (token, after) => report.afterFor(secret, token, after),
     observe: (userAgent) => report.client(userAgent),
     version: settings.version,
     instance,
   });
-  const server = await listen(handler, settings);
+  const server = await listen(handler, service.host, settings);
   const { port } = server.address() as AddressInfo;
-  bases = new Set([`${HOST}:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  bases = service.basesAt(port);
   const { folder } = policy.consumer.files;
-  await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: policy.digest });
+  // One for a team is not for `imprint run` to find: its clients would need a token.
+  const remember = async ({ digest }: Policy): Promise<void> => {
+    if (service.authorize === null)
+      await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: digest });
+  };
+  await remember(policy);
+  let complaint = "";
+  const keepGoing = (what: string) => (error: unknown) => {
+    const line = clean(`still serving with the last good ${what}: ${error instanceof Error ? error.message : "it cannot be read"}`);
+    if (line !== complaint) deps.terminal.warn(line);
+    complaint = line;
+  };
   const reload = setInterval(() => {
-    void reopen().catch((error: unknown) =>
-      deps.terminal.warn(
-        clean(`still serving the last good imprint.json: ${error instanceof Error ? error.message : "it cannot be read"}`),
-      ),
-    );
+    void reopen().catch(keepGoing("imprint.json"));
+    void service.reload().catch(keepGoing("tokens"));
   }, RELOAD_MS);
   reload.unref();
 
@@ -106,13 +119,13 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     });
     const before = policy;
     policy = next;
-    await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: next.digest });
+    await remember(next);
     await before.consumer.close();
     deps.terminal.ok("imprint.json or imprint.lock changed: reloaded");
   };
 
   return {
-    base: `http://${HOST}:${port}`,
+    base: bases.list[0] ?? "",
     report,
     served,
     async close() {
@@ -186,21 +199,23 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, report: Rep
   };
 }
 
-async function listen(fetch: ReturnType<typeof createHandler>, { port, anyPort }: ResolverSettings): Promise<Server> {
+async function listen(fetch: ReturnType<typeof createHandler>, host: string, { port, anyPort }: ResolverSettings): Promise<Server> {
   const { createAdaptorServer } = await import("@hono/node-server");
   const attempt = (wanted: number): Promise<Server> =>
     new Promise((resolve, reject) => {
       const server = createAdaptorServer({ fetch }) as Server;
       server.once("error", reject);
-      server.listen(wanted, HOST, () => resolve(server));
+      server.listen(wanted, host, () => resolve(server));
     });
   try {
     return await attempt(port);
   } catch (error) {
     const errno = errnoOf(error);
+    if (errno === "EADDRNOTAVAIL" || errno === "ENOTFOUND")
+      throw new ImprintError("USAGE", `Cannot listen on ${host}: this machine has no such address`, { cause: error });
     if (errno !== "EADDRINUSE" && errno !== "EACCES") throw error;
     if (anyPort) return attempt(0);
     const state = errno === "EACCES" ? "this user may not have that port" : "another program has the port";
-    throw new ImprintError("PORT_IN_USE", `Cannot listen on ${HOST}:${port}: ${state}`, { cause: error });
+    throw new ImprintError("PORT_IN_USE", `Cannot listen on ${host}:${port}: ${state}`, { cause: error });
   }
 }

@@ -9,6 +9,7 @@ import { ImprintError } from "../errors.ts";
 import { ABBREVIATED_TYPE, readyDocument } from "../registry/document.ts";
 import type { Registry } from "../registry/port.ts";
 import { MAX_RESOLVERS, parseVia, type Via } from "../registry/upstream/via.ts";
+import { baseOf, type Bases } from "./bases.ts";
 import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.ts";
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
 import { sendDocument, sendError, sendTarball } from "./respond.ts";
@@ -16,8 +17,10 @@ import { createWarmAnswers, type Incoming, type WarmAnswers } from "./warm.ts";
 
 export type AppDeps = {
   readonly registry: Registry;
-  /** Hosts that clients may use, as `127.0.0.1:4870`; lower case. */
-  readonly allowedHosts: () => ReadonlySet<string>;
+  /** Addresses that clients may use; all else is refused. */
+  readonly bases: () => Bases;
+  /** Whether an Authorization header lets somebody in; a resolver of one user asks for none. */
+  readonly authorize?: (header: string | undefined) => boolean;
   /** Answers `GET /-/imprint/challenge/<nonce>`: how `imprint run` knows its own resolver from a stranger's. */
   readonly prove: (nonce: string) => string | null;
   /** What happened since, for the user who holds the resolver's secret; null to anybody else. */
@@ -42,7 +45,9 @@ export function createHandler(deps: AppDeps): (request: Request, env: Bindings) 
   const app = createApp(deps, warm);
   return (request, env) => {
     const incoming = env.incoming;
-    const found = incoming === undefined ? null : warm.answer(incoming);
+    // Whoever was let in a minute ago may have lost the token since.
+    const isIn = incoming !== undefined && deps.authorize?.(incoming.headers["authorization"]?.toString()) !== false;
+    const found = isIn ? warm.answer(incoming) : null;
     if (incoming === undefined || found === null) return app.fetch(request, env);
     deps.observe(incoming.headers["user-agent"]?.toString() ?? "");
     return new Response(found.body, { status: found.status, headers: found.headers });
@@ -52,8 +57,9 @@ export function createHandler(deps: AppDeps): (request: Request, env: Bindings) 
 export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono {
   const app = new Hono();
   app.use(async (c, next) => {
-    const host = c.req.header("host")?.toLowerCase() ?? "";
-    if (!deps.allowedHosts().has(host)) return c.json({ error: "this host name is not served here" }, 403);
+    if (askedOf(c, deps) === null) return c.json({ error: "this host name is not served here" }, 403);
+    if (deps.authorize?.(c.req.header("authorization")) === false)
+      return c.json({ error: "a token is needed: //<host>/:_authToken in .npmrc" }, 401, { "www-authenticate": "Bearer" });
     const via = viaOf(c);
     if (via.includes(deps.instance) || via.length >= MAX_RESOLVERS)
       throw new ImprintError("LOOP_DETECTED", "Cannot answer: this resolver's upstream leads back to it");
@@ -71,7 +77,7 @@ export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono 
     return seen === null ? c.json({ error: "not for you" }, 403) : c.json(seen);
   });
   app.get("*", (c) => handle(c, deps, warm));
-  app.post("/-/npm/v1/security/*", (c) => handleAudit(c, deps));
+  app.post("*", (c) => handleAudit(c, deps));
   app.all("*", (c) =>
     sendError(c, new ImprintError("METHOD_NOT_ALLOWED", `Cannot ${c.req.method}: this registry only reads`), new URL(c.req.url).pathname),
   );
@@ -82,15 +88,12 @@ export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono 
   return app;
 }
 
-async function handle(
-  c: Context,
-  { registry, version, observe }: AppDeps,
-  warm: WarmAnswers | null,
-): Promise<Response> {
+async function handle(c: Context, deps: AppDeps, warm: WarmAnswers | null): Promise<Response> {
+  const { registry, version, observe } = deps;
   observe(c.req.header("user-agent") ?? "");
   const via = viaOf(c);
-  const request = parseRegistryPath(new URL(c.req.url).pathname);
-  const base = `http://${c.req.header("host")?.toLowerCase() ?? ""}`;
+  const { base, path } = askedOf(c, deps) ?? { base: "", path: "" };
+  const request = parseRegistryPath(path);
   switch (request.kind) {
     case "packument": {
       const answered = await registry.packument(request.name, wantsAbbreviated(c), base, via);
@@ -121,13 +124,29 @@ async function handle(
 }
 
 /** Asking for advisories changes nothing, but a page on the web could make this machine tell upstream things. */
-async function handleAudit(c: Context, { registry, observe, bodyLimits = BODY_LIMITS }: AppDeps): Promise<Response> {
+async function handleAudit(c: Context, deps: AppDeps): Promise<Response> {
+  const { registry, observe, bodyLimits = BODY_LIMITS } = deps;
   observe(c.req.header("user-agent") ?? "");
-  const request = parseRegistryPath(new URL(c.req.url).pathname);
-  if (request.kind !== "audit") return c.json({ error: "not found: advisories/bulk, audits/quick and audits are served" }, 404);
+  const { path } = askedOf(c, deps) ?? { path: "" };
+  const request = parseRegistryPath(path);
+  if (request.kind !== "audit") {
+    if (path.startsWith("/-/npm/v1/security/"))
+      return c.json({ error: "not found: advisories/bulk, audits/quick and audits are served" }, 404);
+    throw new ImprintError("METHOD_NOT_ALLOWED", "Cannot POST: this registry only reads");
+  }
   const sign = browserSign(c.req.raw.headers);
   if (sign !== null) return c.json({ error: sign }, 403);
   return sendDocument(c, await registry.audit(request.endpoint, await readJsonBody(c.req.raw, bodyLimits), viaOf(c)));
+}
+
+/** Which of our addresses was used, and the path below it, as it came. */
+function askedOf(c: Context, { bases }: AppDeps): ReturnType<typeof baseOf> {
+  return baseOf(bases(), {
+    host: c.req.header("host"),
+    forwardedHost: c.req.header("x-forwarded-host"),
+    forwardedProto: c.req.header("x-forwarded-proto"),
+    path: new URL(c.req.url).pathname,
+  });
 }
 
 function viaOf(c: Context): Via {

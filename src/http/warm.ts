@@ -21,6 +21,8 @@ export type WarmAnswers = {
 };
 
 const MAX_ENTRIES = 5000;
+/** Headers that choose a form, an address, or who is let in. */
+const CHOOSING = ["authorization", "x-forwarded-host", "x-forwarded-proto", "accept", "accept-encoding"];
 
 export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
   const entries = new LRUCache<string, { readonly answer: DocumentAnswer; readonly again: () => boolean }>({ max: MAX_ENTRIES });
@@ -48,7 +50,7 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
 function keyOf({ method, url, headers }: Incoming): string | null {
   if (method !== "GET" || url === undefined || headers["via"] !== undefined || headers["if-none-match"] !== undefined) return null;
   const host = textOf(headers["host"]);
-  const forms = ["authorization", "accept", "accept-encoding"].map((name) => textOf(headers[name]) ?? "");
+  const forms = CHOOSING.map((name) => textOf(headers[name]) ?? "");
   return [host ?? "", url, ...forms].join("\n");
 }
 

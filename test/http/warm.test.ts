@@ -37,7 +37,7 @@ beforeEach(async () => {
   };
   const handler = createHandler({
     registry,
-    allowedHosts: () => new Set([`127.0.0.1:${port}`]),
+    bases: () => ({ list: [`http://127.0.0.1:${port}`], trustProxy: false }),
     prove: () => null,
     seenAfter: () => null,
     observe: (userAgent) => void seen.push(userAgent),
@@ -104,7 +104,7 @@ it("a refusal and a missing package are asked about again", async () => {
   expect(asked).toHaveLength(2);
 });
 
-it("it ends with the minute: then the host, or the public registry, is asked for news", async () => {
+it("ends with the minute: then the host, or the public registry, is asked for news", async () => {
   await alice.publish("@alice/a", `2.${asked.length}.0`);
   await get("/pub");
   await get("/pub");

@@ -395,7 +395,7 @@ describe("Via", () => {
       registries,
       install(i, c) {
         const { host } = new URL(registries[i] as string);
-        apps[i] = createApp({ ...c.appDeps, allowedHosts: () => new Set([host]) });
+        apps[i] = createApp({ ...c.appDeps, bases: () => ({ list: [`http://${host}`], trustProxy: false }) });
       },
       close() {
         for (const server of servers) server.close();

@@ -635,7 +635,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
   });
   const appDeps: AppDeps = {
     registry: resolver,
-    allowedHosts: () => new Set([new URL(ORIGIN).host]),
+    bases: () => ({ list: [ORIGIN], trustProxy: false }),
     prove: (nonce) => `proof of ${nonce}`,
     seenAfter: () => null,
     observe: () => undefined,
