@@ -196,6 +196,15 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     for (const outcome of outcomes) must(outcome);
     return "works";
   },
+  async "audit signatures"(street, client) {
+    const { signatures } = client.commands;
+    if (signatures === null) return "absent";
+    const shop = await lockedShop(street, client);
+    const { stdout, stderr } = must(await shop.run(signatures, { env: { NODE_OPTIONS: `--require ${street.tufStub}` } }));
+    if (!/2 packages have (verified registry signatures|valid|verified)|2 (verified|valid)|audited 2 packages/i.test(stdout + stderr))
+      throw new Error(`says ${stdout}${stderr}`);
+    return "works";
+  },
   async "without imprint"(street, client) {
     // What `add` wrote is all that stands between a forgotten word and the public registry (X8).
     const shop = await openShop(street, client);

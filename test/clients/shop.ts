@@ -7,6 +7,8 @@ import path from "node:path";
 import { BIN, type Outcome } from "../support/people.ts";
 import { type Client, environmentFor, installOnPath } from "../support/clients.ts";
 import { testGit } from "../support/git-host.ts";
+import { writeTufStub } from "../support/tuf-stub.ts";
+import { registryKey } from "../support/upstream.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
 
 export type Street = {
@@ -15,6 +17,8 @@ export type Street = {
   readonly alice: TestIndex;
   /** Releases of minutes ago. */
   readonly young: TestIndex;
+  /** For `node --require`. */
+  readonly tufStub: string;
   /** Two ports that nobody else has. */
   readonly ports: readonly [number, number];
   close(): Promise<void>;
@@ -27,8 +31,13 @@ const BIN_FILE = { "hello.js": '#!/usr/bin/env node\nconsole.log("hello from ali
 export async function openStreet(): Promise<Street> {
   const [old, fresh] = [await world(), await world({ startMs: Date.now() - 600_000 })];
   const alice = await old.index("alice");
+  const theirs = registryKey();
+  old.upstream.keys = { keys: [theirs.listed] };
   for (const version of ["1.0.0", "1.1.0"]) {
-    await old.upstream.publish("pub-a", version, { files: { "index.js": `module.exports = ${JSON.stringify(version)};\n` } });
+    await old.upstream.publish("pub-a", version, {
+      files: { "index.js": `module.exports = ${JSON.stringify(version)};\n` },
+      edit: (entry) => theirs.sign(entry),
+    });
     await alice.publish("@alice/a", version, {
       packageJson: { main: "index.js", bin: { hello: "hello.js" }, dependencies: { "pub-a": "^1.0.0" } },
       files: BIN_FILE,
@@ -54,6 +63,7 @@ export async function openStreet(): Promise<Street> {
     world: old,
     alice,
     young,
+    tufStub: writeTufStub(old.folder),
     ports: [await freePort(), await freePort()],
     async close() {
       await old.close();

@@ -3,17 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BIN, npmOf, type Outcome, type People, people, type Person } from "../support/people.ts";
+import { writeTufStub } from "../support/tuf-stub.ts";
 import { registryKey, startUpstream, type TestUpstream } from "../support/upstream.ts";
-
-/** npm asks sigstore's repository of keys first, which tests do not reach. It has none of ours, and says so. */
-const STUB = `const { Module } = require("node:module");
-const load = Module._load;
-Module._load = function (request, ...rest) {
-  if (request !== "@sigstore/tuf") return load.call(this, request, ...rest);
-  const getTarget = async () => { throw Object.assign(new Error("no such target"), { code: "TUF_FIND_TARGET_ERROR" }); };
-  return { initTUF: async () => ({ getTarget }) };
-};
-`;
 
 let world: People;
 let upstream: TestUpstream;
@@ -33,7 +24,7 @@ beforeAll(async () => {
   expect((await world.imprint(alice, folder, "publish")).code).toBe(0);
   upstream.keys = { keys: [theirs.listed] };
   await upstream.publish("signed", "1.0.0", { edit: (entry) => theirs.sign(entry) });
-  stub = path.join(world.folderOf("stub", { "tuf.cjs": STUB }), "tuf.cjs");
+  stub = writeTufStub(world.folderOf("stub", {}));
 });
 afterAll(async () => {
   await upstream.close();
