@@ -9,10 +9,11 @@ import type { BridgeKey } from "../crypto/bridge-key.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { isJsonObject } from "../format/json.ts";
-import type { PackageName } from "../format/names.ts";
+import type { PackageName, PackagePattern } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
+import type { Root } from "../format/root.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { PackageView } from "../index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../index/reader.ts";
@@ -21,6 +22,7 @@ import { newestRoot } from "../index/trust.ts";
 import { emptyReport, publicPartOf } from "./audit-request.ts";
 import { sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
+import { addCommand, introducerOf } from "./introductions.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import type { Answered, Registry, Upstream } from "./port.ts";
 
@@ -120,6 +122,23 @@ export function createResolver(options: ResolverOptions): Registry {
     return document;
   };
 
+  /** Where an index that is trusted introduces the name: how to trust the one that has it, too (X4). */
+  const denied = async (name: PackageName, pattern: PackagePattern | null): Promise<ImprintError> => {
+    const roots: (readonly [DisplayName, Root])[] = [];
+    for (const [alias, { reader }] of indices) {
+      const state = await reader.current().catch(() => null); // a state that cannot be read has nothing to add to a refusal
+      if (state !== null) roots.push([alias, newestRoot(state.roots).doc]);
+    }
+    const found = introducerOf(name, roots);
+    const command = found === null ? null : addCommand(found.introduction);
+    const rule = pattern === null ? "allows it from no source" : `denies ${pattern} upstream`;
+    const introduced =
+      found === null
+        ? ""
+        : `; ${found.by} introduces its index${command === null ? ", at an address that cannot be used" : `: ${command}`}`;
+    return new ImprintError("DENIED", `Cannot serve ${name}: imprint.json ${rule}${introduced}`);
+  };
+
   /** Decides the source, asks it, and tells the terminal what came of it. */
   const answer = async <T>(
     name: PackageName,
@@ -129,11 +148,7 @@ export function createResolver(options: ResolverOptions): Registry {
   ): Promise<Answered<T>> => {
     try {
       const source = sourceOf(project, name);
-      if (source.kind === "denied")
-        throw new ImprintError(
-          "DENIED",
-          `Cannot serve ${name}: imprint.json ${source.pattern === null ? "allows it from no source" : `denies ${source.pattern} upstream`}`,
-        );
+      if (source.kind === "denied") throw await denied(name, source.pattern);
       const value = source.kind === "index" ? await ask.index(source.alias) : await ask.upstream();
       const label = source.kind === "index" ? source.alias : "upstream";
       events.answered(name, what, label, detail);
