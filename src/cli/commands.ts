@@ -3,6 +3,7 @@ import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
 import { anywhereCommands } from "./commands-anywhere.ts";
+import { doctorCommands } from "./commands-doctor.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
@@ -102,7 +103,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
       },
     );
-  const parser = anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring)
+  const parser = doctorCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring)
     .command(
       "add <url>",
       "trust an index: '<url>#<id>'",

@@ -31,7 +31,7 @@ it("add -g writes the user's own files and no project's, and says what to put in
   expect(existsSync(path.join(carol.home, ".npmrc"))).toBe(false);
 });
 
-it("it counts where no imprint.json is above: list, sync, why, run and a real install", async () => {
+it("counts where no imprint.json is above: list, sync, why, run and a real install", async () => {
   const dave = world.person("dave");
   const nowhere = path.join(world.folder, "nowhere");
   mkdirSync(nowhere);
