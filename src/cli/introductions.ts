@@ -10,15 +10,7 @@ import type { Introduction, Root } from "../format/root.ts";
 import { type IndexAddress, parseMirror } from "../index/address.ts";
 import { lockEntryOf, newestRoot } from "../index/trust.ts";
 import { requireNoConflicts } from "../registry/claims.ts";
-import {
-  addCommand,
-  deniable,
-  isEverybodys,
-  isUsableAddress,
-  openIntroductions,
-  withClaimed,
-  withDenied,
-} from "../registry/introductions.ts";
+import { addCommand, isUnscoped, isUsableAddress, openIntroductions, withClaimed, withDenied } from "../registry/introductions.ts";
 import { judge } from "../storage/download.ts";
 import { chooseRef } from "./addresses.ts";
 import { type Consumer, warnOn } from "./consumer.ts";
@@ -52,6 +44,8 @@ export async function settleIntroductions(
   const introductions: SettledIntroduction[] = [];
   let project = start;
   for (const introduced of root.introductions) {
+    if (introduced.packages.includes("*" as PackagePattern))
+      deps.terminal.warn(clean(`${by} introduces * (every name) of ${placeOf(introduced)}: ignored`));
     // Looked at anew each time: an introduction before this one may have settled a name of it.
     const [open] = openIntroductions(project, { ...root, introductions: [introduced] });
     if (open === undefined) continue;
@@ -71,14 +65,13 @@ export async function settleIntroductions(
         deps.terminal.warn(`not claimed: ${refused}`);
       }
     }
-    const denied = deniable(open.packages.filter((pattern) => !claimed.includes(pattern)));
+    const denied = open.packages.filter((pattern) => !claimed.includes(pattern));
     project = withDenied(project, denied);
-    const add = addCommand({ ...open, packages: denied });
+    const add = denied.length === 0 ? null : addCommand({ ...open, packages: denied });
     if (denied.length > 0)
       deps.terminal.talk(
         clean(`  ${denied.join(", ")} denied, never asked for upstream${add === null ? "" : `; to trust that index, too: ${add}`}`),
       );
-    else if (claimed.length === 0) deps.terminal.talk("  that is every name there is: neither claimed nor denied");
     introductions.push({ id: open.id, url: isUsableAddress(open.url) ? open.url : null, claimed, denied, add, refused });
   }
   return { project, locks, introductions };
@@ -105,17 +98,16 @@ function placeOf({ url, id }: Introduction): string {
   return isUsableAddress(url) ? url : `the index ${id.slice(0, 8)}… (its address cannot be used)`;
 }
 
-/** Scoped names by one yes; `*` and unscoped ones only by a yes to each, which no flag can give. */
+/** Scoped names by one yes; unscoped ones only by a yes to each, which no flag can give. */
 async function chooseClaims({ terminal }: Deps, { packages }: Introduction, mode: IntroductionsMode): Promise<readonly PackagePattern[]> {
-  const scoped = packages.filter((pattern) => !isEverybodys(pattern));
+  const scoped = packages.filter((pattern) => !isUnscoped(pattern));
   if (mode === "deny") return [];
   if (mode === "claim") return scoped;
   const claims: PackagePattern[] = [];
   if (scoped.length > 0 && (await terminal.askYes(clean(`Take ${scoped.join(", ")} from that index? (no: denied)`))))
     claims.push(...scoped);
-  for (const pattern of packages.filter(isEverybodys))
-    if (await terminal.askYes(clean(`Take ${pattern === "*" ? "every name that no other index claims" : pattern} from that index?`)))
-      claims.push(pattern);
+  for (const pattern of packages.filter(isUnscoped))
+    if (await terminal.askYes(clean(`Take ${pattern} from that index?`))) claims.push(pattern);
   return claims;
 }
 

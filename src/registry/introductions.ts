@@ -3,7 +3,8 @@
  *
  * A dependency on `@bob/x` must not go to whoever holds `@bob` on the public registry, so each introduced name becomes a
  * claim or an upstream deny (X4). What an introduction may do is bounded here: it never touches a name that imprint.json
- * has an answer for, and `*` and unscoped names, which belong to everybody, are told apart.
+ * has an answer for; unscoped names, which belong to everybody, are told apart; and `*` is no introduction of anybody: it is
+ * neither claimed (that would hand over every name) nor denied (that would switch the public registry off).
  */
 import { isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
@@ -11,23 +12,23 @@ import { type PackageName, type PackagePattern, patternRank } from "../format/na
 import type { Project, ProjectIndex } from "../format/project.ts";
 import type { Introduction, Root } from "../format/root.ts";
 import { parseIndexAddress } from "../index/address.ts";
+import type { IndexReader } from "../index/reader.ts";
+import { newestRoot } from "../index/trust.ts";
 import { sourceOfPattern } from "./claims.ts";
 
-/** An introduction with only those of its patterns that imprint.json neither claims nor denies. */
+/** Introductions with only those of their patterns that imprint.json neither claims nor denies; never `*`. */
 export function openIntroductions(project: Project, root: Root): readonly Introduction[] {
   return root.introductions
-    .map((one) => ({ ...one, packages: one.packages.filter((pattern) => sourceOfPattern(project, pattern).kind === "upstream") }))
+    .map((one) => ({
+      ...one,
+      packages: one.packages.filter((pattern) => pattern !== "*" && sourceOfPattern(project, pattern).kind === "upstream"),
+    }))
     .filter(({ packages }) => packages.length > 0);
 }
 
-/** `*` and unscoped names: never claimed but by a yes to just that. */
-export function isEverybodys(pattern: PackagePattern): boolean {
+/** Never claimed but by a yes to just that: unscoped names belong to everybody. */
+export function isUnscoped(pattern: PackagePattern): boolean {
   return !pattern.startsWith("@");
-}
-
-/** `*` is never denied either: that would switch off the public registry at a stranger's word. */
-export function deniable(packages: readonly PackagePattern[]): readonly PackagePattern[] {
-  return packages.filter((pattern) => pattern !== "*");
 }
 
 export function withClaimed(project: Project, alias: DisplayName, entry: ProjectIndex, packages: readonly PackagePattern[]): Project {
@@ -40,7 +41,7 @@ export function withDenied(project: Project, packages: readonly PackagePattern[]
   return { ...project, upstream: { ...project.upstream, deny } };
 }
 
-/** Who introduces a name, closest pattern first; `*` introduces nobody in particular. */
+/** Who introduces a name, by the closest pattern, and that pattern alone; `*` introduces nobody in particular. */
 export function introducerOf<Alias extends string>(
   name: PackageName,
   roots: Iterable<readonly [Alias, Root]>,
@@ -49,19 +50,36 @@ export function introducerOf<Alias extends string>(
   let bestRank = 1;
   for (const [by, root] of roots) {
     for (const introduction of root.introductions) {
-      const rank = Math.max(...introduction.packages.map((pattern) => patternRank(pattern, name)));
-      if (rank > bestRank) [best, bestRank] = [{ by, introduction }, rank];
+      for (const pattern of introduction.packages) {
+        const rank = patternRank(pattern, name);
+        if (rank > bestRank) [best, bestRank] = [{ by, introduction: { ...introduction, packages: [pattern] } }, rank];
+      }
     }
   }
   return best;
 }
 
+/** What the trusted indices' newest roots are; one that cannot be read here has nothing to say. */
+export async function rootsOf<Alias extends string>(
+  indices: ReadonlyMap<Alias, { readonly reader: Pick<IndexReader, "current"> }>,
+): Promise<readonly (readonly [Alias, Root])[]> {
+  const roots: (readonly [Alias, Root])[] = [];
+  for (const [alias, { reader }] of indices) {
+    const state = await reader.current().catch(() => null);
+    if (state !== null) roots.push([alias, newestRoot(state.roots).doc]);
+  }
+  return roots;
+}
+
 /**
- * The command that trusts an introduced index, quoted for a shell: address and names are its introducer's text. Null where
- * the address is none that may be used, which is then not shown either (it may hold credentials).
+ * The command that trusts an introduced index, quoted for a shell: address and names are its introducer's text. People
+ * paste such lines, so unscoped names are in it only where there is nothing else. Null where the address is none that may
+ * be used, which is then not shown either (it may hold credentials).
  */
-export function addCommand({ url, id, packages }: Introduction): string | null {
+export function addCommand({ url, id, packages: all }: Introduction): string | null {
   if (!isUsableAddress(url)) return null;
+  const scoped = all.filter((pattern) => !isUnscoped(pattern));
+  const packages = scoped.length > 0 ? scoped : all;
   const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
   return `imprint add ${quoted(`${url}#${id}`)} --packages ${quoted(packages.join(","))}`;
 }

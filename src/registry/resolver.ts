@@ -13,7 +13,6 @@ import type { PackageName, PackagePattern } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
-import type { Root } from "../format/root.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { PackageView } from "../index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../index/reader.ts";
@@ -22,7 +21,7 @@ import { newestRoot } from "../index/trust.ts";
 import { emptyReport, publicPartOf } from "./audit-request.ts";
 import { sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
-import { addCommand, introducerOf } from "./introductions.ts";
+import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import type { Answered, Registry, Upstream } from "./port.ts";
 
@@ -124,12 +123,7 @@ export function createResolver(options: ResolverOptions): Registry {
 
   /** Where an index that is trusted introduces the name: how to trust the one that has it, too (X4). */
   const denied = async (name: PackageName, pattern: PackagePattern | null): Promise<ImprintError> => {
-    const roots: (readonly [DisplayName, Root])[] = [];
-    for (const [alias, { reader }] of indices) {
-      const state = await reader.current().catch(() => null); // a state that cannot be read has nothing to add to a refusal
-      if (state !== null) roots.push([alias, newestRoot(state.roots).doc]);
-    }
-    const found = introducerOf(name, roots);
+    const found = introducerOf(name, await rootsOf(indices));
     const command = found === null ? null : addCommand(found.introduction);
     const rule = pattern === null ? "allows it from no source" : `denies ${pattern} upstream`;
     const introduced =

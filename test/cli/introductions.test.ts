@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { add, type AddOptions } from "../../src/cli/commands/add.ts";
 import { sync } from "../../src/cli/commands/sync.ts";
+import { treeLines, why } from "../../src/cli/commands/why.ts";
 import type { Deps } from "../../src/cli/deps.ts";
 import type { IndexId } from "../../src/format/digest.ts";
 import type { PackagePattern } from "../../src/format/names.ts";
@@ -70,7 +71,7 @@ describe("add", () => {
     const result = await add(adding(alice), deps);
     expect(result.introductions).toMatchObject([{ id: bob.id, claimed: [], denied: ["@bob/*", "bobs-tool"] }]);
     expect((await project()).upstream.deny).toEqual(["@bob/*", "bobs-tool"]);
-    expect(said.join("\n")).toContain(`imprint add '${bob.url}#${bob.id}' --packages '@bob/*,bobs-tool'`);
+    expect(said.join("\n")).toContain(`imprint add '${bob.url}#${bob.id}' --packages '@bob/*'`);
   });
 
   it("X4 a yes claims scoped names and locks the other index; unscoped ones are asked for one by one", async () => {
@@ -104,10 +105,11 @@ describe("add", () => {
 
   it("X4 an introduction of * alone neither claims nor switches the public registry off", async () => {
     const alice = await introducing(introduction(["*"]));
-    const { deps, project } = await shop();
+    const { deps, project, said } = await shop();
     await add(adding(alice), deps);
     const { indices, upstream } = await project();
     expect([[...indices.keys()], upstream.deny]).toEqual([[alice.name], []]);
+    expect(said.join("\n")).toMatch(/introduces \* \(every name\) of .*: ignored/);
   });
 
   it("X4 names that are claimed or denied already are left alone, whoever introduces them", async () => {
@@ -198,18 +200,35 @@ describe("afterwards", () => {
   });
 });
 
+it("X4 why says who introduces a denied name, and how to trust its index", async () => {
+  const alice = await introducing(introduction(["@bob/*"]));
+  const { deps } = await shop();
+  await add(adding(alice), deps);
+  const { answer, tree } = await why("@bob/x", deps);
+  expect([answer, treeLines(tree).join("\n")]).toEqual([
+    "refused",
+    expect.stringContaining(`${alice.name} introduces its index; to trust that, too: imprint add '${bob.url}#${bob.id}'`),
+  ]);
+  expect(treeLines((await why("@carol/x", deps)).tree).join("\n")).not.toContain("introduces");
+});
+
 describe("introductions", () => {
   const project = parseProject(Buffer.from('{"format":1,"indices":{},"upstream":{"deny":["@bob/*"]}}'));
   const elsewhere = { id: "0".repeat(64), url: "https://host.example/bob.git" };
   const root = { introductions: [introduction(["@bob/x", "@eve/y"], elsewhere), introduction(["@bob/*", "*"], elsewhere)] } as never;
 
   it("X4 only what imprint.json has no answer for is open", () => {
-    expect(openIntroductions(project, root).map(({ packages }) => packages)).toEqual([["@eve/y"], ["*"]]);
+    expect(openIntroductions(project, root).map(({ packages }) => packages)).toEqual([["@eve/y"]]);
   });
 
   it("the closest introduction is named, and * names nobody", () => {
-    expect(introducerOf("@bob/x" as never, [["alice", root]])?.introduction.packages).toEqual(["@bob/x", "@eve/y"]);
+    expect(introducerOf("@bob/x" as never, [["alice", root]])?.introduction.packages).toEqual(["@bob/x"]);
     expect(introducerOf("react" as never, [["alice", root]])).toBeNull();
+  });
+
+  it("a line to paste has unscoped names only where there is nothing else", () => {
+    expect(addCommand(introduction(["react", "@bob/*"], elsewhere))).toMatch(/--packages '@bob\/\*'$/);
+    expect(addCommand(introduction(["bobs-tool"], elsewhere))).toMatch(/--packages 'bobs-tool'$/);
   });
 
   it("G7 the command is one command for a shell, whatever the address holds", () => {

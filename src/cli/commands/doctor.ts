@@ -7,7 +7,7 @@ import { findScopeLines } from "../clients/scope-lines.ts";
 import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { checkClaims } from "../doctor/claims.ts";
-import { checkAgeGates, checkPinned, checkRegistryLines, checkScopeLines } from "../doctor/clients.ts";
+import { checkAgeGates, checkPinned, checkRegistryLines, checkScopeLines, checkUnsafe } from "../doctor/clients.ts";
 import { checkClock } from "../doctor/clock.ts";
 import type { IndexFacts } from "../doctor/facts.ts";
 import type { Finding, Level } from "../doctor/finding.ts";
@@ -19,6 +19,7 @@ import {
   dependenciesOf,
   folderFacts,
   gitFault,
+  leftByVlt,
   newestFileMs,
   registryFiles,
   resolverFiles,
@@ -86,6 +87,7 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...checkScopeLines(await findScopeLines(consumer.files, deps)),
     ...checkRegistryLines(await registryFiles(deps, folder === deps.layout.config ? null : folder)),
     ...checkPinned(await pinnedElsewhere(deps, clients, DEFAULT_REGISTRY.slice(0, -1))),
+    ...checkUnsafe(await leftByVlt(clients)),
     ...checkAgeGates({
       clients: await clientsOf(clients),
       aged: indices.filter(({ entry }) => entry.minAgeHours !== undefined).map(({ alias }) => alias),

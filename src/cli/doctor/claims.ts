@@ -1,4 +1,5 @@
 /** Claims against what indices hold: published outside them (X5), claimed and not there, introduced and not settled (X4). */
+import type { ImprintError } from "../../errors.ts";
 import { patternRank } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import { newestRoot } from "../../index/trust.ts";
@@ -8,7 +9,7 @@ import { introducedLine } from "../introductions.ts";
 import type { IndexFacts } from "./facts.ts";
 import { few, type Finding, orOk, quoted } from "./finding.ts";
 
-export function checkClaims(project: Project, { alias, entry, state, names }: IndexFacts): readonly Finding[] {
+export function checkClaims(project: Project, { alias, entry, state, names, unread }: IndexFacts): readonly Finding[] {
   const findings: Finding[] = [];
   if (state !== null) {
     for (const one of openIntroductions(project, newestRoot(state.roots).doc))
@@ -18,13 +19,7 @@ export function checkClaims(project: Project, { alias, entry, state, names }: In
         detail: introducedLine(alias, one),
         fix: addCommand(one) ?? `add ${one.packages.map((name) => JSON.stringify(name)).join(", ")} to upstream.deny in imprint.json`,
       });
-    if (names === null)
-      findings.push({
-        level: "note",
-        title: `what ${alias} publishes was not looked at`,
-        detail: "its list is not on this machine, and doctor asks no host unless told to",
-        fix: "imprint doctor --online",
-      });
+    if (unread !== null) findings.push(...unreadFindings(alias, unread));
   }
   if (names !== null) {
     const outside = names.filter((name) => {
@@ -49,3 +44,20 @@ export function checkClaims(project: Project, { alias, entry, state, names }: In
   }
   return orOk(findings, `${alias} and its claims fit`);
 }
+
+function unreadFindings(alias: string, { code, message, hint }: ImprintError): readonly Finding[] {
+  if (code === "OFFLINE")
+    return [
+      {
+        level: "note",
+        title: `what ${alias} publishes was not looked at`,
+        detail: "its list is not on this machine, and doctor asks no host unless told to",
+        fix: "imprint doctor --online",
+      },
+    ];
+  if (FLOOR.has(code)) return []; // the lock's own finding
+  return [{ level: "warning", title: `what ${alias} publishes cannot be read`, detail: `${message} (${code})`, fix: hint }];
+}
+
+/** What `requireFloor` refuses with. */
+const FLOOR: ReadonlySet<string> = new Set(["ROLLBACK", "EQUIVOCATION", "LOCK_MISMATCH", "WRONG_ID"]);

@@ -48,6 +48,19 @@ export function checkPinned(line: string | null): readonly Finding[] {
   ];
 }
 
+/** @param left files of clients that `imprint run` refuses, by the client */
+export function checkUnsafe(left: readonly string[]): readonly Finding[] {
+  if (left.length === 0) return [ok("no client here asks past the resolver")];
+  return [
+    {
+      level: "warning",
+      title: `${left.join(", ")} is of vlt, which asks the public registry whatever registry it is given`,
+      detail: "claimed names in its lockfile would leak, so imprint run refuses it",
+      fix: `use another client here, and rm ${left.join(" ")}`,
+    },
+  ];
+}
+
 export type GateFacts = {
   /** Clients that the project uses, by the files that they leave. */ readonly clients: readonly ("pnpm" | "yarn" | "deno")[];
   /** Indices with and without `minAgeHours`. */

@@ -1,4 +1,5 @@
 /** What the checks of `imprint doctor` look at. */
+import type { ImprintError } from "../../errors.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { LockEntry, ProjectIndex } from "../../format/project.ts";
@@ -12,8 +13,9 @@ export type IndexFacts = {
   readonly state: TrustedState | null;
   /** Why the trusted state on disk cannot be read, and where it lies. */
   readonly damaged: { readonly message: string; readonly folder: string } | null;
-  /** Every package that its root grants; null: not to be read without network. */
+  /** Every package that its root grants; null: never verified, or `unread`. */
   readonly names: readonly PackageName[] | null;
+  /** Why its list could not be read. */ readonly unread: ImprintError | null;
 };
 
 /** One address, asked with `--online`. */

@@ -24,23 +24,23 @@ export async function gatherIndices({ files, indices }: Consumer, { layout }: De
       const lock = files.lock.get(alias) ?? null;
       try {
         const state = await index.reader.current();
-        return { alias, entry, lock, state, damaged: null, names: state === null ? null : await namesOf(index) };
+        const list = state === null ? { names: null, unread: null } : await namesOf(index);
+        return { alias, entry, lock, state, damaged: null, ...list };
       } catch (error) {
         if (!isImprintError(error)) throw error;
         const damaged = { message: error.message, folder: layout.trustedState(entry.id) };
-        return { alias, entry, lock, state: null, damaged, names: null };
+        return { alias, entry, lock, state: null, damaged, names: null, unread: null };
       }
     }),
   );
 }
 
-/** Null where its list is not here, or its host breaks it: reading a package says that. */
-async function namesOf({ reader }: OpenIndex): Promise<readonly PackageName[] | null> {
+async function namesOf({ reader }: OpenIndex): Promise<Pick<IndexFacts, "names" | "unread">> {
   try {
-    return await reader.look(listPackages);
+    return { names: await reader.look(listPackages), unread: null };
   } catch (error) {
     if (!isImprintError(error)) throw error;
-    return null;
+    return { names: null, unread: error };
   }
 }
 

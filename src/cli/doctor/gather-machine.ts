@@ -119,18 +119,23 @@ const LEFT_BY = [
 ] as const;
 
 export async function clientsOf(folder: string): Promise<readonly ("pnpm" | "yarn" | "deno")[]> {
+  const found = await Promise.all(LEFT_BY.map(async ([client, names]) => ((await thereOf(folder, names)).length > 0 ? [client] : [])));
+  return found.flat();
+}
+
+/** What vlt leaves: `imprint run` refuses it. */
+export function leftByVlt(folder: string): Promise<readonly string[]> {
+  return thereOf(folder, ["vlt-lock.json", "vlt.json"]);
+}
+
+async function thereOf(folder: string, names: readonly string[]): Promise<readonly string[]> {
   const found = await Promise.all(
-    LEFT_BY.map(async ([client, names]) => {
-      const there = await Promise.all(
-        names.map((name) =>
-          access(path.join(folder, name)).then(
-            () => true,
-            () => false,
-          ),
-        ),
-      );
-      return there.includes(true) ? [client] : [];
-    }),
+    names.map((name) =>
+      access(path.join(folder, name)).then(
+        () => [name],
+        () => [],
+      ),
+    ),
   );
   return found.flat();
 }
