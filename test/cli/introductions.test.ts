@@ -12,6 +12,7 @@ import type { PackagePattern } from "../../src/format/names.ts";
 import { parseProject, type Project } from "../../src/format/project.ts";
 import type { Introduction } from "../../src/format/root.ts";
 import { addCommand, introducerOf, openIntroductions } from "../../src/registry/introductions.ts";
+import { imprintIn } from "./in-process.ts";
 import { silentTerminal, type TestIndex, type World, world } from "../support/world.ts";
 
 let w: World;
@@ -166,6 +167,25 @@ describe("add", () => {
     expect([indices.has(far.name), indices.has(bob.name), upstream.deny]).toEqual([true, false, []]);
     expect(said.join("\n")).toMatch(/it depends on @bob\/\* of .* in turn/);
   });
+});
+
+it("X4 the command line takes --introductions claim or deny, and nothing else", async () => {
+  const alice = await introducing(introduction(["@bob/*"]));
+  const type = async (how: string) => {
+    const { folder, project } = await shop();
+    const env = { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" };
+    const ran = await imprintIn(
+      { home: join(folder, "home"), cwd: folder, env },
+      ...["add", `${alice.url}#${alice.id}`, "--yes", "--json", "--introductions", how],
+    );
+    return { ran, project: await project() };
+  };
+  const claimed = await type("claim");
+  expect(JSON.parse(claimed.ran.stdout)).toMatchObject({ added: true, introductions: [{ id: bob.id, claimed: ["@bob/*"], denied: [] }] });
+  expect([...claimed.project.indices.keys()].toSorted()).toEqual([alice.name, bob.name].toSorted());
+  const denied = await type("deny");
+  expect([denied.project.indices.size, denied.project.upstream.deny]).toEqual([1, ["@bob/*"]]);
+  expect((await type("follow")).ran.exit).toBe(2);
 });
 
 describe("afterwards", () => {

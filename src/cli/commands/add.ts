@@ -195,7 +195,7 @@ function sayUsersOwn({ terminal }: Deps, folder: string): void {
     clean(`That is the user's own imprint.json, in ${folder}: it counts wherever no project above has one, and is never merged with it.`),
   );
   terminal.talk(
-    `So that a forgotten imprint run fails instead of asking the public registry: npm config set registry ${DEFAULT_REGISTRY} --location=user`,
+    `So that a forgotten imprint run fails instead of asking the public registry: npm config set registry ${DEFAULT_REGISTRY} --location=user (a registry that stands there goes into upstream.registry of that imprint.json first)`,
   );
 }
 

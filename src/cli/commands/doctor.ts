@@ -102,7 +102,14 @@ function isFrom(source: ReturnType<typeof sourceOf>, alias: string): boolean {
 
 async function machineFindings(consumer: Consumer | null, indices: readonly IndexFacts[], deps: Deps): Promise<readonly Finding[]> {
   return [
-    ...checkClock({ indices, newestFileMs: await newestFileMs(deps), nowMs: deps.nowMs() }),
+    ...checkClock({
+      indices,
+      newestFileMs: await newestFileMs(
+        deps,
+        indices.map(({ entry }) => entry.id),
+      ),
+      nowMs: deps.nowMs(),
+    }),
     ...checkNode(process.versions.node),
     ...checkGit({
       fault: await gitFault(deps.env),

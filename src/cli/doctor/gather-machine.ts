@@ -6,6 +6,7 @@ import path from "node:path";
 import { isImprintError } from "../../errors.ts";
 import { textOf } from "../../format/bytes.ts";
 import { isJsonObject, type JsonValue } from "../../format/json.ts";
+import type { IndexId } from "../../format/digest.ts";
 import { isPackageName, type PackageName } from "../../format/names.ts";
 import type { ProjectIndex } from "../../format/project.ts";
 import { requireGit } from "../../git/system/run.ts";
@@ -91,10 +92,10 @@ export async function secretModes(
   );
 }
 
-/** When this machine last wrote of what it has seen, in Unix milliseconds. */
-export async function newestFileMs({ layout }: Deps): Promise<number | null> {
-  const times = (await listFilesOf(layout.state)).map(({ lastUsedMs }) => lastUsedMs);
-  return times.length === 0 ? null : times.reduce((newest, one) => Math.max(newest, one), 0);
+/** When this machine last wrote of what it has seen of these indices, in Unix milliseconds. */
+export async function newestFileMs({ layout }: Deps, ids: readonly IndexId[]): Promise<number | null> {
+  const items = (await Promise.all(ids.map((id) => listFilesOf(layout.trustedState(id))))).flat();
+  return items.length === 0 ? null : Math.max(...items.map(({ lastUsedMs }) => lastUsedMs));
 }
 
 /** @param folder null: the user's own imprint.json counts, and the user's own .npmrc with it */
