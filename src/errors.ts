@@ -50,7 +50,11 @@ export const CATALOGUE = {
   NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes (imprint add wants the index id with it)" },
   // 3: configuration
   CONFIG_INVALID: { exit: 3, http: 500, hint: "mend the file at the place named (or restore it from git), then imprint list" },
-  CONFIG_MISSING: { exit: 3, http: 500, hint: "imprint add '<url>#<id>' makes one beside the nearest package.json" },
+  CONFIG_MISSING: {
+    exit: 3,
+    http: 500,
+    hint: "imprint add '<url>#<id>' makes one beside the nearest package.json, or with -g the user's own",
+  },
   CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
   SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (its index answers for the scope), then imprint run again" },
   CLIENT_UNSAFE: { exit: 3, http: 500, hint: "imprint run npm install, or pnpm, yarn, bun, deno" },

@@ -3,10 +3,11 @@ import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
 import { anywhereCommands } from "./commands-anywhere.ts";
+import { doctorCommands } from "./commands-doctor.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
-import { FROM, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, secondsOf, type Wiring } from "./wiring.ts";
+import { FROM, GLOBAL, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, secondsOf, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
@@ -102,7 +103,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
       },
     );
-  const parser = anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring)
+  const parser = doctorCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring)
     .command(
       "add <url>",
       "trust an index: '<url>#<id>'",
@@ -113,12 +114,25 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .option("as", { type: "string", requiresArg: true, describe: "name in imprint.json" })
           .option("ref", { ...REF, describe: "branch or ref to read (default: main, else the host's default branch)" })
           .option("yes", { type: "boolean", default: false, describe: "do not ask; only with an id" })
-          .option("npmrc", { type: "boolean", default: true, describe: "--no-npmrc: leave .npmrc alone" }),
+          .option("npmrc", { type: "boolean", default: true, describe: "--no-npmrc: leave .npmrc alone" })
+          .option("introductions", {
+            choices: ["claim", "deny"] as const,
+            describe: "indices that this one's packages depend on: trust them, too, or deny their names (default: ask; with --yes: deny)",
+          })
+          .option("global", GLOBAL),
       async (args) => {
         const deps = depsOf(args);
         const { add } = await import("./commands/add.ts");
         const result = await add(
-          { url: args.url, ref: args.ref, as: args.as, packages: listOf(args.packages), yes: args.yes, npmrc: args.npmrc },
+          {
+            url: args.url,
+            ref: args.ref,
+            as: args.as,
+            packages: listOf(args.packages),
+            yes: args.yes,
+            npmrc: args.npmrc,
+            introductions: args.introductions,
+          },
           deps,
         );
         print(deps, result, result.added ? [`${result.alias} ${result.id}`] : []);
@@ -128,7 +142,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     .command(
       "remove <name>",
       "stop trusting an index",
-      (y) => y.positional("name", { type: "string", demandOption: true }),
+      (y) => y.positional("name", { type: "string", demandOption: true }).option("global", GLOBAL),
       async (args) => {
         const deps = depsOf(args);
         const { remove } = await import("./commands/remove.ts");
@@ -138,7 +152,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
     .command(
       "list",
       "the indices of this project",
-      (y) => y,
+      (y) => y.option("global", GLOBAL),
       async (args) => {
         const deps = depsOf(args);
         const { list, listLines } = await import("./commands/list.ts");
@@ -152,6 +166,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       (y) =>
         y
           .positional("names", { type: "string", array: true })
+          .option("global", GLOBAL)
           .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
       async (args) => {
         const deps = depsOf(args);

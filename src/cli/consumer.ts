@@ -14,7 +14,7 @@ export type Consumer = {
 };
 
 export async function openConsumer(deps: Deps, warn: Warn = warnOn(deps)): Promise<Consumer> {
-  const files = await requireProject(deps.files, deps.cwd);
+  const files = await requireProject(deps);
   const indices = new Map<DisplayName, OpenIndex>();
   const close = async (): Promise<void> => {
     await Promise.all([...indices.values()].map((index) => index.close()));

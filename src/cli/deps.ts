@@ -19,6 +19,8 @@ export type Deps = {
   readonly nowMs: () => number;
   /** `--json`: results as one JSON document on stdout. */
   readonly json: boolean;
+  /** `--global`: the user's own imprint.json, whatever project is here. */
+  readonly global?: boolean;
   /** `--allow-file`, or IMPRINT_ALLOW_FILE=1: indices may be local paths. */
   readonly allowFile: boolean;
   /** `--offline`, or IMPRINT_OFFLINE=1: no host is asked for anything. */

@@ -48,6 +48,7 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
     git: chooseGit(env, offline),
     nowMs,
     json: json === true,
+    global: flags.global === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",
     offline,
     privateHosts: new Set(

@@ -6,6 +6,7 @@ import { LIMITS } from "../format/limits.ts";
 import { EMPTY_PROJECT, formatLock, formatProject, type Lock, parseLock, parseProject, type Project } from "../format/project.ts";
 import { requireNoConflicts } from "../registry/claims.ts";
 import type { Files } from "../storage/files.ts";
+import type { Layout } from "../storage/layout.ts";
 
 export type ProjectFiles = {
   readonly folder: string;
@@ -49,13 +50,36 @@ export async function readProjectFiles(files: Files, folder: string): Promise<Pr
   return { folder, project, lock: lockBytes === null ? new Map() : parseLock(lockBytes, path.join(folder, LOCK)), exists: bytes !== null };
 }
 
-/** The project that the user stands in. @throws ImprintError CONFIG_MISSING where there is none */
-export async function requireProject(files: Files, cwd: string): Promise<ProjectFiles> {
-  const folder = findProjectFolder(cwd);
-  const found = folder === null ? null : await readProjectFiles(files, folder);
-  if (found === null || !found.exists)
-    throw new ImprintError("CONFIG_MISSING", `Cannot find imprint.json in ${path.resolve(cwd)} or above it`);
-  return found;
+type Standing = { readonly files: Files; readonly cwd: string; readonly layout: Pick<Layout, "config">; readonly global?: boolean };
+
+/**
+ * Where the imprint.json is that counts here: the nearest one upward, alone; where there is none, or with `--global`, the
+ * user's own. Two are never merged: a project means the same for everybody who has its files.
+ */
+export function policyFolder({ cwd, layout, global = false }: Standing): string {
+  return (global ? null : findUpward(cwd, MANIFEST)) ?? layout.config;
+}
+
+/** Where `add` writes: like that, but a project that has only a package.json gets an imprint.json of its own. */
+export function newPolicyFolder({ cwd, layout, global = false }: Standing): string {
+  return (global ? null : findProjectFolder(cwd)) ?? layout.config;
+}
+
+/** Where a project's lockfiles and client settings are: beside the imprint.json that counts, unless that is the user's own. */
+export function clientFolder({ cwd, layout }: Pick<Standing, "cwd" | "layout">, folder: string): string {
+  return folder === layout.config ? (findUpward(cwd, "package.json") ?? path.resolve(cwd)) : folder;
+}
+
+/** What counts where the user stands. @throws ImprintError CONFIG_MISSING where there is nothing */
+export async function requireProject(standing: Standing): Promise<ProjectFiles> {
+  const found = await readProjectFiles(standing.files, policyFolder(standing));
+  if (found.exists) return found;
+  throw new ImprintError(
+    "CONFIG_MISSING",
+    standing.global === true
+      ? `Cannot find the user's own imprint.json: there is none in ${found.folder}`
+      : `Cannot find imprint.json in ${path.resolve(standing.cwd)} or above it`,
+  );
 }
 
 /** @returns the names of the files that changed */

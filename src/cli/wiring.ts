@@ -15,7 +15,13 @@ export type MainOptions = {
   readonly stop: () => Promise<void>;
 };
 
-export type GlobalFlags = { readonly json?: unknown; readonly C?: unknown; readonly allowFile?: unknown; readonly offline?: unknown };
+export type GlobalFlags = {
+  readonly json?: unknown;
+  readonly C?: unknown;
+  readonly allowFile?: unknown;
+  readonly offline?: unknown;
+  /** Of the commands that take it. */ readonly global?: unknown;
+};
 
 /** The options of every command, as yargs has them. */
 export type GlobalOptions = {
@@ -51,6 +57,14 @@ export const FROM = {
   array: true,
   requiresArg: true,
   describe: "of a proposal: git address of the repository that it came from, with its tarballs",
+} as const;
+
+/** For commands that change or show what is trusted. */
+export const GLOBAL = {
+  type: "boolean",
+  alias: "g",
+  default: false,
+  describe: "the user's own imprint.json, which counts where no project above has one (they are never merged)",
 } as const;
 
 /** A branch by its name, or any ref in full. */

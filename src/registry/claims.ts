@@ -28,6 +28,12 @@ export function requireNoConflicts(project: Project, file = "imprint.json"): voi
   }
 }
 
+/** Who answers for what only this pattern names: for `@bob/*`, every package of the scope that has no rule of its own. */
+export function sourceOfPattern(project: Project, pattern: PackagePattern): Source {
+  // A pattern ranks against patterns as a name does: itself, its scope, `*`.
+  return sourceOf(project, pattern as string as PackageName);
+}
+
 /** Exact name before scope before `*` before upstream; upstream by the same ranks, a deny winning a tie. */
 export function sourceOf(project: Project, name: PackageName): Source {
   let best: Source | null = null;

@@ -9,7 +9,7 @@ import type { BridgeKey } from "../crypto/bridge-key.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { isJsonObject } from "../format/json.ts";
-import type { PackageName } from "../format/names.ts";
+import type { PackageName, PackagePattern } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
@@ -21,6 +21,7 @@ import { newestRoot } from "../index/trust.ts";
 import { emptyReport, publicPartOf } from "./audit-request.ts";
 import { sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
+import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import type { Answered, Registry, Upstream } from "./port.ts";
 
@@ -120,6 +121,18 @@ export function createResolver(options: ResolverOptions): Registry {
     return document;
   };
 
+  /** Where an index that is trusted introduces the name: how to trust the one that has it, too (X4). */
+  const denied = async (name: PackageName, pattern: PackagePattern | null): Promise<ImprintError> => {
+    const found = introducerOf(name, await rootsOf(indices));
+    const command = found === null ? null : addCommand(found.introduction);
+    const rule = pattern === null ? "allows it from no source" : `denies ${pattern} upstream`;
+    const introduced =
+      found === null
+        ? ""
+        : `; ${found.by} introduces its index${command === null ? ", at an address that cannot be used" : `: ${command}`}`;
+    return new ImprintError("DENIED", `Cannot serve ${name}: imprint.json ${rule}${introduced}`);
+  };
+
   /** Decides the source, asks it, and tells the terminal what came of it. */
   const answer = async <T>(
     name: PackageName,
@@ -129,11 +142,7 @@ export function createResolver(options: ResolverOptions): Registry {
   ): Promise<Answered<T>> => {
     try {
       const source = sourceOf(project, name);
-      if (source.kind === "denied")
-        throw new ImprintError(
-          "DENIED",
-          `Cannot serve ${name}: imprint.json ${source.pattern === null ? "allows it from no source" : `denies ${source.pattern} upstream`}`,
-        );
+      if (source.kind === "denied") throw await denied(name, source.pattern);
       const value = source.kind === "index" ? await ask.index(source.alias) : await ask.upstream();
       const label = source.kind === "index" ? source.alias : "upstream";
       events.answered(name, what, label, detail);

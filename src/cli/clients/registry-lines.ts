@@ -25,6 +25,26 @@ export async function pointClients(files: Files, folder: string): Promise<Pointe
   };
 }
 
+/** The registry that an .npmrc names for all names; null: none. */
+export function npmrcRegistry(text: string): string | null {
+  return REGISTRY_LINE.exec(text)?.[1] ?? null;
+}
+
+/** What a project's files name, null where they name nothing; `yarnrc` is undefined where yarn 2 or later is not used. */
+export async function namedRegistries(
+  files: Files,
+  folder: string,
+): Promise<{ readonly npmrc: string | null; readonly yarnrc: string | null | undefined }> {
+  const npmrc = npmrcRegistry((await textIn(files, path.join(folder, ".npmrc"))) ?? "");
+  const text = await textIn(files, path.join(folder, YARNRC));
+  if (text === null) return { npmrc, yarnrc: (await usesModernYarn(files, folder)) ? null : undefined };
+  const { parseDocument } = await import("yaml");
+  const document = parseDocument(text);
+  const found: unknown =
+    document.errors.length > 0 || document.contents === null || !("items" in document.contents) ? null : document.get("npmRegistryServer");
+  return { npmrc, yarnrc: typeof found === "string" ? found : null };
+}
+
 async function textIn(files: Files, file: string, maxBytes: number = LIMITS.projectBytes): Promise<string | null> {
   const bytes = await files.read(file, maxBytes);
   return bytes === null ? null : (textOf(bytes) ?? "");
@@ -34,14 +54,12 @@ async function pointNpmrc(files: Files, folder: string): Promise<Pointed> {
   const file = path.join(folder, ".npmrc");
   const before = (await textIn(files, file)) ?? "";
   const line = `registry=${DEFAULT_REGISTRY}`;
-  const found = REGISTRY_LINE.exec(before)?.[1];
+  const found = npmrcRegistry(before);
   if (found === DEFAULT_REGISTRY) return NOTHING;
   const after =
-    found === undefined
-      ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`
-      : before.replace(REGISTRY_LINE, () => line);
+    found === null ? `${before}${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n` : before.replace(REGISTRY_LINE, () => line);
   await files.writeAtomic(file, utf8(after), { mode: 0o644 });
-  return { changed: [".npmrc"], replaced: found ?? null };
+  return { changed: [".npmrc"], replaced: found };
 }
 
 async function pointYarnrc(files: Files, folder: string): Promise<Pointed> {

@@ -5,13 +5,12 @@ import { type IndexId, indexIdOf, isIndexId } from "../../format/digest.ts";
 import { LIMITS } from "../../format/limits.ts";
 import { type PackageName, type PackagePattern, parsePackagePattern } from "../../format/names.ts";
 import { rootPath } from "../../format/paths.ts";
-import { type Project, type ProjectIndex, raiseLock } from "../../format/project.ts";
+import { type LockEntry, type Project, type ProjectIndex, raiseLock } from "../../format/project.ts";
 import { shortKey } from "../../format/keys.ts";
 import { timestampMs } from "../../format/time.ts";
 import type { RefName } from "../../git/port.ts";
 import type { IndexAddress } from "../../index/address.ts";
 import { listPackages, scopesOf } from "../../index/preview.ts";
-import type { SyncResult } from "../../index/sync.ts";
 import { lockEntryOf, newestRoot, type TrustedState, verifyFirstRoot } from "../../index/trust.ts";
 import { requireNoConflicts } from "../../registry/claims.ts";
 import { chooseRef, sharedAddress } from "../addresses.ts";
@@ -19,7 +18,8 @@ import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
 import { pointClients } from "../clients/registry-lines.ts";
-import { findProjectFolder, type ProjectFiles, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
+import { type SettledIntroduction, settleIntroductions } from "../introductions.ts";
+import { DEFAULT_REGISTRY, newPolicyFolder, type ProjectFiles, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
 import { clean, spanText } from "../terminal.ts";
 
 export type AddOptions = {
@@ -30,6 +30,8 @@ export type AddOptions = {
   readonly packages: readonly string[];
   readonly yes: boolean;
   readonly npmrc: boolean;
+  /** What becomes of the index's introductions; undefined: asked at a terminal, else denied. */
+  readonly introductions?: "claim" | "deny" | undefined;
 };
 export type AddResult = {
   readonly alias: string;
@@ -37,6 +39,7 @@ export type AddResult = {
   readonly packages: readonly string[];
   readonly changed: readonly string[];
   readonly added: boolean;
+  readonly introductions: readonly SettledIntroduction[];
 };
 
 export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
@@ -52,7 +55,7 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
   }
   if (given !== null && !options.yes && !terminal.interactive)
     throw new ImprintError("NEEDS_ANSWER", `Cannot add ${url}: nobody is here to say yes`);
-  const folder = findProjectFolder(deps.cwd) ?? deps.cwd;
+  const folder = newPolicyFolder(deps);
   const current = await readProjectFiles(files, folder);
   terminal.progress(`reading ${url}`);
   const known = [...current.project.indices.values()].find((one) => one.id === given);
@@ -68,11 +71,28 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
     const claims = await chooseClaims(options, current.project, alias, names, state, deps);
     const project = withIndex(current.project, alias, { ...entry, packages: claims });
     requireNoConflicts(project);
-    describe(deps, { alias, id, given, state, names, claims });
-    if (!options.yes && !(await terminal.askYes(`Add ${alias}?`))) return { alias, id, packages: claims, changed: [], added: false };
-    const changed = await save(options, deps, folder, project, current, alias, synced);
+    describe(deps, {
+      alias,
+      id,
+      given,
+      state,
+      names,
+      claims,
+      who: folder === deps.layout.config ? "every folder without an imprint.json" : "this project",
+    });
+    if (!options.yes && !(await terminal.askYes(`Add ${alias}?`)))
+      return { alias, id, packages: claims, changed: [], added: false, introductions: [] };
+    const settled = await settleIntroductions(deps, {
+      project,
+      by: alias,
+      root: newestRoot(state.roots).doc,
+      mode: options.introductions ?? (options.yes || !terminal.interactive ? "deny" : "ask"),
+    });
+    const locks = new Map([...settled.locks, [alias, lockEntryOf(state)] as const]);
+    const changed = await save(options, deps, folder, settled.project, current, locks);
     terminal.ok(changed.length === 0 ? "nothing to change" : changed.join(", "));
-    return { alias, id, packages: claims, changed, added: true };
+    if (folder === deps.layout.config) sayUsersOwn(deps, folder);
+    return { alias, id, packages: claims, changed, added: true, introductions: settled.introductions };
   } finally {
     await index.close();
   }
@@ -156,18 +176,27 @@ async function save(
   folder: string,
   project: Project,
   current: ProjectFiles,
-  alias: DisplayName,
-  synced: SyncResult,
+  locks: ReadonlyMap<DisplayName, LockEntry>,
 ): Promise<readonly string[]> {
-  const pointed = options.npmrc ? await pointClients(deps.files, folder) : { changed: [], replaced: null };
+  const pointed = options.npmrc && folder !== deps.layout.config ? await pointClients(deps.files, folder) : { changed: [], replaced: null };
   let next = project;
   const { replaced } = pointed;
   if (replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(replaced)) {
     next = { ...project, upstream: { ...project.upstream, registry: replaced } };
     deps.terminal.talk(clean(`the registry that stood there, ${replaced}, is now upstream.registry in imprint.json`));
   }
-  const lock = raiseLock(current.lock, alias, lockEntryOf(synced.stored.state));
+  const lock = [...locks].reduce((raised, [alias, entry]) => raiseLock(raised, alias, entry), current.lock);
   return [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock)), ...pointed.changed];
+}
+
+/** No project's .npmrc is touched for it, and the user's own is for the user to change. */
+function sayUsersOwn({ terminal }: Deps, folder: string): void {
+  terminal.talk(
+    clean(`That is the user's own imprint.json, in ${folder}: it counts wherever no project above has one, and is never merged with it.`),
+  );
+  terminal.talk(
+    `So that a forgotten imprint run fails instead of asking the public registry: npm config set registry ${DEFAULT_REGISTRY} --location=user (a registry that stands there goes into upstream.registry of that imprint.json first)`,
+  );
 }
 
 function describe(
@@ -179,9 +208,10 @@ function describe(
     state: TrustedState;
     names: readonly PackageName[];
     claims: readonly PackagePattern[];
+    /** Whose imprint.json it is. */ who: string;
   },
 ): void {
-  const { alias, id, given, state, names, claims } = about;
+  const { alias, id, given, state, names, claims, who } = about;
   const root = newestRoot(state.roots).doc;
   const age = spanText(Math.max(0, nowMs() - timestampMs(state.checkpoint.doc.time)));
   const signers = root.publishers.map(({ keys, threshold }) => `${threshold} of ${keys.length}`).join(", ");
@@ -193,5 +223,5 @@ function describe(
   );
   if (given === null)
     for (const { keys, packages } of root.publishers) terminal.talk(clean(`  ${packages.join(" ")}: ${keys.map(shortKey).join(", ")}`));
-  terminal.talk(`From now on this project takes ${claims.join(", ")} from ${alias} only; all else from where it came before.`);
+  terminal.talk(`From now on ${who} takes ${claims.join(", ")} from ${alias} only; all else from where it came before.`);
 }

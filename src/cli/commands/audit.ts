@@ -4,6 +4,7 @@ import { auditPackages, type AuditedPackage } from "../../audit/audit-project.ts
 import { parsePackageLock } from "../../audit/lockfile.ts";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import { openConsumer, warnOn } from "../consumer.ts";
+import { clientFolder } from "../project-files.ts";
 import type { Deps } from "../deps.ts";
 import { clean } from "../terminal.ts";
 import { syncFrozen } from "./sync.ts";
@@ -23,7 +24,8 @@ export async function audit(options: { readonly frozen: boolean }, deps: Deps): 
   const { terminal, files } = deps;
   const consumer = await openConsumer(deps);
   try {
-    const { project, lock, folder } = consumer.files;
+    const { project, lock } = consumer.files;
+    const folder = clientFolder(deps, consumer.files.folder);
     const file = path.join(folder, LOCKFILE);
     const bytes = await files.read(file, MAX_BYTES);
     if (bytes === null)

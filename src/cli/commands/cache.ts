@@ -3,7 +3,7 @@ import path from "node:path";
 import { ImprintError } from "../../errors.ts";
 import { type CacheItem, isLeftover, listFilesOf, listFoldersOf, removeItem } from "../../storage/inventory.ts";
 import type { Deps } from "../deps.ts";
-import { findProjectFolder, readProjectFiles } from "../project-files.ts";
+import { policyFolder, readProjectFiles } from "../project-files.ts";
 import { spanText } from "../terminal.ts";
 
 export type CacheKind = "git" | "sparse" | "tarballs" | "public registry" | "other" | "leftovers";
@@ -77,10 +77,8 @@ export async function listCache(deps: Deps): Promise<CacheList> {
   return { folder: deps.layout.cache, bytes: sum(items), groups: [...named, ...rest.filter((one) => one.items > 0)] };
 }
 
-async function namesOf({ files, cwd }: Deps): Promise<ReadonlyMap<string, string>> {
-  const folder = findProjectFolder(cwd);
-  if (folder === null) return new Map();
-  const { project } = await readProjectFiles(files, folder);
+async function namesOf(deps: Deps): Promise<ReadonlyMap<string, string>> {
+  const { project } = await readProjectFiles(deps.files, policyFolder(deps));
   return new Map([...project.indices].map(([alias, { id }]) => [id, alias]));
 }
 

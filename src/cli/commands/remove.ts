@@ -8,7 +8,7 @@ export type RemoveResult = { readonly alias: string; readonly changed: readonly 
 
 export async function remove(alias: string, deps: Deps): Promise<RemoveResult> {
   const { files, terminal } = deps;
-  const { folder, project, lock } = await requireProject(files, deps.cwd);
+  const { folder, project, lock } = await requireProject(deps);
   const entry = project.indices.get(alias as DisplayName);
   if (entry === undefined)
     throw new ImprintError("NOT_FOUND", `Cannot remove ${alias}: imprint.json has ${[...project.indices.keys()].join(", ") || "no index"}`);

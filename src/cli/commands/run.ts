@@ -15,7 +15,7 @@ import { agedPatterns, childEnvironment } from "../clients/environment.ts";
 import { notesOf, pinnedElsewhere } from "../clients/notes.ts";
 import { requireNoScopeLines } from "../clients/scope-lines.ts";
 import type { Refusal, Seen } from "../report.ts";
-import type { ProjectFiles } from "../project-files.ts";
+import { clientFolder, type ProjectFiles } from "../project-files.ts";
 import { type ResolverSettings, type RunningResolver, startResolver } from "../resolver.ts";
 import { findResolver, type ResolverState } from "../resolver-state.ts";
 import { clean } from "../terminal.ts";
@@ -75,7 +75,7 @@ async function runAt(
   { folder, project }: ProjectFiles,
   deps: Deps,
 ): Promise<number> {
-  const pinned = await pinnedElsewhere(deps, folder, base);
+  const pinned = await pinnedElsewhere(deps, clientFolder(deps, folder), base);
   if (pinned !== null) deps.terminal.warn(pinned);
   return runChild(program, args, await childEnvironment(deps, base, project), deps);
 }

@@ -27,7 +27,7 @@ export type SetUrlResult = {
 /** @throws ImprintError NOT_FOUND, WRONG_ID, ROLLBACK, UNREACHABLE, …; nothing is changed then */
 export async function setUrl({ name, urls: typed, ref }: SetUrlOptions, deps: Deps): Promise<SetUrlResult> {
   const { terminal, files } = deps;
-  const { project, lock, folder } = await requireProject(files, deps.cwd);
+  const { project, lock, folder } = await requireProject(deps);
   const found = [...project.indices].find(([alias]) => alias === name);
   if (found === undefined) throw new ImprintError("NOT_FOUND", `Cannot move ${clean(name)}: imprint.json has no such index`);
   const [alias, entry] = found;

@@ -3,6 +3,7 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import { type Lock, raiseLock } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
 import { openConsumer, warnOn, warnStale } from "../consumer.ts";
+import { warnIntroduced } from "../introductions.ts";
 import type { OpenIndex } from "../open.ts";
 import { readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
@@ -55,6 +56,7 @@ export async function sync(
       }
     }
     await warnStale(consumer, deps);
+    await warnIntroduced(consumer, deps);
     if (!options.frozen) {
       // Another sync may have raised it meanwhile: raise what stands there now, never put back what was read before.
       const { lock: now } = await readProjectFiles(files, consumer.files.folder);

@@ -1,11 +1,12 @@
 /** `imprint why <name>`: who answers for a name, what it says, and for each release whether it counts. No network. */
 import { isImprintError } from "../../errors.ts";
 import { shortKey } from "../../format/keys.ts";
-import { parsePackageName } from "../../format/names.ts";
+import { type PackageName, parsePackageName } from "../../format/names.ts";
 import { newestRoot } from "../../index/trust.ts";
 import { sourceOf } from "../../registry/claims.ts";
+import { addCommand, introducerOf, rootsOf } from "../../registry/introductions.ts";
 import { offerOf } from "../../registry/offer.ts";
-import { openConsumer } from "../consumer.ts";
+import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { clean } from "../terminal.ts";
 
@@ -30,7 +31,11 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
         answer: "refused",
         tree: {
           text: `${name} is refused`,
-          children: [leaf(`imprint.json: ${rule}`), leaf("to change that, edit upstream in imprint.json")],
+          children: [
+            leaf(`imprint.json: ${rule}`),
+            ...(await introducedLeaves(name, consumer)),
+            leaf("to change that, edit upstream in imprint.json"),
+          ],
         },
       };
     }
@@ -129,6 +134,13 @@ export function treeLines({ text, children }: WhyNode, indent = ""): readonly st
       return [`${indent}${last ? "└ " : "├ "}${head ?? ""}`, ...rest];
     }),
   ];
+}
+
+/** X4: a denied name may be one that an index here depends on. */
+async function introducedLeaves(name: PackageName, { indices }: Consumer): Promise<readonly WhyNode[]> {
+  const found = introducerOf(name, await rootsOf(indices));
+  const command = found === null ? null : addCommand(found.introduction);
+  return found === null ? [] : [leaf(`${found.by} introduces its index${command === null ? "" : `; to trust that, too: ${command}`}`)];
 }
 
 function because(reason: string | undefined): string {

@@ -1,0 +1,63 @@
+/** Claims against what indices hold: published outside them (X5), claimed and not there, introduced and not settled (X4). */
+import type { ImprintError } from "../../errors.ts";
+import { patternRank } from "../../format/names.ts";
+import type { Project } from "../../format/project.ts";
+import { newestRoot } from "../../index/trust.ts";
+import { sourceOf } from "../../registry/claims.ts";
+import { addCommand, openIntroductions } from "../../registry/introductions.ts";
+import { introducedLine } from "../introductions.ts";
+import type { IndexFacts } from "./facts.ts";
+import { few, type Finding, orOk, quoted } from "./finding.ts";
+
+export function checkClaims(project: Project, { alias, entry, state, names, unread }: IndexFacts): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (state !== null) {
+    for (const one of openIntroductions(project, newestRoot(state.roots).doc))
+      findings.push({
+        level: "warning",
+        title: `${alias} depends on an index that imprint.json neither trusts nor denies`,
+        detail: introducedLine(alias, one),
+        fix: addCommand(one) ?? `add ${one.packages.map((name) => JSON.stringify(name)).join(", ")} to upstream.deny in imprint.json`,
+      });
+    if (unread !== null) findings.push(...unreadFindings(alias, unread));
+  }
+  if (names !== null) {
+    const outside = names.filter((name) => {
+      const source = sourceOf(project, name);
+      return source.kind !== "index" || source.alias !== alias;
+    });
+    if (outside.length > 0)
+      findings.push({
+        level: "note",
+        title: `${alias} publishes ${outside.length === 1 ? "a package" : `${outside.length} packages`} outside its claim`,
+        detail: `${few(outside)}: ignored, as imprint.json takes ${outside.length === 1 ? "that" : "those"} from elsewhere`,
+        fix: `nothing, unless you want ${outside.length === 1 ? "it" : "one"} from ${alias}: imprint add ${quoted(`${entry.urls[0] ?? ""}#${entry.id}`)} --packages ${quoted([...entry.packages, outside[0] ?? ""].join(","))}`,
+      });
+    const unused = entry.packages.filter((pattern) => !names.some((name) => patternRank(pattern, name) > 0));
+    if (unused.length > 0)
+      findings.push({
+        level: "note",
+        title: `${alias} has nothing of what it claims by ${unused.join(", ")}`,
+        detail: "such names exist nowhere for this project, whatever the public registry has",
+        fix: `if that is not meant, remove ${unused.map((pattern) => JSON.stringify(pattern)).join(", ")} from ${alias} in imprint.json`,
+      });
+  }
+  return orOk(findings, `${alias} and its claims fit`);
+}
+
+function unreadFindings(alias: string, { code, message, hint }: ImprintError): readonly Finding[] {
+  if (code === "OFFLINE")
+    return [
+      {
+        level: "note",
+        title: `what ${alias} publishes was not looked at`,
+        detail: "its list is not on this machine, and doctor asks no host unless told to",
+        fix: "imprint doctor --online",
+      },
+    ];
+  if (FLOOR.has(code)) return []; // the lock's own finding
+  return [{ level: "warning", title: `what ${alias} publishes cannot be read`, detail: `${message} (${code})`, fix: hint }];
+}
+
+/** What `requireFloor` refuses with. */
+const FLOOR: ReadonlySet<string> = new Set(["ROLLBACK", "EQUIVOCATION", "LOCK_MISMATCH", "WRONG_ID"]);
