@@ -42,6 +42,15 @@ export type Registry = {
 /** Below `/-/npm/v1/security/`. */
 export type AuditEndpoint = "advisories/bulk" | "audits/quick" | "audits";
 
+/** What the public registry says of one version, for who checks its signatures. */
+export type Published = {
+  /** As it lists it; null where there is none. */
+  readonly integrity: string | null;
+  readonly signatures: readonly { readonly keyid: string; readonly sig: string }[];
+  /** When it was published, in Unix milliseconds; null: it does not say. */
+  readonly timeMs: number | null;
+};
+
 /** The public registry behind it all. It sees only names that no index claims. Same errors as above. */
 export type Upstream = {
   /** Its address. */
@@ -59,6 +68,8 @@ export type Upstream = {
   /** As it lists them. */
   keys(via?: Via): Promise<readonly JsonValue[]>;
   attestations(name: PackageName, version: string, via?: Via): Promise<ReadyDocument>;
+  /** Null where it does not have that version. What is here already and has signatures is not asked for again. */
+  published(name: PackageName, version: string): Promise<Published | null>;
   /** @param body as it goes out: what must not leave has been taken out of it */
   audit(endpoint: AuditEndpoint, body: JsonObject, via?: Via): Promise<ReadyDocument>;
 };
