@@ -16,6 +16,7 @@ export function openPublicRegistry(
   const client = openUpstreamClient({
     settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
     instance: randomBytes(8).toString("hex"),
+    offline: deps.offline,
   });
   const upstream = createUpstream({ client, files: deps.files, folder: deps.layout.upstream, nowMs: deps.nowMs });
   return { upstream, client, close: () => client.close() };

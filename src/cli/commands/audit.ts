@@ -14,7 +14,7 @@ import { openPublicRegistry } from "../public-registry.ts";
 import { syncFrozen } from "./sync.ts";
 
 export type FoundPackage = AuditedPackage & {
-  /** Base name, or the path that was given. */
+  /** As a path from where the user stands. */
   readonly lockfile: string;
   /** 1-based; only of what is refused or warned about, where it was found. */
   readonly line: number | null;
@@ -40,7 +40,7 @@ export type AuditOptions = {
   readonly lockfile: string | undefined;
 };
 
-type Lockfile = { readonly shown: string; readonly bytes: Uint8Array; readonly file: string };
+type Lockfile = { /** Absolute. */ readonly file: string; readonly shown: string; readonly bytes: Uint8Array };
 
 /** How many findings get a line: annotations show no more than that. */
 const MAX_LINES = 100;
@@ -53,9 +53,7 @@ export async function audit(options: AuditOptions, deps: Deps): Promise<AuditRes
   try {
     const { project } = consumer.files;
     const lockfiles = await findLockfiles(options.lockfile, consumer.files.folder, deps);
-    const parsed = await Promise.all(
-      lockfiles.map(async ({ file, bytes }) => readLockfile(bytes, path.basename(file), file)),
-    );
+    const parsed = await Promise.all(lockfiles.map(({ file, bytes }) => readLockfile(bytes, path.basename(file), file)));
     const needed = new Set(
       parsed.flatMap((packages) =>
         packages.flatMap(({ name }) => {
@@ -100,24 +98,24 @@ export async function audit(options: AuditOptions, deps: Deps): Promise<AuditRes
 
 /** @throws ImprintError FILE_UNREADABLE, CONFIG_INVALID */
 async function findLockfiles(given: string | undefined, folder: string, { files, cwd }: Deps): Promise<readonly Lockfile[]> {
-  const read = async (file: string, shown: string): Promise<Lockfile[]> => {
+  const read = async (file: string): Promise<Lockfile[]> => {
     const bytes = await files.read(file, LOCKFILE_MAX_BYTES).catch((error: unknown) => {
       if (!isImprintError(error, "TOO_LARGE")) throw error;
       throw new ImprintError("CONFIG_INVALID", `${error.message}, more than any client writes`, { cause: error });
     });
-    return bytes === null ? [] : [{ file, bytes, shown }];
+    return bytes === null ? [] : [{ file, bytes, shown: path.relative(cwd, file).split(path.sep).join("/") }];
   };
   if (given !== undefined) {
-    const [found] = await read(path.resolve(cwd, given), given);
+    const [found] = await read(path.resolve(cwd, given));
     if (found === undefined) throw new ImprintError("FILE_UNREADABLE", `Cannot audit ${given}: there is no such file`);
     return [found];
   }
-  const found = (await Promise.all(LOCKFILES.map((name) => read(path.join(folder, name), name)))).flat();
+  const found = (await Promise.all(LOCKFILES.map((name) => read(path.join(folder, name))))).flat();
   if (found.length > 0) return found;
   // Said with what to do, instead of "there is none".
   for (const name of FOREIGN_LOCKFILES) {
     const file = path.join(folder, name);
-    const there = await read(file, name);
+    const there = await read(file);
     if (there.length > 0) await readLockfile(new Uint8Array(), name, file);
   }
   throw new ImprintError(

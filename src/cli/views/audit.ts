@@ -44,13 +44,12 @@ function groupedNotes(packages: readonly FoundPackage[]): readonly string[] {
   });
 }
 
-/** Workflow commands for GitHub Actions: refusals first. `folder`: of the lockfiles, relative to the repository. */
-export function auditAnnotations({ packages, warnings }: AuditResult, folder: string): readonly string[] {
+/** Workflow commands for GitHub Actions: refusals first. `inRepository`: the path of a lockfile there. */
+export function auditAnnotations({ packages, warnings }: AuditResult, inRepository: (file: string) => string): readonly string[] {
   const of = (kind: "error" | "warning", list: readonly FoundPackage[], textOf: (one: FoundPackage) => string): string[] =>
     list.slice(0, MAX_ANNOTATIONS).map((one) => {
-      const file = folder === "" ? one.lockfile : `${folder}/${one.lockfile}`;
       const line = one.line === null ? "" : `,line=${one.line}`;
-      return `::${kind} file=${property(file)}${line},title=${property("imprint audit")}::${data(textOf(one))}`;
+      return `::${kind} file=${property(inRepository(one.lockfile))}${line},title=${property("imprint audit")}::${data(textOf(one))}`;
     });
   return [
     ...of("error", packages.filter(({ status }) => status === "refused"), ({ name, version, reason }) => `${name}@${version}: ${reason ?? ""}`),

@@ -1,0 +1,69 @@
+/** Commands of consumers that ask: what is there, who answers for it, what is new, and whether the lockfile is what was signed. */
+import path from "node:path";
+import type { Argv } from "yargs";
+import { CATALOGUE, ImprintError } from "../errors.ts";
+import { type GlobalOptions, print, type Wiring } from "./wiring.ts";
+
+export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit }: Wiring) {
+  return parser
+    .command(
+      "list",
+      "the indices of this project",
+      (y) => y,
+      async (args) => {
+        const deps = depsOf(args);
+        const { list, listLines } = await import("./commands/list.ts");
+        const indices = await list(deps);
+        print(deps, indices, listLines(indices, deps.nowMs()));
+      },
+    )
+    .command(
+      "sync [names..]",
+      "ask the hosts for news and raise imprint.lock",
+      (y) =>
+        y
+          .positional("names", { type: "string", array: true })
+          .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { sync } = await import("./commands/sync.ts");
+        print(deps, await sync({ frozen: args.frozen, only: args.names ?? [] }, deps), []);
+      },
+    )
+    .command(
+      "why <package>",
+      "who answers for a name, and what counts",
+      (y) => y.positional("package", { type: "string", demandOption: true }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { why, treeLines } = await import("./commands/why.ts");
+        const result = await why(args.package, deps);
+        print(deps, result, treeLines(result.tree));
+        if (result.answer === "refused") setExit(1);
+      },
+    )
+    .command(
+      "audit",
+      "is what the lockfiles pin what the authors signed?",
+      (y) =>
+        y
+          .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" })
+          .option("strict", { type: "boolean", default: false, describe: "refuse what is only warned about otherwise" })
+          .option("lockfile", { type: "string", requiresArg: true, describe: "this one (default: all that the project has)" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { audit } = await import("./commands/audit.ts");
+        const { auditAnnotations, auditLines } = await import("./views/audit.ts");
+        const result = await audit({ frozen: args.frozen, strict: args.strict, lockfile: args.lockfile }, deps);
+        print(deps, result, auditLines(result));
+        if (deps.env["GITHUB_ACTIONS"] === "true") {
+          const workspace = deps.env["GITHUB_WORKSPACE"] ?? deps.cwd;
+          const inRepository = (file: string): string => path.relative(workspace, path.resolve(deps.cwd, file)).split(path.sep).join("/");
+          for (const line of auditAnnotations(result, inRepository)) deps.terminal.talk(line);
+        }
+        if (result.refused === 0) return;
+        if (deps.json) setExit(CATALOGUE.AUDIT_FAILED.exit);
+        else throw new ImprintError("AUDIT_FAILED", `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages refused`);
+      },
+    );
+}
