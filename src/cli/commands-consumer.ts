@@ -31,6 +31,35 @@ export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit 
       },
     )
     .command(
+      "search <text..>",
+      "packages of the indices that you trust, by name, description and keywords",
+      (y) =>
+        y
+          .positional("text", { type: "string", array: true, demandOption: true, describe: "words, or keywords:<word>" })
+          .option("public", { type: "boolean", default: false, describe: "the public registry's results, too" })
+          .option("size", { type: "number", default: 20, requiresArg: true, describe: "how many of each, at most 250" })
+          .option("from", { type: "number", default: 0, requiresArg: true, describe: "leaves out the first ones" }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { search, searchLines } = await import("./commands/search.ts");
+        const { text, size, from } = args;
+        const result = await search({ text: text.join(" "), size, from, isPublic: args.public }, deps);
+        print(deps, result, searchLines(result));
+      },
+    )
+    .command(
+      "view <package>",
+      "what is known of a package: view @alice/a, or @alice/a@1.0.0, or @alice/a@beta",
+      (y) => y.positional("package", { type: "string", demandOption: true }),
+      async (args) => {
+        const deps = depsOf(args);
+        const { view } = await import("./commands/view.ts");
+        const { viewLines } = await import("./views/view.ts");
+        const result = await view(args.package, deps);
+        print(deps, result, viewLines(result));
+      },
+    )
+    .command(
       "why <package>",
       "who answers for a name, and what counts",
       (y) => y.positional("package", { type: "string", demandOption: true }),

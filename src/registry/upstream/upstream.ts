@@ -118,6 +118,12 @@ export function createUpstream(deps: {
       const held = await packuments.get(request, undefined);
       return publishedIn(parseUpstreamPackument(await unzip(held.zipped), name), version);
     },
+    async search(text, size) {
+      const what = "search results";
+      const query = new URLSearchParams({ text, size: String(size) });
+      const response = await client.get(`/-/v1/search?${query.toString()}`, { accept: FULL_TYPE, what });
+      return parsePlain(await readText(response.body, what, MAX_ANSWER_BYTES), what);
+    },
     async audit(endpoint, body, via) {
       const what = "advisories";
       const bytes = Buffer.from(JSON.stringify(body));
