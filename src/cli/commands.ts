@@ -242,6 +242,7 @@ const LISTS = new Set([
   "_",
   "what",
   "names",
+  "text",
   "command",
   "packages",
   "specs",
