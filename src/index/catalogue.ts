@@ -8,7 +8,7 @@ import { parseShard } from "../format/checkpoint.ts";
 import type { FileHash } from "../format/digest.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
-import { recordPath, releasePath, shardOf, shardPath } from "../format/paths.ts";
+import { recordPath, releasePath, type ShardName, shardPath } from "../format/paths.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { Release } from "../format/release.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
@@ -109,7 +109,7 @@ function newestOf({ releases, yanked, tags }: PackageRecord): Version | null {
 }
 
 /** Names of shards whose files are other ones than before: where packages may have changed. */
-export function changedShards(before: TrustedState, after: TrustedState): ReadonlySet<ReturnType<typeof shardOf>> {
+export function changedShards(before: TrustedState, after: TrustedState): readonly ShardName[] {
   const [old, now] = [before.checkpoint.doc.shards, after.checkpoint.doc.shards];
-  return new Set([...now.keys(), ...old.keys()].filter((shard) => old.get(shard) !== now.get(shard)));
+  return [...new Set([...old.keys(), ...now.keys()])].filter((shard) => old.get(shard) !== now.get(shard));
 }
