@@ -55,7 +55,10 @@ export async function auditPackages(options: {
   const work = async (): Promise<void> => {
     for (let i = next++; i < packages.length; i = next++) {
       const one = await auditOne(packages[i] as LockedPackage, options);
-      audited[i] = strict && one.status !== "refused" && one.warnings.length > 0 ? { ...one, status: "refused", reason: one.warnings.join("; ") } : one;
+      audited[i] =
+        strict && one.status !== "refused" && one.warnings.length > 0
+          ? { ...one, status: "refused", reason: one.warnings.join("; ") }
+          : one;
       onProgress(++done, packages.length);
     }
   };
@@ -65,7 +68,11 @@ export async function auditPackages(options: {
 
 async function auditOne(
   locked: LockedPackage,
-  { project, readers, npm }: { readonly project: Project; readonly readers: ReadonlyMap<DisplayName, IndexReader>; readonly npm: NpmSignatures },
+  {
+    project,
+    readers,
+    npm,
+  }: { readonly project: Project; readonly readers: ReadonlyMap<DisplayName, IndexReader>; readonly npm: NpmSignatures },
 ): Promise<AuditedPackage> {
   const { path, name, version } = locked;
   const source = sourceOf(project, name);

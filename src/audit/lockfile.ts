@@ -54,7 +54,9 @@ export async function readLockfile(bytes: Uint8Array, name: string, file: string
 
 /** 1-based lines of entries: the first line that begins with the key, in whichever quotes. */
 export function linesOf(text: string, keys: readonly string[]): ReadonlyMap<string, number> {
-  const wanted = new Map(keys.map((key) => [key, [`${JSON.stringify(key)}:`, `'${key}':`, `${key}:`, `${JSON.stringify(key)},`, `${key},`]]));
+  const wanted = new Map(
+    keys.map((key) => [key, [`${JSON.stringify(key)}:`, `'${key}':`, `${key}:`, `${JSON.stringify(key)},`, `${key},`]]),
+  );
   const found = new Map<string, number>();
   for (const [i, line] of text.split("\n").entries()) {
     const start = line.trimStart();

@@ -26,14 +26,16 @@ export function openNpmSignatures(upstream: Pick<Upstream, "keys" | "published">
   let last = "";
   return {
     async judge(locked) {
+      const known = withoutAsking(locked);
+      if (known !== null) return known;
       if (failures >= MAX_FAILURES) return unchecked(`the public registry could not be asked: ${last}`);
       try {
         keys ??= upstream.keys().then(parseNpmKeys);
-        const known = await keys;
-        if (known.length === 0) return unchecked("the public registry lists no keys");
+        const listed = await keys;
+        if (listed.length === 0) return unchecked("the public registry lists no keys");
         const published = await upstream.published(locked.name, locked.version);
         failures = 0;
-        return published === null ? unchecked("the public registry does not have that version") : judgePublished(locked, published, known);
+        return published === null ? unchecked("the public registry does not have that version") : judgePublished(locked, published, listed);
       } catch (error) {
         if (!isImprintError(error)) throw error;
         if (error.code === "NOT_FOUND") return unchecked("the public registry does not have it");
@@ -45,11 +47,14 @@ export function openNpmSignatures(upstream: Pick<Upstream, "keys" | "published">
   };
 }
 
-export function judgePublished(locked: LockedPackage, published: Published, keys: readonly NpmKey[]): NpmVerdict {
-  const { name, version, integrity } = locked;
-  if (locked.hashes === "archive") return unchecked("this lockfile has no integrity of its tarball");
+/** What the lockfile says too little of for any signature to be compared with. */
+function withoutAsking({ integrity, hashes }: LockedPackage): NpmVerdict | null {
+  if (hashes === "archive") return unchecked("this lockfile has no integrity of its tarball");
   if (integrity === null) return unchecked("the lockfile has no integrity for it");
-  if (!/^sha512-[A-Za-z0-9+/]+={0,2}$/.test(integrity)) return unchecked("the lockfile has another hash for it than one sha512");
+  return /^sha512-[A-Za-z0-9+/]+={0,2}$/.test(integrity) ? null : unchecked("the lockfile has another hash for it than one sha512");
+}
+
+function judgePublished({ name, version, integrity }: LockedPackage, published: Published, keys: readonly NpmKey[]): NpmVerdict {
   if (published.integrity !== null && published.integrity !== integrity && /^sha512-\S+$/.test(published.integrity))
     return invalid("the locked integrity is not the one that the public registry lists");
   if (published.signatures.length === 0) return { signature: "missing", note: "the public registry did not sign it" };
@@ -58,7 +63,7 @@ export function judgePublished(locked: LockedPackage, published: Published, keys
     if (key === undefined) return invalid("signed with a key that the public registry does not list");
     if (key.expiresMs !== null && published.timeMs !== null && published.timeMs >= key.expiresMs)
       return invalid("signed with a key that had expired when it was published");
-    if (!verifyNpmSignature(key, `${name}@${version}:${integrity}`, sig))
+    if (!verifyNpmSignature(key, `${name}@${version}:${integrity ?? ""}`, sig))
       return invalid("the public registry's signature is not of the locked integrity");
   }
   return { signature: "valid", note: null };

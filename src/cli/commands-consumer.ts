@@ -92,7 +92,11 @@ export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit 
         }
         if (result.refused === 0) return;
         if (deps.json) setExit(CATALOGUE.AUDIT_FAILED.exit);
-        else throw new ImprintError("AUDIT_FAILED", `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages refused`);
+        else
+          throw new ImprintError(
+            "AUDIT_FAILED",
+            `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages refused`,
+          );
       },
     );
 }

@@ -46,7 +46,11 @@ export function warnOn({ terminal }: Deps): Warn {
 }
 
 /** Asks an index for news, unless it was asked a minute ago; what was verified before will do where it cannot be asked. */
-export async function freshen({ alias, reader }: Pick<OpenIndex, "alias" | "reader">, deps: Deps, warn: Warn = warnOn(deps)): Promise<void> {
+export async function freshen(
+  { alias, reader }: Pick<OpenIndex, "alias" | "reader">,
+  deps: Deps,
+  warn: Warn = warnOn(deps),
+): Promise<void> {
   const since = await reader.sinceSyncMs();
   if (deps.offline || (since !== null && since < RECENT_MS && (await reader.current()) !== null)) return;
   deps.terminal.progress(`syncing ${alias}`);

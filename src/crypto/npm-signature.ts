@@ -4,7 +4,11 @@
  */
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
 
-export type NpmKey = { readonly keyid: string; /** Unix milliseconds; null: never. */ readonly expiresMs: number | null; readonly key: KeyObject };
+export type NpmKey = {
+  readonly keyid: string;
+  /** Unix milliseconds; null: never. */ readonly expiresMs: number | null;
+  readonly key: KeyObject;
+};
 
 /** Entries of `/-/npm/v1/keys`; those that are no P-256 keys are left out: nothing can be verified with them. */
 export function parseNpmKeys(listed: readonly unknown[]): readonly NpmKey[] {

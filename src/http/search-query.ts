@@ -11,7 +11,8 @@ const MAX_FROM = 1_000_000;
 export function parseSearch(query: URLSearchParams): [string, { readonly from: number; readonly size: number }] {
   const text = (query.get("text") ?? "").trim();
   if (text === "") throw new ImprintError("BAD_REQUEST", "Cannot search: the query has no text, as /-/v1/search?text=word");
-  if (text.length > MAX_TEXT_CHARS) throw new ImprintError("BAD_REQUEST", `Cannot search: the text has more than ${MAX_TEXT_CHARS} characters`);
+  if (text.length > MAX_TEXT_CHARS)
+    throw new ImprintError("BAD_REQUEST", `Cannot search: the text has more than ${MAX_TEXT_CHARS} characters`);
   return [text, { from: countOf(query.get("from"), 0, MAX_FROM), size: countOf(query.get("size"), DEFAULT_SIZE, MAX_SIZE) }];
 }
 

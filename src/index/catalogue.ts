@@ -59,7 +59,10 @@ async function readBatch(
   hashes: readonly (readonly [PackageName, FileHash])[],
 ): Promise<readonly (readonly [PackageName, Release])[]> {
   // One that is gone or wrong fails the whole question: then each is asked for alone.
-  const orAlone = async <T, R>(items: readonly T[], read: (items: readonly T[]) => Promise<readonly R[]>): Promise<readonly (R | null)[]> => {
+  const orAlone = async <T, R>(
+    items: readonly T[],
+    read: (items: readonly T[]) => Promise<readonly R[]>,
+  ): Promise<readonly (R | null)[]> => {
     try {
       return await read(items);
     } catch (error) {

@@ -93,7 +93,8 @@ async function readShards(snapshot: Snapshot, state: TrustedState, wanted: reado
   const files = await readListed(snapshot, listed);
   const found = new Map<PackageName, FileHash>();
   for (const [i, { shard }] of listed.entries())
-    for (const [name, hash] of inFile(shardPath(shard), "reading 6", () => parseShard(files[i] as Uint8Array, shard))) found.set(name, hash);
+    for (const [name, hash] of inFile(shardPath(shard), "reading 6", () => parseShard(files[i] as Uint8Array, shard)))
+      found.set(name, hash);
   return found;
 }
 
@@ -118,14 +119,18 @@ export function recordNews(before: PackageRecord, after: PackageRecord): Package
     [...now.keys()].filter((version) => !old.has(version));
   const left = (versions: readonly Version[]): Version[] => versions.filter((version) => after.releases.has(version));
   const names = new Set([...before.tags.keys(), ...after.tags.keys()]);
-  const tags = [...names].filter((tag) => before.tags.get(tag) !== after.tags.get(tag)).map((tag) => [tag, after.tags.get(tag) ?? null] as const);
+  const tags = [...names]
+    .filter((tag) => before.tags.get(tag) !== after.tags.get(tag))
+    .map((tag) => [tag, after.tags.get(tag) ?? null] as const);
   const news: PackageNews = {
     name: after.name,
     released: newIn(before.releases, after.releases),
     withdrawn: newIn(before.withdrawn, after.withdrawn),
     yanked: newIn(before.yanked, after.yanked),
     unyanked: left(newIn(after.yanked, before.yanked)),
-    deprecated: [...after.deprecated].filter(([version, message]) => before.deprecated.get(version) !== message).map(([version]) => version),
+    deprecated: [...after.deprecated]
+      .filter(([version, message]) => before.deprecated.get(version) !== message)
+      .map(([version]) => version),
     undeprecated: left(newIn(after.deprecated, before.deprecated)),
     tags: Object.fromEntries(tags),
   };
@@ -149,7 +154,11 @@ function rootChanges(before: Root, after: Root): readonly string[] {
     for (const item of now) if (!old.includes(item)) changes.push(say(item, "added"));
     for (const item of old) if (!now.includes(item)) changes.push(say(item, "removed"));
   };
-  const keys = (role: string, old: { keys: readonly PublicKey[]; threshold: number }, now: { keys: readonly PublicKey[]; threshold: number }): void => {
+  const keys = (
+    role: string,
+    old: { keys: readonly PublicKey[]; threshold: number },
+    now: { keys: readonly PublicKey[]; threshold: number },
+  ): void => {
     compare(old.keys, now.keys, (key, what) => `${role} key ${key} ${what}`);
     if (old.threshold !== now.threshold) changes.push(`${role} now takes ${now.threshold} of ${now.keys.length} keys`);
   };
@@ -158,7 +167,9 @@ function rootChanges(before: Root, after: Root): readonly string[] {
   const byPattern = (root: Root): Map<string, Root["publishers"][number]> =>
     new Map(root.publishers.flatMap((entry) => entry.packages.map((pattern) => [pattern, entry] as const)));
   const [old, now] = [byPattern(before), byPattern(after)];
-  compare([...old.keys()], [...now.keys()], (pattern, what) => (what === "added" ? `it may publish ${pattern}` : `it may no longer publish ${pattern}`));
+  compare([...old.keys()], [...now.keys()], (pattern, what) =>
+    what === "added" ? `it may publish ${pattern}` : `it may no longer publish ${pattern}`,
+  );
   // A key of many names is one change, not one for each name.
   const of = (root: Root): PublicKey[] => [...new Set(root.publishers.flatMap((entry) => entry.keys))];
   compare(of(before), of(after), (key, what) => `publisher key ${key} ${what}`);

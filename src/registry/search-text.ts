@@ -22,11 +22,16 @@ export type SearchQuery = {
 const MAX_WORDS = 16;
 
 export function parseQuery(text: string): SearchQuery {
-  const parts = fold(text).split(/\s+/).filter((part) => part !== "");
+  const parts = fold(text)
+    .split(/\s+/)
+    .filter((part) => part !== "");
   const qualified = parts.filter((part) => part.startsWith("keywords:"));
   return {
     words: parts.filter((part) => !part.startsWith("keywords:")).slice(0, MAX_WORDS),
-    keywords: qualified.flatMap((part) => part.slice("keywords:".length).split(",")).filter((part) => part !== "").slice(0, MAX_WORDS),
+    keywords: qualified
+      .flatMap((part) => part.slice("keywords:".length).split(","))
+      .filter((part) => part !== "")
+      .slice(0, MAX_WORDS),
   };
 }
 

@@ -36,13 +36,14 @@ export type SearchDeps = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader }>;
   readonly store: SearchStore;
+  readonly maxRead?: number;
   readonly events: {
     readonly progress: (alias: string, done: number, total: number) => void;
     /** An index that could not be searched, or not all of it. */ readonly warned: (alias: string, message: string) => void;
   };
 };
 
-/** Packages of one index that are read for their descriptions; some seconds over a network. */
+/** Packages of one index that are read for their descriptions, unless told otherwise; some seconds over a network. */
 const MAX_READ = 5000;
 
 export type Search = (text: string, page: { readonly from: number; readonly size: number }) => Promise<SearchPage>;
@@ -109,7 +110,12 @@ type Searchable = {
   readonly entries: ReadonlyMap<PackageName, SearchEntry> | null;
 };
 
-async function load(alias: DisplayName, reader: IndexReader, key: string, { project, store, events }: SearchDeps): Promise<Searchable> {
+async function load(
+  alias: DisplayName,
+  reader: IndexReader,
+  key: string,
+  { project, store, events, maxRead = MAX_READ }: SearchDeps,
+): Promise<Searchable> {
   return reader.look(async (snapshot, state) => {
     const root = newestRoot(state.roots);
     // What an index publishes outside its claim is never shown: installing it would bring something else.
@@ -120,7 +126,7 @@ async function load(alias: DisplayName, reader: IndexReader, key: string, { proj
       }),
     );
     const base = { key, publisher: root.doc.name, names };
-    if (names.size > MAX_READ) {
+    if (names.size > maxRead) {
       events.warned(alias, `has ${names.size} packages: their names are searched, not their descriptions`);
       return { ...base, entries: null };
     }

@@ -1,11 +1,12 @@
 /** `audit`: is what the lockfile pins what the authors signed? */
-import { writeFile } from "node:fs/promises";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { audit, type AuditOptions, type AuditResult } from "../../src/cli/commands/audit.ts";
 import { auditAnnotations, auditLines } from "../../src/cli/views/audit.ts";
 import type { Version } from "../../src/format/versions.ts";
 import { releasePath } from "../../src/format/paths.ts";
 import type { PackageName } from "../../src/format/names.ts";
+import { imprintIn, type Ran } from "../cli/in-process.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
 
 type Entry = { version?: string; resolved?: string; integrity?: string; name?: string; link?: boolean; inBundle?: boolean };
@@ -181,10 +182,37 @@ describe("audit", () => {
       "node_modules/@mycorp/x": { version: "1.0.0" },
     });
     const lines = auditAnnotations(result, (file) => `apps/a,b:c/${file}`);
-    expect(lines).toEqual([
-      "::error file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@mycorp/x@1.0.0: imprint.json lets no source answer for it",
-      "::warning file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@alice/loud@1.0.0: deprecated: x ::set-output name=a::b # #[add-mask]c 100%25 ,::",
-    ].map((line) => line.replace(",line=1", "")));
+    expect(lines).toEqual(
+      [
+        "::error file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@mycorp/x@1.0.0: imprint.json lets no source answer for it",
+        "::warning file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@alice/loud@1.0.0: deprecated: x ::set-output name=a::b # #[add-mask]c 100%25 ,::",
+      ].map((line) => line.replace(",line=1", "")),
+    );
     for (const line of [...lines, ...auditLines(result)]) expect(line).not.toMatch(/[\n\r]|##\[/);
+  });
+
+  it("in GitHub Actions each finding is an annotation on stderr, and stdout stays what it was", async () => {
+    await audited({ "node_modules/@mycorp/x": { version: "1.0.0" } });
+    const run = (...flags: readonly string[]): Promise<Ran> =>
+      imprintIn({ home: `${w.folder}/home-ci`, cwd, env: { GITHUB_ACTIONS: "true", GITHUB_WORKSPACE: w.folder } }, "audit", ...flags);
+    const annotation =
+      "::error file=shop/package-lock.json,title=imprint audit::@mycorp/x@1.0.0: imprint.json lets no source answer for it";
+    const { exit, stdout, stderr } = await run();
+    expect([exit, stdout]).toEqual([1, "✗ @mycorp/x@1.0.0 (node_modules/@mycorp/x): imprint.json lets no source answer for it\n"]);
+    expect(stderr.split("\n")).toContain(annotation);
+    const json = await run("--json");
+    expect([json.exit, JSON.parse(json.stdout)]).toEqual([1, expect.objectContaining({ refused: 1 })]);
+    expect(json.stderr.split("\n")).toContain(annotation);
+  });
+
+  it("a lockfile of 100 MB is refused before it is read", async () => {
+    const file = `${w.folder}/large/package-lock.json`;
+    await mkdir(`${w.folder}/large`, { recursive: true });
+    await writeFile(file, "{");
+    await truncate(file, 100 * 1024 * 1024);
+    const started = performance.now();
+    const { exit, stderr } = await imprintIn({ home: `${w.folder}/home-ci`, cwd }, "audit", "--lockfile", file);
+    expect([exit, stderr]).toEqual([3, expect.stringMatching(/larger than 67108864 bytes, more than any client writes/)]);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 });

@@ -120,7 +120,10 @@ describe("npm's own signatures", () => {
     expect(await audited({ one: integrity }, { home: "home-kept" })).toMatchObject({ npmSigned: 1 });
     expect(await audited({ one: integrity }, { offline: true })).toMatchObject({ public: 1, npmSigned: 0, refused: 0 });
     expect(await audited({ one: integrity }, { offline: true, strict: true })).toMatchObject({ refused: 1 });
-    expect(await audited({ one: integrity }, { offline: true, home: "home-kept", strict: true })).toMatchObject({ npmSigned: 1, refused: 0 });
+    expect(await audited({ one: integrity }, { offline: true, home: "home-kept", strict: true })).toMatchObject({
+      npmSigned: 1,
+      refused: 0,
+    });
     w.upstream.down();
     const result = await audited({ one: integrity });
     w.upstream.up();

@@ -27,7 +27,9 @@ beforeAll(async () => {
     deprecated: new Map([["1.1.0" as Version, "use 2"]]),
   }));
   await alice.publish("@alice/base", "1.0.0");
-  await w.upstream.publish("greeter", "1.0.0", { packageJson: { description: "public greeting", license: "ISC", dependencies: { "@alice/base": "1" } } });
+  await w.upstream.publish("greeter", "1.0.0", {
+    packageJson: { description: "public greeting", license: "ISC", dependencies: { "@alice/base": "1" } },
+  });
   shop = await w.projectFolder("shop", { indices: { alice: { index: alice } }, upstream: { deny: ["@mycorp/*"] } });
 });
 afterAll(() => w.close());
@@ -53,7 +55,9 @@ describe("imprint search", () => {
     const asked: string[] = [];
     w.upstream.intercept = (request, response) => {
       asked.push(request.url ?? "");
-      const objects = ["greeter", "@alice/evil", "@mycorp/x", "../x"].map((name) => ({ package: { name, version: "1.0.0", description: "d\u001b[0m" } }));
+      const objects = ["greeter", "@alice/evil", "@mycorp/x", "../x"].map((name) => ({
+        package: { name, version: "1.0.0", description: "d\u001b[0m" },
+      }));
       response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ objects: [...objects, 1, {}], total: 4 }));
       return true;
     };
@@ -72,7 +76,11 @@ describe("imprint search", () => {
     w.upstream.down();
     const alone = await imprint("search", "greet", "--public");
     w.upstream.up();
-    expect([alone.exit, alone.stderr, lines(alone)[0]]).toEqual([0, expect.stringMatching(/no public results/), expect.stringMatching(/greet/)]);
+    expect([alone.exit, alone.stderr, lines(alone)[0]]).toEqual([
+      0,
+      expect.stringMatching(/no public results/),
+      expect.stringMatching(/greet/),
+    ]);
   });
 });
 

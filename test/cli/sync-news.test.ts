@@ -96,6 +96,11 @@ describe("imprint sync", () => {
   it("--json has the same as data", async () => {
     await alice.publish("@alice/a", "2.1.0");
     const [synced] = JSON.parse((await imprint("sync", "--json")).stdout) as SyncedIndex[];
-    expect(synced?.news).toMatchObject({ roots: [], packages: [{ name: "@alice/a", released: ["2.1.0"], tags: { latest: "2.1.0" } }], added: [], more: 0 });
+    expect(synced?.news).toMatchObject({
+      roots: [],
+      packages: [{ name: "@alice/a", released: ["2.1.0"], tags: { latest: "2.1.0" } }],
+      added: [],
+      more: 0,
+    });
   });
 });

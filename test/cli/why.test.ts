@@ -28,10 +28,15 @@ async function shopOf(index: TestIndex, options: Pick<ConsumerOptions, "upstream
   const home = path.join(w.folder, `${name}-home`);
   const imprint = (...argv: readonly string[]): Promise<Ran> => imprintIn({ home, cwd }, ...argv);
   if (synced) expect((await imprint("sync")).exit).toBe(0);
-  return { cwd, home, imprint, why: async (of: string): Promise<[number, string]> => {
-    const { exit, stdout } = await imprint("why", of);
-    return [exit, stdout];
-  } };
+  return {
+    cwd,
+    home,
+    imprint,
+    why: async (of: string): Promise<[number, string]> => {
+      const { exit, stdout } = await imprint("why", of);
+      return [exit, stdout];
+    },
+  };
 }
 
 async function indexOf(name: string): Promise<{ readonly index: TestIndex; readonly pkg: PackageName }> {
@@ -71,7 +76,10 @@ describe("answers", () => {
   it("the public registry's, and a package that does not exist", async () => {
     const { index } = await indexOf("two");
     const shop = await shopOf(index);
-    expect(await shop.why("react")).toEqual([0, "react comes from the public registry\n├ no index in imprint.json claims it\n└ upstream.allow has *\n"]);
+    expect(await shop.why("react")).toEqual([
+      0,
+      "react comes from the public registry\n├ no index in imprint.json claims it\n└ upstream.allow has *\n",
+    ]);
     expect(await shop.why("@two/nothing")).toEqual([0, expect.stringMatching(/does not exist[\s\S]*signed checkpoint does not list it/)]);
   });
 });
@@ -80,14 +88,20 @@ describe("refusals", () => {
   it("denied by a rule, and allowed by none", async () => {
     const { index } = await indexOf("three");
     const denied = await shopOf(index, { upstream: { deny: ["@mycorp/*"] } });
-    expect(await denied.why("@mycorp/x")).toEqual([1, expect.stringMatching(/is refused[\s\S]*upstream\.deny has @mycorp\/\*[\s\S]*edit upstream/)]);
+    expect(await denied.why("@mycorp/x")).toEqual([
+      1,
+      expect.stringMatching(/is refused[\s\S]*upstream\.deny has @mycorp\/\*[\s\S]*edit upstream/),
+    ]);
     const closed = await shopOf(index, { upstream: { allow: ["react"] } });
     expect(await closed.why("left-pad")).toEqual([1, expect.stringMatching(/no entry of upstream\.allow names it/)]);
   });
 
   it("an index that was never verified here", async () => {
     const { index, pkg } = await indexOf("four");
-    expect(await (await shopOf(index, { synced: false })).why(pkg)).toEqual([1, expect.stringMatching(/cannot be served yet[\s\S]*never verified.*imprint sync/)]);
+    expect(await (await shopOf(index, { synced: false })).why(pkg)).toEqual([
+      1,
+      expect.stringMatching(/cannot be served yet[\s\S]*never verified.*imprint sync/),
+    ]);
   });
 
   it.each<[string, (index: TestIndex, pkg: PackageName) => Promise<void>, RegExp]>([
@@ -138,7 +152,10 @@ describe("refusals", () => {
     const [exit, tree] = await (await shopOf(index)).why(pkg);
     expect([exit, tree]).toEqual([0, expect.stringMatching(/comes from eight\n[\s\S]*1\.0\.0 refused \(untrusted\): .*no good signature/)]);
     const { index: lone, pkg: only } = await indexOf("nine");
-    await lone.forge(only, "1.0.0", () => ({ name: "@nine/b" as PackageName }), { release: [lone.keys.publisher], record: [lone.keys.publisher] });
+    await lone.forge(only, "1.0.0", () => ({ name: "@nine/b" as PackageName }), {
+      release: [lone.keys.publisher],
+      record: [lone.keys.publisher],
+    });
     const answer = await (await shopOf(lone)).why(only);
     expect(answer).toEqual([0, expect.stringMatching(/but nothing of it can be installed[\s\S]*1\.0\.0 refused \(invalid\)/)]);
   });
@@ -146,7 +163,10 @@ describe("refusals", () => {
   it("releases that are too young: one held back, and all of them", async () => {
     const { index, pkg } = await indexOf("ten");
     const shop = await shopOf(index, { minAgeHours: 240 });
-    expect(await shop.why(pkg)).toEqual([1, expect.stringMatching(/is refused until \d{4}-.*: every release is too young[\s\S]*1\.0\.0 held back: younger than the 240 hours/)]);
+    expect(await shop.why(pkg)).toEqual([
+      1,
+      expect.stringMatching(/is refused until \d{4}-.*: every release is too young[\s\S]*1\.0\.0 held back: younger than the 240 hours/),
+    ]);
     const some = await shopOf(index, { minAgeHours: 24 });
     expect(await some.why(pkg)).toEqual([0, expect.stringMatching(/1\.0\.0 ok/)]);
   });
@@ -164,14 +184,21 @@ describe("refusals", () => {
   it("--json has the tree as data", async () => {
     const { index } = await indexOf("twelve");
     const shop = await shopOf(index, { upstream: { deny: ["x"] } });
-    expect(JSON.parse((await shop.imprint("why", "x", "--json")).stdout)).toMatchObject({ name: "x", source: "none", answer: "refused", tree: { text: "x is refused" } });
+    expect(JSON.parse((await shop.imprint("why", "x", "--json")).stdout)).toMatchObject({
+      name: "x",
+      source: "none",
+      answer: "refused",
+      tree: { text: "x is refused" },
+    });
   });
 });
 
 it("list says what each index claims, how fresh it is, and what to do where it is not", async () => {
   const { index } = await indexOf("thirteen");
   const shop = await shopOf(index, { synced: false });
-  expect((await shop.imprint("list")).stdout).toMatch(/^thirteen {2}@thirteen\/\* {2}never synced: imprint sync {2}[0-9a-f]{8}…[0-9a-f]{4}\n$/);
+  expect((await shop.imprint("list")).stdout).toMatch(
+    /^thirteen {2}@thirteen\/\* {2}never synced: imprint sync {2}[0-9a-f]{8}…[0-9a-f]{4}\n$/,
+  );
   await shop.imprint("sync");
   expect((await shop.imprint("list")).stdout).toMatch(/^thirteen {2}@thirteen\/\* {2}signed \d+ \w+ ago, root 1 {2}/);
   const file = path.join(shop.cwd, "imprint.json");

@@ -12,7 +12,13 @@ type Found = {
   readonly public: number;
   readonly npmSigned: number;
   readonly refused: number;
-  readonly packages: readonly { readonly name: string; readonly version: string; readonly status: string; readonly reason: string | null; readonly line: number | null }[];
+  readonly packages: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly status: string;
+    readonly reason: string | null;
+    readonly line: number | null;
+  }[];
 };
 
 let street: Street;
@@ -36,7 +42,10 @@ describe.each(IDS)("the lockfile of %s", (id) => {
   const file = (): string => path.join(shop.folder, client.lockfile);
   /** deno merges what has one name, whatever it is called. */
   const signed = client.family === "deno" ? 1 : 2;
-  const tamper = async (edit: (text: string) => string, ...flags: readonly string[]): Promise<{ readonly code: number; readonly found: Found }> => {
+  const tamper = async (
+    edit: (text: string) => string,
+    ...flags: readonly string[]
+  ): Promise<{ readonly code: number; readonly found: Found }> => {
     const folder = path.join(shop.folder, "tampered");
     mkdirSync(folder, { recursive: true });
     const text = readFileSync(file(), "utf8");
@@ -86,18 +95,16 @@ describe.each(IDS)("the lockfile of %s", (id) => {
   it("with another package in the place of a claimed name it is refused", async () => {
     if (client.family === "deno") return; // its lockfile has no such names: package.json is read again
     const { code, found } = await tamper((text) => {
-      switch (client.family) {
-        case "npm":
-          return text.replace('"node_modules/pub-a": {', '"node_modules/@alice/a/node_modules/@alice/b": { "name": "pub-a",');
-        case "pnpm":
-          return text.replace(/'@alice\/a':\n( +)specifier: .*\n +version: .*\n/, "'@alice/a':\n$1specifier: npm:pub-a@1\n$1version: pub-a@1.1.0\n");
-        case "yarn 1":
-          return text.replace("pub-a@^1.0.0:", '"@alice/b@npm:pub-a@^1.0.0":');
-        case "yarn 4":
-          return text.replace('"pub-a@npm:^1.0.0":', '"@alice/b@npm:pub-a@^1.0.0":');
-        default:
-          return text.replace('"pub-a": ["pub-a@', '"@alice/b": ["pub-a@');
-      }
+      if (client.family === "npm")
+        return text.replace('"node_modules/pub-a": {', '"node_modules/@alice/a/node_modules/@alice/b": { "name": "pub-a",');
+      if (client.family === "pnpm")
+        return text.replace(
+          /'@alice\/a':\n( +)specifier: .*\n +version: .*\n/,
+          "'@alice/a':\n$1specifier: npm:pub-a@1\n$1version: pub-a@1.1.0\n",
+        );
+      if (client.family === "yarn 1") return text.replace("pub-a@^1.0.0:", '"@alice/b@npm:pub-a@^1.0.0":');
+      if (client.family === "yarn 4") return text.replace('"pub-a@npm:^1.0.0":', '"@alice/b@npm:pub-a@^1.0.0":');
+      return text.replace('"pub-a": ["pub-a@', '"@alice/b": ["pub-a@');
     });
     expect(code).toBe(1);
     expect(found.packages.filter(({ status }) => status === "refused").map(({ reason }) => reason)).toEqual([
@@ -110,7 +117,10 @@ it("several lockfiles in one project are all audited; none, and a binary one of 
   const [npm, bun] = [clientOf("npm 10"), clientOf("bun")];
   const shop = await openShop(street, npm, { dependencies: { "@alice/a": "^1.0.0" } });
   const none = await shop.imprint("audit");
-  expect([none.code, none.stderr]).toEqual([3, expect.stringMatching(/it has no lockfile \(package-lock\.json, .*imprint run npm install writes one/)]);
+  expect([none.code, none.stderr]).toEqual([
+    3,
+    expect.stringMatching(/it has no lockfile \(package-lock\.json, .*imprint run npm install writes one/),
+  ]);
   writeFileSync(path.join(shop.folder, "bun.lockb"), new Uint8Array([0, 1, 2]));
   const binary = await shop.imprint("audit");
   expect([binary.code, binary.stderr]).toEqual([3, expect.stringMatching(/it is binary; bun install --save-text-lockfile/)]);
@@ -122,14 +132,20 @@ it("several lockfiles in one project are all audited; none, and a binary one of 
     expect((await one.run(client.commands.install)).code).toBe(0);
   copyFileSync(path.join(other.folder, "bun.lock"), path.join(shop.folder, "bun.lock"));
   const both = await shop.imprint("audit");
-  expect([both.code, both.stdout]).toEqual([0, "✓ alice 2 signed, integrity as signed\n✓ public registry 2, 2 with valid npm signatures\n"]);
+  expect([both.code, both.stdout]).toEqual([
+    0,
+    "✓ alice 2 signed, integrity as signed\n✓ public registry 2, 2 with valid npm signatures\n",
+  ]);
 });
 
-it.each(["bun", "yarn 4"])("C3 %s: at a first install, which not every client checks, the resolver refuses a swapped tarball", async (id) => {
-  const client = clientOf(id);
-  const shop = await openShop(street, client);
-  const outcome = await shop.run(client.commands.add("@alice/corrupt"));
-  expect(outcome.code).not.toBe(0);
-  expect(outcome.stderr).toMatch(/@alice\/corrupt: .*(TARBALL_MISMATCH|HASH_MISMATCH)/);
-  expect(shop.installed("@alice/corrupt")).toBeNull();
-});
+it.each(["bun", "yarn 4"])(
+  "C3 %s: at a first install, which not every client checks, the resolver refuses a swapped tarball",
+  async (id) => {
+    const client = clientOf(id);
+    const shop = await openShop(street, client);
+    const outcome = await shop.run(client.commands.add("@alice/corrupt"));
+    expect(outcome.code).not.toBe(0);
+    expect(outcome.stderr).toMatch(/@alice\/corrupt: .*(TARBALL_MISMATCH|HASH_MISMATCH)/);
+    expect(shop.installed("@alice/corrupt")).toBeNull();
+  },
+);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseSearch } from "../../src/http/search-query.ts";
 import { isTimestamp } from "../../src/format/time.ts";
 import type { Version } from "../../src/format/versions.ts";
+import { createSearch, type SearchStore } from "../../src/registry/search.ts";
 import { reasonNotToAsk } from "../../src/registry/public-search.ts";
 import { type LooseJson, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
@@ -40,7 +41,8 @@ beforeAll(async () => {
 });
 afterAll(() => w.close());
 
-const names = ({ json }: { json: LooseJson }): string[] => (json as { objects: { package: { name: string } }[] }).objects.map((one) => one.package.name);
+const names = ({ json }: { json: LooseJson }): string[] =>
+  (json as { objects: { package: { name: string } }[] }).objects.map((one) => one.package.name);
 
 describe("GET /-/v1/search", () => {
   it("by name, description and keywords, the best first, as npm's search v1", async () => {
@@ -140,14 +142,43 @@ describe("GET /-/v1/search", () => {
   });
 });
 
+it("of a very large index the names are searched, and what is shown is read", async () => {
+  const reader = await w.consumer({ indices: { alice: { index: alice } } });
+  await reader.sync();
+  const warned: string[] = [];
+  const store: SearchStore = { read: async () => null, write: async () => expect.unreachable("nothing was read whole") };
+  const search = createSearch({
+    project: reader.project,
+    indices: reader.indices,
+    store,
+    maxRead: 2,
+    events: { progress: () => {}, warned: (alias, message) => void warned.push(`${alias} ${message}`) },
+  });
+  const { hits, total } = await search("greet", { from: 0, size: 20 });
+  expect([total, hits.map(({ name, description }) => [name, description])]).toEqual([1, [["@alice/greet", "says hello, twice"]]]);
+  expect(await search("polite", { from: 0, size: 20 })).toEqual({ hits: [], total: 0 });
+  expect(warned).toEqual(["alice has 5 packages: their names are searched, not their descriptions"]);
+});
+
 describe("X6 what may be asked of the public registry", () => {
-  const project = { upstream: { allow: ["*"], deny: ["@mycorp/*"] }, indices: new Map([["alice", { packages: ["@alice/*", "left-padder"] }]]) };
+  const project = {
+    upstream: { allow: ["*"], deny: ["@mycorp/*"] },
+    indices: new Map([["alice", { packages: ["@alice/*", "left-padder"] }]]),
+  };
   const reason = (text: string): string | null => reasonNotToAsk(project as unknown as Parameters<typeof reasonNotToAsk>[0], text);
 
-  it.each(["@alice", "@alice/x", "@ALICE/x", "foo @alice/x", "alice", "alice/x", "scope:alice", "keywords:x,@alice/y", "x@alice/y", "@alicexyz"])(
-    "not a claimed scope: %s",
-    (text) => expect(reason(text)).toBe("alice claims @alice/*"),
-  );
+  it.each([
+    "@alice",
+    "@alice/x",
+    "@ALICE/x",
+    "foo @alice/x",
+    "alice",
+    "alice/x",
+    "scope:alice",
+    "keywords:x,@alice/y",
+    "x@alice/y",
+    "@alicexyz",
+  ])("not a claimed scope: %s", (text) => expect(reason(text)).toBe("alice claims @alice/*"));
   it.each(["left-padder", "left-padder-extra", "a LEFT-PADDER"])("not a claimed name: %s", (text) =>
     expect(reason(text)).toBe("alice claims left-padder"),
   );

@@ -30,7 +30,8 @@ function lockedPackage(key: string, entry: Jsonc, refuse: Refuse): LockedPackage
   const integrity = rest.at(-1);
   const isExact = isExactVersion(version);
   // Empty: the default registry. An address that ends in a slash is a registry, too, whose tarballs bun names itself.
-  const conventional = address === "" || isRegistryTarball(address, name) || (typeof address === "string" && /^https?:\/\/\S+\/$/.test(address));
+  const conventional =
+    address === "" || isRegistryTarball(address, name) || (typeof address === "string" && /^https?:\/\/\S+\/$/.test(address));
   return [
     {
       path: key,

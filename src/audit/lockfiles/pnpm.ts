@@ -27,11 +27,10 @@ function readDocument(document: Fields, refuse: Refuse): readonly LockedPackage[
       lockedPackage(key, fieldsOf(entry, key, refuse), refuse),
     ]),
   );
-  return [...[...packages.values()].filter((locked) => locked !== null), ...aliases(document, packages, refuse)];
+  return [...packages.values(), ...aliases(document, packages, refuse)];
 }
 
-/** Null for a folder of this machine: a workspace, or a file: dependency that is linked. */
-function lockedPackage(key: string, entry: Fields, refuse: Refuse): LockedPackage | null {
+function lockedPackage(key: string, entry: Fields, refuse: Refuse): LockedPackage {
   const [head, tail] = splitSpec(key) ?? refuse(`${shown(key)} has no version`);
   const name = packageNameOf(head, key, refuse);
   const resolution = fieldsOf(entry.get("resolution"), `resolution of ${key}`, refuse);
@@ -50,7 +49,7 @@ function lockedPackage(key: string, entry: Fields, refuse: Refuse): LockedPackag
 }
 
 /** Where somebody asks for a name and gets another: an importer's `version`, or a value in a snapshot, with a name in it. */
-function aliases(document: Fields, packages: ReadonlyMap<string, LockedPackage | null>, refuse: Refuse): readonly LockedPackage[] {
+function aliases(document: Fields, packages: ReadonlyMap<string, LockedPackage>, refuse: Refuse): readonly LockedPackage[] {
   const found: LockedPackage[] = [];
   const look = (asked: string, got: Tree, where: string): void => {
     const target = got instanceof Map ? got.get("version") : got;
@@ -58,7 +57,8 @@ function aliases(document: Fields, packages: ReadonlyMap<string, LockedPackage |
     // Peers stand in brackets behind it.
     const key = target.replace(/\(.*$/s, "");
     const locked = packages.get(key);
-    if (locked === undefined || locked === null || locked.name === asked) return;
+    // A link to a folder of the project is no package, and none of the lockfile.
+    if (locked === undefined || locked.name === asked) return;
     found.push({ ...locked, path: `${where} > ${asked}`, installedAs: asked });
   };
   for (const [section, kinds] of [

@@ -33,7 +33,9 @@ export function readYarnLock(text: string, refuse: Refuse): readonly LockedPacka
   if (Object.keys(parsed).length === 0) return [];
   const version = isFields(metadata) ? metadata["version"] : undefined;
   if (!YARN_4_VERSIONS.has(version))
-    return refuse(`version ${typeof version === "string" ? shown(version) : "null"} is not known; yarn install with yarn 1 or 4 writes one that is`);
+    return refuse(
+      `version ${typeof version === "string" ? shown(version) : "null"} is not known; yarn install with yarn 1 or 4 writes one that is`,
+    );
   return Object.entries(parsed).flatMap(([key, entry]) =>
     key === "__metadata" ? [] : yarn4Packages(key, fieldsOf(entry, key, refuse), refuse),
   );
@@ -67,17 +69,17 @@ function yarn4Packages(key: string, entry: Fields, refuse: Refuse): readonly Loc
   // The project's own code: workspaces and links; and its own changes, whose origin is an entry of its own.
   if (linkType === "soft" || /^(workspace|link|portal|patch):/.test(reference)) return [];
   const name = packageNameOf(head, key, refuse);
-  const [exact = "", bindings] = reference.startsWith("npm:") ? reference.slice("npm:".length).split("::") : ["", undefined];
-  const archive = bindings === undefined ? null : new URLSearchParams(bindings).get("__archiveUrl");
+  // With bindings, as `::__archiveUrl=…`: an address of its own, and no hash of it that anybody could compare.
+  const exact = reference.startsWith("npm:") ? reference.slice("npm:".length) : "";
   const version = typeof entry["version"] === "string" ? entry["version"] : exact;
   const locked = {
     path: key,
     name,
-    version: exact === "" ? version : exact,
+    version: isExactVersion(exact) ? exact : version,
     integrity: null,
     shasum: null,
     hashes: "archive",
-    fromRegistry: isExactVersion(exact) && (archive === null || isRegistryTarball(archive, name)),
+    fromRegistry: isExactVersion(exact),
   } as const;
   const asked = new Set(key.split(", ").map((descriptor) => (splitSpec(descriptor) ?? refuse(`${shown(key)} has no range`))[0]));
   return [...asked].map((installedAs) => ({ ...locked, installedAs }));

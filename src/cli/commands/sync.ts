@@ -59,7 +59,15 @@ export async function sync(
         if (!isImprintError(error)) throw error;
         failures.push(error);
         const { code, message } = error;
-        results.push({ alias, changed: false, seq: null, signed: null, news: null, error: { code, message }, disagreed: disagreed.get(alias) ?? [] });
+        results.push({
+          alias,
+          changed: false,
+          seq: null,
+          signed: null,
+          news: null,
+          error: { code, message },
+          disagreed: disagreed.get(alias) ?? [],
+        });
         terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
       }
     }

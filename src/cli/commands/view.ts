@@ -74,7 +74,13 @@ export async function view(spec: string, deps: Deps): Promise<ViewResult> {
   }
 }
 
-async function viewOfIndex(name: PackageName, wanted: string | null, alias: DisplayName, consumer: Consumer, deps: Deps): Promise<ViewResult> {
+async function viewOfIndex(
+  name: PackageName,
+  wanted: string | null,
+  alias: DisplayName,
+  consumer: Consumer,
+  deps: Deps,
+): Promise<ViewResult> {
   const index = consumer.indices.get(alias);
   if (index === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot show ${name}: index ${alias} is not open`);
   await freshen(index, deps);
@@ -93,9 +99,13 @@ async function viewOfIndex(name: PackageName, wanted: string | null, alias: Disp
     if (readyAt !== undefined) return { ...base, time, state: "held", reason: `too young until ${new Date(readyAt).toISOString()}` };
     return { ...base, time, state: "ok", reason: null };
   });
-  const gone = [...withdrawn].map(
-    ([version, reason]): ViewedVersion => ({ version, time: null, state: "withdrawn", reason, deprecated: null }),
-  );
+  const gone = [...withdrawn].map(([version, reason]): ViewedVersion => ({
+    version,
+    time: null,
+    state: "withdrawn",
+    reason,
+    deprecated: null,
+  }));
   const all = [...versions, ...gone].toSorted((a, b) => compareVersions(b.version as Version, a.version as Version));
   const version = tags.get(wanted as DistTag) ?? wanted ?? source.tags.get("latest" as DistTag) ?? null;
   if (wanted !== null && !all.some((one) => one.version === version)) throw notFound(name, wanted, `index ${alias}`);

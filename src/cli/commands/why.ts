@@ -95,7 +95,9 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
         source: alias,
         answer: isHeld ? "refused" : "served",
         tree: {
-          text: isHeld ? `${name} is refused until ${new Date(until).toISOString()}: every release is too young` : `${name} comes from ${alias}${nothing}`,
+          text: isHeld
+            ? `${name} is refused until ${new Date(until).toISOString()}: every release is too young`
+            : `${name} comes from ${alias}${nothing}`,
           children: [
             claim,
             where,

@@ -52,7 +52,11 @@ export function auditAnnotations({ packages, warnings }: AuditResult, inReposito
       return `::${kind} file=${property(inRepository(one.lockfile))}${line},title=${property("imprint audit")}::${data(textOf(one))}`;
     });
   return [
-    ...of("error", packages.filter(({ status }) => status === "refused"), ({ name, version, reason }) => `${name}@${version}: ${reason ?? ""}`),
+    ...of(
+      "error",
+      packages.filter(({ status }) => status === "refused"),
+      ({ name, version, reason }) => `${name}@${version}: ${reason ?? ""}`,
+    ),
     ...of(
       "warning",
       packages.filter(({ status, warnings: own }) => status !== "refused" && own.length > 0),

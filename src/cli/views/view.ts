@@ -7,14 +7,17 @@ const MAX_VERSIONS = 10;
 
 export function viewLines({ name, source, tags, versions, shown }: ViewResult): readonly string[] {
   const from = (label: string): string => (label === "upstream" ? "the public registry" : label);
-  const head = `${name}${shown === null ? "" : `@${shown.version}`} from ${from(source)}${shown?.license == null ? "" : ` · ${shown.license}`}`;
+  const license = shown?.license ?? null;
+  const head = `${name}${shown === null ? "" : `@${shown.version}`} from ${from(source)}${license === null ? "" : ` · ${license}`}`;
   const facts =
     shown === null
       ? ["nothing of it can be installed"]
       : [
           ...(shown.description === null || shown.description === "" ? [] : [shown.description]),
           ...(shown.integrity === null ? [] : [`integrity  ${shown.integrity}`]),
-          ...(shown.signers.length === 0 ? [] : [`signed by  ${shown.signers.map((key) => (isPublicKey(key) ? shortKey(key) : key)).join(", ")}`]),
+          ...(shown.signers.length === 0
+            ? []
+            : [`signed by  ${shown.signers.map((key) => (isPublicKey(key) ? shortKey(key) : key)).join(", ")}`]),
           ...sizeLine(shown.size, shown.unpackedSize),
           ...(shown.hasInstallScript ? ["runs a script when it is installed"] : []),
         ];

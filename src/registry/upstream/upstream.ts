@@ -13,7 +13,15 @@ import type { Upstream } from "../port.ts";
 import type { UpstreamClient } from "./client.ts";
 import { openDocumentCache } from "./document-cache.ts";
 import { createDocuments, type DocumentRequest, type Held, readText, unzip } from "./documents.ts";
-import { parseUpstreamPackument, publishedIn, resolveVersion, rewriteTarballs, rewriteVersion, tarballsOf, type UpstreamTarball } from "./packument.ts";
+import {
+  parseUpstreamPackument,
+  publishedIn,
+  resolveVersion,
+  rewriteTarballs,
+  rewriteVersion,
+  tarballsOf,
+  type UpstreamTarball,
+} from "./packument.ts";
 import { createTarballs } from "./tarballs.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 
@@ -116,6 +124,7 @@ export function createUpstream(deps: {
       // What a version was signed with does not change; that it is not signed may have.
       if (known !== null && known.signatures.length > 0) return known;
       const held = await packuments.get(request, undefined);
+      if (held.digest === kept?.digest) return known;
       return publishedIn(parseUpstreamPackument(await unzip(held.zipped), name), version);
     },
     async search(text, size) {
