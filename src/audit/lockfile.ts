@@ -1,69 +1,71 @@
-/** package-lock.json: which packages a project has locked, from where, with which integrity. Hostile until parsed. */
+/**
+ * Lockfiles of every client: which packages a project has locked, from where, with which hash. One small reader a format,
+ * all with the same answer; each reads what its client reads, and refuses what it does not know.
+ */
 import { ImprintError } from "../errors.ts";
-import { textOf } from "../format/bytes.ts";
-import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../format/json.ts";
-import { isPackageName, type PackageName } from "../format/names.ts";
+import { type LockedPackage, lockfileText, type Refuse, refuser } from "./lockfiles/locked.ts";
 
-export type LockedPackage = {
-  /** Where it is installed, as `node_modules/@alice/foo`. */
-  readonly path: string;
-  readonly name: PackageName;
-  /** Last folder of `path`: another name than `name` where package.json has an npm: alias. */
-  readonly installedAs: string;
-  readonly version: string;
-  /** SRI as npm wrote it; null where there is none. */
-  readonly integrity: string | null;
-  /** False for git, file and remote-tarball dependencies. */
-  readonly fromRegistry: boolean;
+type Reader = (text: string, refuse: Refuse) => readonly LockedPackage[];
+
+/** Larger than any that a client has written; a parser needs some ten times as much memory. */
+export const LOCKFILE_MAX_BYTES = 64 * 1024 * 1024;
+
+/** By file name. Loaded when needed: the parsers would cost every command their loading. */
+const READERS: Readonly<Record<string, () => Promise<Reader>>> = {
+  "package-lock.json": async () => (await import("./lockfiles/npm.ts")).readNpmLock,
+  "npm-shrinkwrap.json": async () => (await import("./lockfiles/npm.ts")).readNpmLock,
+  "pnpm-lock.yaml": async () => (await import("./lockfiles/pnpm.ts")).readPnpmLock,
+  "yarn.lock": async () => (await import("./lockfiles/yarn.ts")).readYarnLock,
+  "bun.lock": async () => (await import("./lockfiles/bun.ts")).readBunLock,
+  "deno.lock": async () => (await import("./lockfiles/deno.ts")).readDenoLock,
 };
 
-const MAX_DEPTH = 64;
+/** Lockfiles that no reader here understands: what to do instead. */
+const FOREIGN: Readonly<Record<string, string>> = {
+  "bun.lockb": "it is binary; bun install --save-text-lockfile --lockfile-only writes bun.lock",
+  "vlt-lock.json": "lockfiles of vlt are not read; imprint does not run it either",
+};
 
-/** @throws ImprintError CONFIG_INVALID */
-export function parsePackageLock(bytes: Uint8Array, file: string): readonly LockedPackage[] {
-  const refuse = (what: string, cause?: unknown): never => {
-    throw new ImprintError("CONFIG_INVALID", `Cannot read ${file}: ${what}`, { cause });
-  };
-  let value: JsonValue;
+export const LOCKFILES: readonly string[] = Object.keys(READERS);
+export const FOREIGN_LOCKFILES: readonly string[] = Object.keys(FOREIGN);
+
+/**
+ * @param name base name, which says the format: `pnpm-lock.yaml`
+ * @param file how messages name it
+ * @throws ImprintError CONFIG_INVALID
+ */
+export async function readLockfile(bytes: Uint8Array, name: string, file: string): Promise<readonly LockedPackage[]> {
+  const refuse = refuser(file);
+  const known = Object.hasOwn(READERS, name) ? READERS[name] : undefined;
+  if (known === undefined)
+    return refuse((Object.hasOwn(FOREIGN, name) ? FOREIGN[name] : undefined) ?? `its name is none of ${LOCKFILES.join(", ")}`);
+  if (bytes.byteLength > LOCKFILE_MAX_BYTES) return refuse(`it is larger than ${LOCKFILE_MAX_BYTES / 1024 / 1024} MiB`);
+  const text = lockfileText(bytes, refuse);
+  if (/^(<{7}|={7}|>{7})( |\r?$)/m.test(text)) return refuse("it has conflict markers of git; merge it, then install again");
+  const read = await known();
   try {
-    const text = textOf(bytes) ?? "";
-    requireDepth(text, MAX_DEPTH);
-    value = JSON.parse(text) as JsonValue;
+    return read(text, refuse);
   } catch (error) {
-    return refuse("it is not JSON", error);
+    if (error instanceof ImprintError) throw error;
+    // A parser that gave up, as on nesting that no client writes.
+    return refuse("it cannot be parsed", error);
   }
-  if (!isJsonObject(value)) return refuse("it is not a JSON object");
-  const version = value["lockfileVersion"];
-  if (version !== 3 && version !== 2)
-    return refuse(`lockfileVersion ${JSON.stringify(version ?? null)} is not known; npm 7 or newer writes 2 or 3`);
-  const packages = value["packages"];
-  if (!isJsonObject(packages)) return refuse("it has no packages");
-  return Object.entries(packages).flatMap(([path, entry]) => {
-    if (!isJsonObject(entry)) return refuse(`${path} is not an object`);
-    return lockedPackage(path, entry, refuse);
-  });
 }
 
-function lockedPackage(path: string, entry: JsonObject, refuse: (what: string) => never): LockedPackage[] {
-  // The project itself, its workspaces and their links are nobody's releases; what is bundled came inside another tarball.
-  const at = path.lastIndexOf("node_modules/");
-  if (at < 0 || entry["link"] === true || entry["inBundle"] === true) return [];
-  const installedAs = path.slice(at + "node_modules/".length);
-  const name = typeof entry["name"] === "string" ? entry["name"] : installedAs;
-  if (!isPackageName(name)) return refuse(`${path} is no package name`);
-  const version = entry["version"];
-  if (typeof version !== "string") return refuse(`${path} has no version`);
-  const integrity = typeof entry["integrity"] === "string" ? entry["integrity"] : null;
-  const resolved = entry["resolved"];
-  return [{ path, name, installedAs, version, integrity, fromRegistry: resolved === undefined || isRegistryTarball(resolved, name) }];
-}
-
-/** `…/<name>/-/<file>.tgz`: how every npm registry names its tarballs; anything else came past the resolver. */
-function isRegistryTarball(resolved: JsonValue, name: PackageName): boolean {
-  if (typeof resolved !== "string" || !/^https?:\/\//.test(resolved)) return false;
-  try {
-    return decodeURIComponent(new URL(resolved).pathname).includes(`/${name}/-/`);
-  } catch {
-    return false;
+/** 1-based lines of entries: the first line that begins with the key, in whichever quotes. */
+export function linesOf(text: string, keys: readonly string[]): ReadonlyMap<string, number> {
+  const wanted = new Map(
+    keys.map((key) => [key, [`${JSON.stringify(key)}:`, `'${key}':`, `${key}:`, `${JSON.stringify(key)},`, `${key},`]]),
+  );
+  const found = new Map<string, number>();
+  for (const [i, line] of text.split("\n").entries()) {
+    const start = line.trimStart();
+    for (const [key, beginnings] of wanted) {
+      if (!beginnings.some((beginning) => start.startsWith(beginning))) continue;
+      found.set(key, i + 1);
+      wanted.delete(key);
+    }
+    if (wanted.size === 0) break;
   }
+  return found;
 }

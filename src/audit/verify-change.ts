@@ -11,10 +11,11 @@ import type { FileHash, IndexId } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
-import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, type ShardName, shardPath } from "../format/paths.ts";
+import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, shardPath } from "../format/paths.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { Release } from "../format/release.ts";
 import { requireNoRegress } from "../index/memory.ts";
+import { changedShards } from "../index/catalogue.ts";
 import { judgeRelease, readListed, verifyRecord } from "../index/package-reader.ts";
 import type { Snapshot } from "../index/source.ts";
 import { readState } from "../index/sync.ts";
@@ -80,11 +81,6 @@ export async function verifyChange(change: Change): Promise<ChangeReport> {
 async function whole(after: WholeIndex, pinned: IndexId | null): Promise<ChangeReport> {
   const { faults, good, state } = await verifyIndex(after, pinned, () => {});
   return { faults, added: good, state };
-}
-
-function changedShards(before: TrustedState, after: TrustedState): readonly ShardName[] {
-  const [old, next] = [before.checkpoint.doc.shards, after.checkpoint.doc.shards];
-  return [...new Set([...old.keys(), ...next.keys()])].filter((shard) => old.get(shard) !== next.get(shard));
 }
 
 async function recordOf(snapshot: Snapshot, state: TrustedState, name: PackageName, hash: FileHash): Promise<Signed<PackageRecord>> {

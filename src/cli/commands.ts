@@ -3,6 +3,7 @@ import yargs, { type Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
 import type { Deps } from "./deps.ts";
 import { anywhereCommands } from "./commands-anywhere.ts";
+import { consumerCommands } from "./commands-consumer.ts";
 import { doctorCommands } from "./commands-doctor.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
@@ -11,7 +12,7 @@ import { FROM, GLOBAL, type GlobalFlags, type MainOptions, listOf, portOf, print
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
-  const { version, nowMs, argv } = options;
+  const { version, argv } = options;
   let exitCode = 0;
   const setExit = (code: number): void => {
     exitCode = code;
@@ -103,7 +104,10 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
       },
     );
-  const parser = doctorCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring)
+  const parser = doctorCommands(
+    consumerCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring),
+    wiring,
+  )
     .command(
       "add <url>",
       "trust an index: '<url>#<id>'",
@@ -150,43 +154,6 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       },
     )
     .command(
-      "list",
-      "the indices of this project",
-      (y) => y.option("global", GLOBAL),
-      async (args) => {
-        const deps = depsOf(args);
-        const { list, listLines } = await import("./commands/list.ts");
-        const indices = await list(deps);
-        print(deps, indices, listLines(indices, nowMs()));
-      },
-    )
-    .command(
-      "sync [names..]",
-      "ask the hosts for news and raise imprint.lock",
-      (y) =>
-        y
-          .positional("names", { type: "string", array: true })
-          .option("global", GLOBAL)
-          .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
-      async (args) => {
-        const deps = depsOf(args);
-        const { sync } = await import("./commands/sync.ts");
-        print(deps, await sync({ frozen: args.frozen, only: args.names ?? [] }, deps), []);
-      },
-    )
-    .command(
-      "why <package>",
-      "who answers for a name, and what counts",
-      (y) => y.positional("package", { type: "string", demandOption: true }),
-      async (args) => {
-        const deps = depsOf(args);
-        const { why, treeLines } = await import("./commands/why.ts");
-        const result = await why(args.package, deps);
-        print(deps, result, treeLines(result.tree));
-        if (result.answer === "refused") setExit(1);
-      },
-    )
-    .command(
       "verify [index]",
       "check every document and signature of an index",
       (y) =>
@@ -216,25 +183,6 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           print(deps, result, []);
           if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);
         } else print(deps, result, verifyLines(result));
-      },
-    )
-    .command(
-      "audit",
-      "is what package-lock.json pins what the authors signed?",
-      (y) => y.option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
-      async (args) => {
-        const deps = depsOf(args);
-        const { audit, auditLines } = await import("./commands/audit.ts");
-        const result = await audit({ frozen: args.frozen }, deps);
-        print(deps, result, auditLines(result));
-        if (result.refused > 0) {
-          if (!deps.json)
-            throw new ImprintError(
-              "AUDIT_FAILED",
-              `Cannot pass the lockfile: ${result.refused} of ${result.packages.length} packages are not what was signed`,
-            );
-          setExit(CATALOGUE.AUDIT_FAILED.exit);
-        }
       },
     )
     .command(
@@ -311,6 +259,7 @@ const LISTS = new Set([
   "_",
   "what",
   "names",
+  "text",
   "command",
   "packages",
   "specs",

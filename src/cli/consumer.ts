@@ -1,5 +1,5 @@
 /** A project opened for reading: its files and all of its indices. */
-import type { ImprintError } from "../errors.ts";
+import { type ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { staleness } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
@@ -44,6 +44,25 @@ export function warnOn({ terminal }: Deps): Warn {
     terminal.warn(line);
   };
 }
+
+/** Asks an index for news, unless it was asked a minute ago; what was verified before will do where it cannot be asked. */
+export async function freshen(
+  { alias, reader }: Pick<OpenIndex, "alias" | "reader">,
+  deps: Deps,
+  warn: Warn = warnOn(deps),
+): Promise<void> {
+  const since = await reader.sinceSyncMs();
+  if (deps.offline || (since !== null && since < RECENT_MS && (await reader.current()) !== null)) return;
+  deps.terminal.progress(`syncing ${alias}`);
+  try {
+    await reader.sync();
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    warn(alias, error);
+  }
+}
+
+const RECENT_MS = 60_000;
 
 /** Says which of the indices are stale; decides nothing. */
 export async function warnStale({ indices }: Consumer, { terminal, nowMs }: Deps): Promise<void> {

@@ -8,6 +8,7 @@ import type { Bases } from "../http/bases.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
+import { openSearchStore } from "../registry/search-store.ts";
 import { openUpstreamClient, type UpstreamClient } from "../registry/upstream/client.ts";
 import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
@@ -75,6 +76,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     keys: (...request) => policy.registry.keys(...request),
     attestations: (...request) => policy.registry.attestations(...request),
     audit: (...request) => policy.registry.audit(...request),
+    search: (...request) => policy.registry.search(...request),
   };
   const handler = createHandler({
     registry,
@@ -169,6 +171,7 @@ async function openPolicy(
     project,
     indices: consumer.indices,
     upstream: createUpstream({ client, files: deps.files, folder: deps.layout.upstream, nowMs: deps.nowMs }),
+    searchStore: openSearchStore(deps.files, (id) => deps.layout.search(id)),
     bridgeKey: bridgeKeyIn(deps.files, deps.layout.bridgeKey),
     nowMs: monotonicMs,
     wallMs: deps.nowMs,

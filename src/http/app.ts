@@ -12,6 +12,7 @@ import { MAX_RESOLVERS, parseVia, type Via } from "../registry/upstream/via.ts";
 import { baseOf, type Bases } from "./bases.ts";
 import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.ts";
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
+import { parseSearch } from "./search-query.ts";
 import { sendDocument, sendError, sendTarball } from "./respond.ts";
 import { createWarmAnswers, type Incoming, type WarmAnswers } from "./warm.ts";
 
@@ -112,6 +113,8 @@ async function handle(c: Context, deps: AppDeps, warm: WarmAnswers | null): Prom
       return sendDocument(c, await registry.keys(via));
     case "attestations":
       return sendDocument(c, (await registry.attestations(request.name, request.version, via)).value);
+    case "search":
+      return sendDocument(c, await registry.search(...parseSearch(new URL(c.req.url).searchParams)));
     case "audit":
       throw new ImprintError("METHOD_NOT_ALLOWED", "Cannot GET advisories: clients ask for them with POST");
     case "ping":

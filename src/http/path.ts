@@ -14,6 +14,7 @@ export type RegistryRequest =
   | { readonly kind: "tarball"; readonly name: PackageName; readonly file: string }
   | { readonly kind: "distTags"; readonly name: PackageName }
   | { readonly kind: "keys" }
+  | { readonly kind: "search" }
   | { readonly kind: "attestations"; readonly name: PackageName; readonly version: string }
   | { readonly kind: "audit"; readonly endpoint: AuditEndpoint }
   | { readonly kind: "unknown" };
@@ -45,6 +46,7 @@ export function parseRegistryPath(rawPath: string): RegistryRequest {
 
 function parseApi(segments: readonly string[]): RegistryRequest {
   if (segments[0] === "ping" && segments.length === 1) return { kind: "ping" };
+  if (segments.join("/") === "v1/search") return { kind: "search" };
   if (segments[0] === "package") {
     const { name, rest } = takeName(segments.slice(1));
     if (rest[0] === "dist-tags" && rest.length === 1) return { kind: "distTags", name };

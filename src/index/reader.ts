@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
 import type { PackageName } from "../format/names.ts";
+import type { PackageRecord } from "../format/record.ts";
 import type { LockEntry } from "../format/project.ts";
 import { openPackageMemory, type PackageMemory, requireNoRegress, sightings, type Since } from "./memory.ts";
 import { type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
@@ -28,6 +29,10 @@ export type IndexReader = {
   sync(): Promise<SyncResult>;
   /** Reads files of the state that is believed now, again from the start where the source moved meanwhile (step 9). */
   look<T>(work: (snapshot: Snapshot, state: TrustedState) => Promise<T>): Promise<T>;
+  /** The same in an older state, as far as its files are still to be had. */
+  lookBack<T>(then: StoredState, work: (snapshot: Snapshot, state: TrustedState) => Promise<T>): Promise<T>;
+  /** The record of a package as this machine last read it, where that still counts. No network. */
+  remembered(name: PackageName): Promise<PackageRecord | null>;
   /** Milliseconds since any process of this user last synced it; null: unknown. */
   sinceSyncMs(): Promise<number | null>;
   /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package */
@@ -174,6 +179,11 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
     sinceSyncMs: () => syncClock.sinceMs(),
     current: async () => (await load())?.state ?? null,
     look: async (work) => lookTwice(await require(), work),
+    lookBack: (then, work) => work(snapshotOf(then), then.state),
+    async remembered(name) {
+      const [stored, found] = [await load(), await openPackageMemory(memoryOf(name)).read()];
+      return stored === null || found === null ? null : (recordUnder(stored.state, name, found.remembered.record)?.doc ?? null);
+    },
     async readPackage(name) {
       const stored = await require();
       const key = `${stored.at} ${stored.state.checkpoint.digest} ${name}`;

@@ -62,7 +62,7 @@ export async function syncSources(request: SourcesRequest): Promise<SyncResult> 
     const { state, snapshot, source } = best;
     const stored = { state, at: locate(snapshot, source) };
     const changed = before === null || compareStates(state, before) > 0;
-    const result = { stored, before, changed };
+    const result = { stored, before, beforeAt: found?.stored.at ?? null, changed };
     if (!changed && found?.stored.at === stored.at) return result;
     try {
       await store.swap(found?.generation ?? null, stored);

@@ -28,6 +28,8 @@ export type SyncResult = {
   readonly stored: StoredState;
   /** What was believed before; null the first time. */
   readonly before: TrustedState | null;
+  /** `at` of the snapshot that it was read from. */
+  readonly beforeAt: string | null;
   /** Whether the checkpoint is newer than before. */
   readonly changed: boolean;
 };

@@ -35,12 +35,23 @@ export type Registry = {
   /** Keys that `dist.signatures` are checked with: upstream's, and this resolver's own. */
   keys(via?: Via): Promise<ReadyDocument>;
   attestations(name: PackageName, version: string, via?: Via): Promise<Answered<ReadyDocument>>;
+  /** npm's search v1 over the project's own indices. Nothing of it goes upstream. */
+  search(text: string, page: { readonly from: number; readonly size: number }): Promise<ReadyDocument>;
   /** Advisories for what a client has installed. Only names that upstream may know leave this machine. */
   audit(endpoint: AuditEndpoint, body: JsonValue, via?: Via): Promise<ReadyDocument>;
 };
 
 /** Below `/-/npm/v1/security/`. */
 export type AuditEndpoint = "advisories/bulk" | "audits/quick" | "audits";
+
+/** What the public registry says of one version, for who checks its signatures. */
+export type Published = {
+  /** As it lists it; null where there is none. */
+  readonly integrity: string | null;
+  readonly signatures: readonly { readonly keyid: string; readonly sig: string }[];
+  /** When it was published, in Unix milliseconds; null: it does not say. */
+  readonly timeMs: number | null;
+};
 
 /** The public registry behind it all. It sees only names that no index claims. Same errors as above. */
 export type Upstream = {
@@ -59,6 +70,10 @@ export type Upstream = {
   /** As it lists them. */
   keys(via?: Via): Promise<readonly JsonValue[]>;
   attestations(name: PackageName, version: string, via?: Via): Promise<ReadyDocument>;
+  /** Null where it does not have that version. What is here already and has signatures is not asked for again. */
+  published(name: PackageName, version: string): Promise<Published | null>;
+  /** What it answers to `/-/v1/search`, as it answers: hostile. */
+  search(text: string, size: number): Promise<JsonObject>;
   /** @param body as it goes out: what must not leave has been taken out of it */
   audit(endpoint: AuditEndpoint, body: JsonObject, via?: Via): Promise<ReadyDocument>;
 };

@@ -24,11 +24,15 @@ import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } fr
 import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import type { Answered, Registry, Upstream } from "./port.ts";
+import { createSearch, type SearchStore } from "./search.ts";
+import { searchAnswer } from "./search-answer.ts";
 
 export type ResolverOptions = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
   readonly upstream: Upstream;
+  /** What searches have read. */
+  readonly searchStore: SearchStore;
   /** Signs own versions for npm's check. */
   readonly bridgeKey: () => Promise<BridgeKey>;
   /** Monotonic milliseconds. */
@@ -63,6 +67,12 @@ export function createResolver(options: ResolverOptions): Registry {
   const { project, indices, upstream, bridgeKey, events } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const lazySync = lazySyncer(options);
+  const search = createSearch({
+    project,
+    indices,
+    store: options.searchStore,
+    events: { progress: () => {}, warned: (alias, message) => events.warned(alias, message) },
+  });
 
   // Made once for each reading, not for each request.
   const offers = new WeakMap<PackageRead, Offer>();
@@ -233,6 +243,17 @@ export function createResolver(options: ResolverOptions): Registry {
         },
         upstream: () => upstream.attestations(name, version, via),
       }),
+    async search(text, page) {
+      // An index that cannot be asked for news is searched as it was; one that was never verified is left out.
+      await Promise.all(
+        [...indices].map(([alias, { reader }]) =>
+          lazySync(alias, reader).catch((error: unknown) => {
+            if (!isImprintError(error)) throw error;
+          }),
+        ),
+      );
+      return readyDocument(JSON.stringify(searchAnswer(await search(text, page), options.wallMs())));
+    },
     async audit(endpoint, body, via) {
       const asked = publicPartOf(project, endpoint, body);
       return asked === null ? readyDocument(JSON.stringify(emptyReport(endpoint))) : upstream.audit(endpoint, asked, via);

@@ -44,6 +44,8 @@ export type Layout = {
   readonly blobs: string;
   /** Public packuments and tarballs. */
   readonly upstream: string;
+  /** What searches have read of an index. */
+  search(indexId: string): string;
 };
 
 const VERSION = "v1";
@@ -75,5 +77,6 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     validator: (urlHash) => join(cache, VERSION, "validators", `${urlHash}.json`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
+    search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),
   };
 }

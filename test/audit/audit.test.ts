@@ -1,11 +1,12 @@
 /** `audit`: is what the lockfile pins what the authors signed? */
-import { writeFile } from "node:fs/promises";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { audit, auditLines, type AuditResult } from "../../src/cli/commands/audit.ts";
-import { parsePackageLock } from "../../src/audit/lockfile.ts";
+import { audit, type AuditOptions, type AuditResult } from "../../src/cli/commands/audit.ts";
+import { auditAnnotations, auditLines } from "../../src/cli/views/audit.ts";
 import type { Version } from "../../src/format/versions.ts";
 import { releasePath } from "../../src/format/paths.ts";
 import type { PackageName } from "../../src/format/names.ts";
+import { imprintIn, type Ran } from "../cli/in-process.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
 
 type Entry = { version?: string; resolved?: string; integrity?: string; name?: string; link?: boolean; inBundle?: boolean };
@@ -43,12 +44,12 @@ beforeEach(() => {
 });
 afterAll(() => w.close());
 
-async function audited(packages: Record<string, Entry>, home = "home-audit"): Promise<AuditResult> {
+async function audited(packages: Record<string, Entry>, home = "home-audit", options: Partial<AuditOptions> = {}): Promise<AuditResult> {
   await writeFile(
     `${cwd}/package-lock.json`,
     JSON.stringify({ name: "shop", lockfileVersion: 3, packages: { "": { name: "shop" }, ...packages } }),
   );
-  return audit({ frozen: false }, w.deps({ home: `${w.folder}/${home}`, cwd }));
+  return audit({ frozen: false, strict: false, lockfile: undefined, ...options }, w.deps({ home: `${w.folder}/${home}`, cwd }));
 }
 
 async function reasonOf(entry: Entry): Promise<string | null> {
@@ -146,23 +147,72 @@ describe("audit", () => {
     alice.up();
   });
 
-  it.each([
-    ["not JSON", "{"],
-    ["a list", "[]"],
-    ["version 1", '{"lockfileVersion":1,"dependencies":{}}'],
-    ["no packages", '{"lockfileVersion":3}'],
-    ["an entry that is none", '{"lockfileVersion":3,"packages":{"node_modules/x":1}}'],
-    ["no version", '{"lockfileVersion":3,"packages":{"node_modules/x":{}}}'],
-    ["no name", '{"lockfileVersion":3,"packages":{"node_modules/../x":{"version":"1.0.0"}}}'],
-    ["deep nesting", `{"lockfileVersion":3,"packages":${'{"a":'.repeat(10_000)}1${"}".repeat(10_000)}}`],
-  ])("a lockfile with %s is refused", (_, text) => {
-    expect(() => parsePackageLock(Buffer.from(text), "package-lock.json")).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+  it("strict: yanked and deprecated refuse, and so does a public package whose signature could not be checked", async () => {
+    const yanked = { "node_modules/@alice/a": { version: "1.1.0", integrity: integrity.get("1.1.0") ?? "" } };
+    const { packages, refused } = await audited(yanked, "home-audit", { strict: true });
+    expect([refused, packages[0]?.reason]).toEqual([1, "yanked: slow; deprecated: old"]);
+    const react = { version: "19.0.0", resolved: "https://registry.example/react/-/react-19.0.0.tgz", integrity: "sha512-x" };
+    expect(await audited({ "node_modules/react": react })).toMatchObject({ public: 1, refused: 0, npmSigned: 0 });
+    expect(await audited({ "node_modules/react": react }, "home-audit", { strict: true })).toMatchObject({ public: 0, refused: 1 });
+    expect(await audited(good, "home-audit", { strict: true })).toMatchObject({ signed: 1, refused: 0 });
   });
 
-  it("__proto__ among the packages pollutes nothing", () => {
-    expect(() =>
-      parsePackageLock(Buffer.from('{"lockfileVersion":3,"packages":{"__proto__":{"polluted":true}}}'), "package-lock.json"),
-    ).not.toThrow();
-    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+  it("strict: an index that could not be asked for news refuses", async () => {
+    await audited(good, "home-news");
+    alice.down();
+    expect(await audited(good, "home-news")).toMatchObject({ signed: 1, refused: 0, warnings: [expect.stringMatching(/UNREACHABLE/)] });
+    expect(await audited(good, "home-news", { strict: true })).toMatchObject({ signed: 1, refused: 1 });
+    alice.up();
+  });
+
+  it("a public name from git or an address is nobody's, and said", async () => {
+    const result = await audited({ "node_modules/forked": { version: "1.0.0", resolved: "git+ssh://git@host/x/forked.git#abc" } });
+    expect(result).toMatchObject({ elsewhere: 1, public: 0, refused: 0 });
+    expect(auditLines(result)).toEqual(["! forked@1.0.0: from git, a file or an address, not from a registry: nobody vouches for it"]);
+  });
+
+  it("annotations name file and line, and nothing in them is a command of its own", async () => {
+    await alice.publish("@alice/loud", "1.0.0");
+    await alice.amend("@alice/loud", () => ({
+      deprecated: new Map([["1.0.0" as Version, "x\n::set-output name=a::b\r##[add-mask]c 100% ,::"]]),
+    }));
+    const loud = (await alice.release("@alice/loud", "1.0.0")).doc.dist.integrity;
+    const result = await audited({
+      "node_modules/@alice/loud": { version: "1.0.0", integrity: loud },
+      "node_modules/@mycorp/x": { version: "1.0.0" },
+    });
+    const lines = auditAnnotations(result, (file) => `apps/a,b:c/${file}`);
+    expect(lines).toEqual(
+      [
+        "::error file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@mycorp/x@1.0.0: imprint.json lets no source answer for it",
+        "::warning file=apps/a%2Cb%3Ac/package-lock.json,line=1,title=imprint audit::@alice/loud@1.0.0: deprecated: x ::set-output name=a::b # #[add-mask]c 100%25 ,::",
+      ].map((line) => line.replace(",line=1", "")),
+    );
+    for (const line of [...lines, ...auditLines(result)]) expect(line).not.toMatch(/[\n\r]|##\[/);
+  });
+
+  it("in GitHub Actions each finding is an annotation on stderr, and stdout stays what it was", async () => {
+    await audited({ "node_modules/@mycorp/x": { version: "1.0.0" } });
+    const run = (...flags: readonly string[]): Promise<Ran> =>
+      imprintIn({ home: `${w.folder}/home-ci`, cwd, env: { GITHUB_ACTIONS: "true", GITHUB_WORKSPACE: w.folder } }, "audit", ...flags);
+    const annotation =
+      "::error file=shop/package-lock.json,title=imprint audit::@mycorp/x@1.0.0: imprint.json lets no source answer for it";
+    const { exit, stdout, stderr } = await run();
+    expect([exit, stdout]).toEqual([1, "✗ @mycorp/x@1.0.0 (node_modules/@mycorp/x): imprint.json lets no source answer for it\n"]);
+    expect(stderr.split("\n")).toContain(annotation);
+    const json = await run("--json");
+    expect([json.exit, JSON.parse(json.stdout)]).toEqual([1, expect.objectContaining({ refused: 1 })]);
+    expect(json.stderr.split("\n")).toContain(annotation);
+  });
+
+  it("a lockfile of 100 MB is refused before it is read", async () => {
+    const file = `${w.folder}/large/package-lock.json`;
+    await mkdir(`${w.folder}/large`, { recursive: true });
+    await writeFile(file, "{");
+    await truncate(file, 100 * 1024 * 1024);
+    const started = performance.now();
+    const { exit, stderr } = await imprintIn({ home: `${w.folder}/home-ci`, cwd }, "audit", "--lockfile", file);
+    expect([exit, stderr]).toEqual([3, expect.stringMatching(/larger than 67108864 bytes, more than any client writes/)]);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 });

@@ -62,7 +62,10 @@ export type TestUpstream = {
 };
 
 /** A key that a registry signs with: as `keys` lists it, and what it puts on an entry. */
-export function registryKey(expires: string | null = null): { readonly listed: unknown; sign(entry: UpstreamVersion): void } {
+export function registryKey(expires: string | null = null): {
+  readonly listed: { readonly keyid: string; readonly [field: string]: unknown };
+  sign(entry: UpstreamVersion): void;
+} {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const key = publicKey.export({ type: "spki", format: "der" });
   const keyid = `SHA256:${createHash("sha256").update(key).digest("base64").replace(/=+$/, "")}`;

@@ -45,6 +45,7 @@ import { inspectTarball } from "../../src/pack/inspect.ts";
 import { bridgeKeyIn } from "../../src/registry/bridge.ts";
 import type { Registry } from "../../src/registry/port.ts";
 import { createResolver } from "../../src/registry/resolver.ts";
+import { openSearchStore } from "../../src/registry/search-store.ts";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
 import type { ResolveHost } from "../../src/registry/upstream/places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "../../src/registry/upstream/times.ts";
@@ -621,6 +622,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       times: { ...UPSTREAM_TIMES, ...options.times },
       ...(options.spool === undefined ? {} : { spool: options.spool }),
     }),
+    searchStore: openSearchStore(files, (id) => deps.layout.search(id)),
     bridgeKey: bridgeKeyIn(files, deps.layout.bridgeKey),
     nowMs: () => performance.now(),
     wallMs,

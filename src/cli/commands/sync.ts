@@ -1,12 +1,16 @@
 /** `imprint sync`: asks every host for news, believes what verifies, and raises the lock. */
 import { ImprintError, isImprintError } from "../../errors.ts";
-import { type Lock, raiseLock } from "../../format/project.ts";
+import type { PackageName } from "../../format/names.ts";
+import { type Lock, type Project, raiseLock } from "../../format/project.ts";
+import { type IndexNews, readNews } from "../../index/news.ts";
+import { sourceOf } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
 import { openConsumer, warnOn, warnStale } from "../consumer.ts";
 import { warnIntroduced } from "../introductions.ts";
 import type { OpenIndex } from "../open.ts";
 import { readProjectFiles, writeLock } from "../project-files.ts";
 import { clean } from "../terminal.ts";
+import { newsLines } from "../views/news.ts";
 import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
 
 export type SyncedIndex = {
@@ -14,6 +18,8 @@ export type SyncedIndex = {
   readonly changed: boolean;
   readonly seq: number | null;
   readonly signed: string | null;
+  /** Since this machine last asked; null where nothing changed, or nothing was known before. */
+  readonly news: IndexNews | null;
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Addresses that were behind, wrong or not there, while another one may have answered. */
   readonly disagreed: readonly { readonly url: string; readonly code: string; readonly message: string }[];
@@ -42,16 +48,27 @@ export async function sync(
       if (options.only.length > 0 && !options.only.includes(alias)) continue;
       terminal.progress(`syncing ${alias}`);
       try {
-        const { state, changed } = options.frozen ? await syncFrozen(index, consumer.files.lock) : await syncNow(index);
+        const { state, changed, news } = options.frozen
+          ? { ...(await syncFrozen(index, consumer.files.lock)), news: null }
+          : await syncAndTell(index, consumer.files.project);
         lock = raiseLock(lock, alias, lockEntryOf(state));
         const { seq, time } = state.checkpoint.doc;
-        results.push({ alias, changed, seq, signed: time, error: null, disagreed: disagreed.get(alias) ?? [] });
+        results.push({ alias, changed, seq, signed: time, news, error: null, disagreed: disagreed.get(alias) ?? [] });
         terminal.ok(`${alias} ${changed ? "has news" : "is as it was"}, signed ${time}`);
+        for (const line of news === null ? [] : newsLines(news)) terminal.talk(`  ${line}`);
       } catch (error) {
         if (!isImprintError(error)) throw error;
         failures.push(error);
         const { code, message } = error;
-        results.push({ alias, changed: false, seq: null, signed: null, error: { code, message }, disagreed: disagreed.get(alias) ?? [] });
+        results.push({
+          alias,
+          changed: false,
+          seq: null,
+          signed: null,
+          news: null,
+          error: { code, message },
+          disagreed: disagreed.get(alias) ?? [],
+        });
         terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
       }
     }
@@ -69,6 +86,25 @@ export async function sync(
   const [first] = failures;
   if (first !== undefined) throw first;
   return results;
+}
+
+async function syncAndTell(
+  { alias, reader }: OpenIndex,
+  project: Project,
+): Promise<{ state: TrustedState; changed: boolean; news: IndexNews | null }> {
+  const result = await reader.sync();
+  const { stored, changed } = result;
+  const claims = (name: PackageName): boolean => {
+    const source = sourceOf(project, name);
+    return source.kind === "index" && source.alias === alias;
+  };
+  try {
+    return { state: stored.state, changed, news: changed ? await readNews(reader, result, claims) : null };
+  } catch (error) {
+    // The state is verified; what cannot be read of it now, whoever needs it will be told.
+    if (!isImprintError(error)) throw error;
+    return { state: stored.state, changed, news: null };
+  }
 }
 
 async function syncNow({ reader }: OpenIndex): Promise<{ state: TrustedState; changed: boolean }> {

@@ -79,7 +79,7 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
         };
       const faults = fault === null ? [] : [leaf(`the host broke it (${fault.code}: ${fault.message}); served as last verified`)];
       const { yanked, deprecated, withdrawn } = view.record.doc;
-      const { held } = offerOf({ view, since }, alias, { minAgeHours: index.entry.minAgeHours ?? 0, nowMs: deps.nowMs() });
+      const { held, newest, until } = offerOf({ view, since }, alias, { minAgeHours: index.entry.minAgeHours ?? 0, nowMs: deps.nowMs() });
       const releases = [...view.versions].map(([version, verdict]) => {
         if (!("release" in verdict)) return leaf(`${version} refused (${verdict.verdict}): ${verdict.reason}`);
         const readyAt = held.get(version);
@@ -92,12 +92,17 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
       });
       const gone = [...withdrawn].map(([version, reason]) => leaf(`${version} withdrawn${because(reason)}`));
       const tags = [...view.record.doc.tags].map(([tag, version]) => `${tag} → ${version}`).join(", ");
+      // What the resolver says then: TOO_YOUNG, a refusal; without releases, an answer with nothing in it.
+      const isHeld = newest === null && held.size > 0;
+      const nothing = newest === null && !isHeld ? ", but nothing of it can be installed" : "";
       return {
         name,
         source: alias,
-        answer: "served",
+        answer: isHeld ? "refused" : "served",
         tree: {
-          text: `${name} comes from ${alias}`,
+          text: isHeld
+            ? `${name} is refused until ${new Date(until).toISOString()}: every release is too young`
+            : `${name} comes from ${alias}${nothing}`,
           children: [
             claim,
             where,

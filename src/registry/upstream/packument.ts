@@ -4,6 +4,7 @@ import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../
 import type { PackageName } from "../../format/names.ts";
 import { tarballFileName, tarballUrl } from "../../format/packument.ts";
 import type { Version } from "../../format/versions.ts";
+import type { Published } from "../port.ts";
 
 export type UpstreamTarball = {
   readonly url: string;
@@ -85,4 +86,26 @@ export function resolveVersion(packument: JsonObject, versionOrTag: string): Jso
   const tagged = isJsonObject(tags) && Object.hasOwn(tags, versionOrTag) ? tags[versionOrTag] : undefined;
   const version = typeof tagged === "string" ? tagged : versionOrTag;
   return Object.hasOwn(versions, version) ? (versions[version] ?? null) : null;
+}
+
+/** What is said of one exact version; null where there is no such version. */
+export function publishedIn(packument: JsonObject, version: string): Published | null {
+  const versions = packument["versions"] as JsonObject;
+  const manifest = Object.hasOwn(versions, version) ? versions[version] : undefined;
+  // Under its own number and name, or one version's signature could stand for another's.
+  if (!isJsonObject(manifest) || manifest["version"] !== version || manifest["name"] !== packument["name"]) return null;
+  const dist = isJsonObject(manifest["dist"]) ? manifest["dist"] : {};
+  const times = packument["time"];
+  const time = isJsonObject(times) && Object.hasOwn(times, version) ? times[version] : undefined;
+  const timeMs = typeof time === "string" ? Date.parse(time) : Number.NaN;
+  const signatures = Array.isArray(dist["signatures"]) ? (dist["signatures"] as readonly JsonValue[]) : [];
+  return {
+    integrity: typeof dist["integrity"] === "string" ? dist["integrity"] : null,
+    // One that is no signature counts as a bad one, not as none.
+    signatures: signatures.map((entry) => ({
+      keyid: isJsonObject(entry) && typeof entry["keyid"] === "string" ? entry["keyid"] : "",
+      sig: isJsonObject(entry) && typeof entry["sig"] === "string" ? entry["sig"] : "",
+    })),
+    timeMs: Number.isNaN(timeMs) ? null : timeMs,
+  };
 }

@@ -13,7 +13,15 @@ import type { Upstream } from "../port.ts";
 import type { UpstreamClient } from "./client.ts";
 import { openDocumentCache } from "./document-cache.ts";
 import { createDocuments, type DocumentRequest, type Held, readText, unzip } from "./documents.ts";
-import { parseUpstreamPackument, resolveVersion, rewriteTarballs, rewriteVersion, tarballsOf, type UpstreamTarball } from "./packument.ts";
+import {
+  parseUpstreamPackument,
+  publishedIn,
+  resolveVersion,
+  rewriteTarballs,
+  rewriteVersion,
+  tarballsOf,
+  type UpstreamTarball,
+} from "./packument.ts";
 import { createTarballs } from "./tarballs.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 
@@ -108,6 +116,22 @@ export function createUpstream(deps: {
       const spec = `${name.replace("/", "%2f")}@${encodeURIComponent(version)}`;
       const { facts } = await plain.get(plainRequest(`/-/npm/v1/attestations/${spec}`, `attestations of ${name}@${version}`), via);
       return readyDocument(JSON.stringify(facts.value));
+    },
+    async published(name, version) {
+      const request = packumentRequest(name, false);
+      const kept = await packuments.peek(request);
+      const known = kept === null ? null : publishedIn(parseUpstreamPackument(await unzip(kept.zipped), name), version);
+      // What a version was signed with does not change; that it is not signed may have.
+      if (known !== null && known.signatures.length > 0) return known;
+      const held = await packuments.get(request, undefined);
+      if (held.digest === kept?.digest) return known;
+      return publishedIn(parseUpstreamPackument(await unzip(held.zipped), name), version);
+    },
+    async search(text, size) {
+      const what = "search results";
+      const query = new URLSearchParams({ text, size: String(size) });
+      const response = await client.get(`/-/v1/search?${query.toString()}`, { accept: FULL_TYPE, what });
+      return parsePlain(await readText(response.body, what, MAX_ANSWER_BYTES), what);
     },
     async audit(endpoint, body, via) {
       const what = "advisories";
