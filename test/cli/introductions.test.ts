@@ -176,7 +176,12 @@ it("X4 the command line takes --introductions claim or deny, and nothing else", 
     const env = { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" };
     const ran = await imprintIn(
       { home: join(folder, "home"), cwd: folder, env },
-      ...["add", `${alice.url}#${alice.id}`, "--yes", "--json", "--introductions", how],
+      "add",
+      `${alice.url}#${alice.id}`,
+      "--yes",
+      "--json",
+      "--introductions",
+      how,
     );
     return { ran, project: await project() };
   };
