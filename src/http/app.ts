@@ -122,7 +122,7 @@ async function handle(c: Context, deps: AppDeps, warm: WarmAnswers | null): Prom
     case "home":
       return sendDocument(c, await readyDocument(JSON.stringify({ imprint: version })));
     case "unknown":
-      return c.json({ error: "not found: this registry serves packages, versions, tarballs, dist-tags and ping" }, 404);
+      return c.json({ error: "not found: this registry serves packages, versions, tarballs, dist-tags, search and ping" }, 404);
   }
 }
 

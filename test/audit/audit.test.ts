@@ -191,6 +191,34 @@ describe("audit", () => {
     for (const line of [...lines, ...auditLines(result)]) expect(line).not.toMatch(/[\n\r]|##\[/);
   });
 
+  it("yarn 1: every hash must be the author's; a sha1 alone counts, is said, and is refused under --strict", async () => {
+    const { integrity: sha512, shasum } = (await alice.release("@alice/a", "1.0.0")).doc.dist;
+    const sha1 = `sha1-${Buffer.from(shasum, "hex").toString("base64")}`;
+    const run = async (fragment: string, line: string, strict = false): Promise<unknown> => {
+      const entry = `  version "1.0.0"\n  resolved "http://127.0.0.1:4870/@alice/a/-/a-1.0.0.tgz${fragment}"\n${line === "" ? "" : `  integrity ${line}\n`}`;
+      await mkdir(`${w.folder}/yarn`, { recursive: true });
+      await writeFile(`${w.folder}/yarn/yarn.lock`, `# yarn lockfile v1\n\n\n"@alice/a@^1.0.0":\n${entry}`);
+      const options = { frozen: false, strict, lockfile: `${w.folder}/yarn/yarn.lock` };
+      const { packages } = await audit(options, w.deps({ home: `${w.folder}/home-audit`, cwd }));
+      const [one] = packages;
+      return [one?.status, one?.reason ?? one?.warnings[0] ?? null, one?.line];
+    };
+    const [good_, weak, other] = [
+      ["signed", null, null],
+      ["signed", expect.stringMatching(/only a sha1/), 4],
+      ["refused", "the locked integrity is not the signed one", 4],
+    ];
+    expect(await run(`#${shasum}`, sha512)).toEqual(good_);
+    expect(await run("", `"${sha1} ${sha512}"`)).toEqual(good_);
+    expect(await run(`#${shasum}`, "")).toEqual(weak);
+    expect(await run("", sha1)).toEqual(weak);
+    expect(await run("", sha1, true)).toEqual(["refused", expect.stringMatching(/only a sha1/), 4]);
+    expect(await run(`#${"0".repeat(40)}`, "")).toEqual(other);
+    expect(await run(`#${"0".repeat(40)}`, sha512)).toEqual(other);
+    expect(await run(`#${shasum}`, "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=")).toEqual(other);
+    expect(await run("", "")).toEqual(["refused", "the lockfile has no integrity for it", 4]);
+  });
+
   it("in GitHub Actions each finding is an annotation on stderr, and stdout stays what it was", async () => {
     await audited({ "node_modules/@mycorp/x": { version: "1.0.0" } });
     const run = (...flags: readonly string[]): Promise<Ran> =>

@@ -88,7 +88,12 @@ describe("spellings × routes", () => {
     expect((await c.get("/-/package/plain/dist-tags")).json).toEqual({ latest: "1.0.0" });
     expect((await c.get("/-/ping")).json).toEqual({});
     expect((await c.get("/")).json).toEqual({ imprint: "0.0.0-test" });
-    expect((await c.get("/-/v1/search?text=x")).status).toBe(404);
+    expect((await c.get("/-/v1/search?text=@s/p")).json).toMatchObject({
+      total: 1,
+      objects: [{ package: { name: "@s/p", version: "1.1.0" } }],
+    });
+    expect((await c.get("/-/v1/search/more?text=x")).status).toBe(404);
+    expect((await c.get("/-/v1/login")).status).toBe(404);
     expect((await c.get("/@s/p/1.0.0/extra")).status).toBe(404);
     expect((await c.get("/@s/p/-/p-1.1.0.tgz/extra")).status).toBe(404);
     expect((await c.get("/@s/p/-/@other/p-1.1.0.tgz")).status).toBe(404);
