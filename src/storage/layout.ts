@@ -46,6 +46,8 @@ export type Layout = {
   readonly upstream: string;
   /** What searches have read of an index. */
   search(indexId: string): string;
+  /** Folder of all of those. */
+  readonly searches: string;
 };
 
 const VERSION = "v1";
@@ -78,5 +80,6 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
     search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),
+    searches: join(cache, VERSION, "search"),
   };
 }

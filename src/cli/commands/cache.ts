@@ -6,7 +6,7 @@ import type { Deps } from "../deps.ts";
 import { policyFolder, readProjectFiles } from "../project-files.ts";
 import { spanText } from "../terminal.ts";
 
-export type CacheKind = "git" | "sparse" | "tarballs" | "public registry" | "other" | "leftovers";
+export type CacheKind = "git" | "sparse" | "tarballs" | "public registry" | "search" | "other" | "leftovers";
 export type CacheGroup = {
   readonly kind: CacheKind;
   /** Of a git repository: the index's name in this project, else its id; null for kinds that are one. */
@@ -31,6 +31,7 @@ async function inventory({ layout }: Deps): Promise<readonly Kept[]> {
     ["sparse", [layout.documents, path.dirname(layout.validator("x"))]],
     ["tarballs", [layout.blobs]],
     ["public registry", [layout.upstream]],
+    ["search", [layout.searches]],
   ];
   const items: Kept[] = [];
   for (const item of await listFoldersOf(layout.repositories)) items.push({ ...item, kind: isLeftover(item) ? "leftovers" : "git" });
@@ -63,7 +64,7 @@ export async function listCache(deps: Deps): Promise<CacheList> {
     lastUsed: of.length === 0 ? null : new Date(Math.max(...of.map(({ lastUsedMs }) => lastUsedMs))).toISOString(),
   });
   const repositories = items.filter(({ kind }) => kind === "git");
-  const rest = (["sparse", "tarballs", "public registry", "other", "leftovers"] as const).map((kind) =>
+  const rest = (["sparse", "tarballs", "public registry", "search", "other", "leftovers"] as const).map((kind) =>
     group(
       kind,
       null,
