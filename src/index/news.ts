@@ -2,6 +2,7 @@
  * What is new in an index since an older state of it that this machine has believed. Sync itself walks nothing; this is for
  * who wants to read of it, and costs no more than the shards that changed and a bounded number of packages.
  */
+import { redactUrl } from "../git/url.ts";
 import { isImprintError } from "../errors.ts";
 import { parseShard } from "../format/checkpoint.ts";
 import type { FileHash } from "../format/digest.ts";
@@ -179,9 +180,10 @@ function rootChanges(before: Root, after: Root): readonly string[] {
       changes.push(`releases of ${pattern} now take ${entry.threshold} of ${entry.keys.length} keys`);
   }
   if (before.name !== after.name) changes.push(`it calls itself ${after.name}, before ${before.name}`);
-  compare(before.mirrors, after.mirrors, (url, what) => `mirror ${url} ${what}`);
+  compare(before.mirrors, after.mirrors, (url, what) => `mirror ${redactUrl(url)} ${what}`);
   compare(before.tarballs, after.tarballs, (source, what) => `tarball source ${source} ${what}`);
-  const introduced = (root: Root): string[] => root.introductions.map(({ id, url, packages }) => `${packages.join(" ")} at ${url}#${id}`);
+  const introduced = (root: Root): string[] =>
+    root.introductions.map(({ id, url, packages }) => `${packages.join(" ")} at ${redactUrl(url)}#${id}`);
   compare(introduced(before), introduced(after), (text, what) =>
     what === "added" ? `it introduces ${text}; imprint add takes it, or deny it upstream` : `it no longer introduces ${text}`,
   );

@@ -77,6 +77,14 @@ describe("imprint sync", () => {
       introductions: [],
     }));
     expect(news(await imprint("sync"))[0]).toMatch(/^root 3: checkpoint key .* removed, it no longer introduces @bob/);
+    // G7 what an index says of addresses is shown without the credentials that stand in them.
+    await alice.changeRoot(() => ({
+      mirrors: ["https://user:hunter2@mirror.example/index.git"],
+      introductions: [{ id: alice.id, url: "https://user:hunter2@eve.example/index.git", packages: ["@eve/*" as PackagePattern] }],
+    }));
+    const said = await imprint("sync");
+    expect(news(said)[0]).toMatch(/^root 4: .*mirror\.example.*@eve\/\* at https:.*eve\.example/);
+    expect(`${said.stdout}${said.stderr}`).not.toContain("hunter2");
   });
 
   it("what an index publishes outside its claim is no news; a squashed host hides nothing of what was read", async () => {
