@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import path from "node:path";
+import { freePort } from "../support/free-port.ts";
 import { BIN, type Outcome } from "../support/people.ts";
 import { type Client, environmentFor, installOnPath } from "../support/clients.ts";
 import { testGit } from "../support/git-host.ts";
@@ -80,16 +80,6 @@ function replaceTarball(index: TestIndex, tarball: Uint8Array): void {
     Number(testGit(index.gitDir, ["cat-file", "-s", `${line.split(" ")[1] ?? ""}:package.tgz`]).trim());
   const mine = refs.find((line) => size(line) === tarball.byteLength && line !== other) ?? "";
   testGit(index.gitDir, ["update-ref", mine.split(" ")[0] ?? "", other.split(" ")[1] ?? ""]);
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
 
 export type Shop = {

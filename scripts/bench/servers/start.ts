@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import path from "node:path";
+import { freePort } from "../../../test/support/free-port.ts";
 import { fileURLToPath } from "node:url";
 import { CLIENTS_FOLDER } from "../../../test/support/clients.ts";
 import { installOnce } from "../../install-once.ts";
@@ -102,14 +102,4 @@ async function answers(url: string): Promise<void> {
     }
   }
   throw new Error(`nothing answers at ${url}`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
