@@ -6,10 +6,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createSocketServer, type AddressInfo } from "node:net";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { testAuthority } from "./certificates.ts";
+import { freePort } from "./free-port.ts";
 import { testGit } from "./git-host.ts";
 
 /** Every file at a commit of a bare repository: path → bytes. */
@@ -73,14 +74,6 @@ export async function startStaticHost(files: ReadonlyMap<string, Uint8Array>): P
     },
   };
   return host;
-}
-
-async function freePort(): Promise<number> {
-  const server = createSocketServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export type Nginx = {
