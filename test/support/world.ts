@@ -158,7 +158,13 @@ export type ConsumerOptions = {
   readonly indices?: Readonly<
     Record<
       string,
-      { readonly index: TestIndex; readonly packages?: readonly string[]; readonly urls?: readonly string[]; readonly minAgeHours?: number }
+      {
+        readonly index: TestIndex;
+        readonly packages?: readonly string[];
+        readonly urls?: readonly string[];
+        readonly minAgeHours?: number | undefined;
+        readonly maxAgeDays?: number | undefined;
+      }
     >
   >;
   readonly upstream?: {
@@ -527,7 +533,7 @@ async function makeIndex(options: {
 function projectOf({ indices = {}, upstream = {} }: Pick<ConsumerOptions, "indices" | "upstream">, registry: string): Project {
   return {
     indices: new Map(
-      Object.entries(indices).map(([alias, { index, packages, urls, minAgeHours }]) => [
+      Object.entries(indices).map(([alias, { index, packages, urls, minAgeHours, maxAgeDays }]) => [
         alias as DisplayName,
         {
           id: index.id,
@@ -535,6 +541,7 @@ function projectOf({ indices = {}, upstream = {} }: Pick<ConsumerOptions, "indic
           ref: MAIN,
           packages: (packages ?? [`@${index.name}/*`]) as readonly PackagePattern[],
           ...(minAgeHours === undefined ? {} : { minAgeHours }),
+          ...(maxAgeDays === undefined ? {} : { maxAgeDays }),
         },
       ]),
     ),
