@@ -8,6 +8,8 @@ import { sync } from "../../src/cli/commands/sync.ts";
 import type { Deps } from "../../src/cli/deps.ts";
 import type { Finding } from "../../src/cli/doctor/finding.ts";
 import { checkAgeGates } from "../../src/cli/doctor/clients.ts";
+import { checkClientVersions } from "../../src/cli/doctor/client-versions.ts";
+import { clientFacts } from "../../src/cli/doctor/gather-clients.ts";
 import { checkClock } from "../../src/cli/doctor/clock.ts";
 import { checkLookAlikes, type Known, skeletonOf } from "../../src/cli/doctor/look-alikes.ts";
 import { checkCache, checkFolders, checkGit, checkNode, checkSecrets } from "../../src/cli/doctor/machine.ts";
@@ -499,4 +501,64 @@ describe("the command", () => {
     const findings = [finding("ok", "a"), finding("note", "b"), finding("problem", "c\u001B[31m"), finding("warning", "d")];
     expect(doctorLines({ findings, worst: "problem" })).toEqual(["✗ c [31m", "! d", "· b", "✓ 1 check is well"]);
   });
+});
+
+describe("clients of versions that need something", () => {
+  it.each([
+    ["npm", "6.14.18", "warning", /imprint audit does not read/],
+    ["npm", "12.2.0", "note", /imprint run only/],
+    ["pnpm", "9.15.0", "note", /older than what imprint is tested with/],
+    ["yarn", "3.8.7", "note", /1 and 4/],
+    ["bun", "1.1.45", "warning", /bun\.lockb/],
+    ["deno", "1.46.3", "warning", /no deno install/],
+  ] as const)("%s %s is named, with what to do", (client, version, level, words) => {
+    expect(checkClientVersions([{ client, version, file: "x.lock" }])).toEqual([
+      { level, title: expect.stringMatching(words), detail: null, fix: expect.stringMatching(/./) },
+    ]);
+  });
+
+  it("others, and what tells no version, are fine; one that is not there is a note", () => {
+    for (const [client, version] of [
+      ["npm", "11.0.0"],
+      ["pnpm", "12.0.0"],
+      ["yarn", "1.22.22"],
+      ["yarn", "4.18.1"],
+      ["bun", "1.2.0"],
+      ["deno", "2.9.6"],
+      ["npm", "nonsense"],
+    ] as const)
+      expect(checkClientVersions([{ client, version, file: "x.lock" }]).map((finding) => finding.level)).toEqual(["ok"]);
+    expect(checkClientVersions([{ client: "bun", version: null, file: "bun.lock" }])).toEqual([
+      { level: "note", title: "bun.lock is of bun, which is not on the PATH", detail: null, fix: "install bun, or remove bun.lock" },
+    ]);
+  });
+
+  it("are found by lockfile, with the pinned version, else that of the PATH; the project's own client is not run", async () => {
+    const folder = temporaryFolder();
+    const bin = join(folder, "bin");
+    await mkdir(bin);
+    const mark = join(folder, "ran");
+    await writeFile(
+      join(bin, "yarn"),
+      '#!/bin/sh\n[ "$YARN_IGNORE_PATH" = 1 ] && [ -z "$IMPRINT_PASSPHRASE" ] && pwd > "$MARK" && echo 4.1.0\n',
+      { mode: 0o755 },
+    );
+    for (const file of ["yarn.lock", "pnpm-lock.yaml", "bun.lock"]) await writeFile(join(folder, file), "");
+    await writeFile(join(folder, "package.json"), '{ "packageManager": "pnpm@9.1.2+sha512.abc" }');
+    const env = { PATH: `${bin}:/bin`, MARK: mark, IMPRINT_PASSPHRASE: "secret" };
+    expect(await clientFacts({ files: w.deps({ home: folder, cwd: folder }).files, env }, folder)).toEqual([
+      { client: "pnpm", file: "pnpm-lock.yaml", version: "9.1.2+sha512.abc" },
+      { client: "yarn", file: "yarn.lock", version: "4.1.0" },
+      { client: "bun", file: "bun.lock", version: null },
+    ]);
+    expect((await readFile(mark, "utf8")).trim()).not.toBe(folder);
+  });
+});
+
+it("a claim that the root grants to nobody is named; a name or scope within a grant, or around one, is not", async () => {
+  const { amiss, edit } = await shop();
+  await edit("imprint.json", (text) => text.replace('"@alice/*"', '"@alice/*", "@alice/one", "@bob/*", "left-pad"'));
+  const titles = (await amiss()).map(({ title }) => title);
+  expect(titles).toContain("alice is claimed for @bob/*, left-pad, which its root lets nobody publish");
+  expect((await (await shop()).amiss()).map(({ title }) => title).join("")).not.toMatch(/lets nobody publish/);
 });

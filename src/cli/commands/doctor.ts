@@ -8,10 +8,12 @@ import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { checkClaims } from "../doctor/claims.ts";
 import { checkAgeGates, checkPinned, checkRegistryLines, checkScopeLines, checkUnsafe } from "../doctor/clients.ts";
+import { checkClientVersions } from "../doctor/client-versions.ts";
 import { checkClock } from "../doctor/clock.ts";
 import type { IndexFacts } from "../doctor/facts.ts";
 import type { Finding, Level } from "../doctor/finding.ts";
 import { checkFreshness } from "../doctor/freshness.ts";
+import { clientFacts } from "../doctor/gather-clients.ts";
 import { freshOf, gatherIndices, reach } from "../doctor/gather-indices.ts";
 import {
   cacheFacts,
@@ -88,6 +90,7 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...checkRegistryLines(await registryFiles(deps, folder === deps.layout.config ? null : folder)),
     ...checkPinned(await pinnedElsewhere(deps, clients, DEFAULT_REGISTRY.slice(0, -1))),
     ...checkUnsafe(await leftByVlt(clients)),
+    ...checkClientVersions(await clientFacts(deps, clients)),
     ...checkAgeGates({
       clients: await clientsOf(clients),
       aged: indices.filter(({ entry }) => entry.minAgeHours !== undefined).map(({ alias }) => alias),

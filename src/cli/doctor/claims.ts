@@ -1,6 +1,6 @@
 /** Claims against what indices hold: published outside them (X5), claimed and not there, introduced and not settled (X4). */
 import type { ImprintError } from "../../errors.ts";
-import { patternRank } from "../../format/names.ts";
+import { type PackagePattern, patternRank } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import { newestRoot } from "../../index/trust.ts";
 import { sourceOf } from "../../registry/claims.ts";
@@ -20,6 +20,15 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
         fix: addCommand(one) ?? `add ${one.packages.map((name) => JSON.stringify(name)).join(", ")} to upstream.deny in imprint.json`,
       });
     if (unread !== null) findings.push(...unreadFindings(alias, unread));
+    const granted = newestRoot(state.roots).doc.publishers.flatMap(({ packages }) => packages);
+    const beyond = entry.packages.filter((pattern) => !granted.some((grant) => meets(grant, pattern)));
+    if (beyond.length > 0)
+      findings.push({
+        level: "warning",
+        title: `${alias} is claimed for ${beyond.join(", ")}, which its root lets nobody publish`,
+        detail: "nothing can ever answer for such names, and the public registry is not asked either",
+        fix: `ask its author, or remove ${beyond.map((pattern) => JSON.stringify(pattern)).join(", ")} from ${alias} in imprint.json`,
+      });
   }
   if (names !== null) {
     const outside = names.filter((name) => {
@@ -43,6 +52,13 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
       });
   }
   return orOk(findings, `${alias} and its claims fit`);
+}
+
+/** Whether some name can be of both patterns. */
+function meets(grant: PackagePattern, claim: PackagePattern): boolean {
+  const scopeOf = (pattern: PackagePattern): string => pattern.slice(0, pattern.indexOf("/") + 1);
+  if (grant === "*" || claim === "*" || grant === claim) return true;
+  return (grant.endsWith("/*") || claim.endsWith("/*")) && scopeOf(grant) !== "" && scopeOf(grant) === scopeOf(claim);
 }
 
 function unreadFindings(alias: string, { code, message, hint }: ImprintError): readonly Finding[] {
