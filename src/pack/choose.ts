@@ -26,13 +26,18 @@ export type Choice = {
   readonly ignored: readonly string[];
 };
 
-const MARKERS: readonly (readonly [file: string, program: Program])[] = [
+/** Lockfiles of the package managers that pack. */
+export const LOCKFILES_OF: readonly (readonly [file: string, program: Program])[] = [
   ["package-lock.json", "npm"],
   ["npm-shrinkwrap.json", "npm"],
   ["pnpm-lock.yaml", "pnpm"],
   ["yarn.lock", "yarn"],
   ["bun.lock", "bun"],
   ["bun.lockb", "bun"],
+];
+
+const MARKERS: readonly (readonly [file: string, program: Program])[] = [
+  ...LOCKFILES_OF,
   // Only pnpm has one, and a repository may keep no lockfile.
   ["pnpm-workspace.yaml", "pnpm"],
 ];

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { textOf } from "../../format/bytes.ts";
+import { LOCKFILES_OF } from "../../pack/choose.ts";
 import type { Deps } from "../deps.ts";
 import type { ClientFacts, ClientName } from "./client-versions.ts";
 
@@ -15,15 +16,7 @@ const run = promisify(execFile);
 const MAX_BYTES = 1024 * 1024;
 const DEADLINE_MS = 5000;
 
-const LOCKFILES: readonly (readonly [file: string, client: ClientName])[] = [
-  ["package-lock.json", "npm"],
-  ["npm-shrinkwrap.json", "npm"],
-  ["pnpm-lock.yaml", "pnpm"],
-  ["yarn.lock", "yarn"],
-  ["bun.lock", "bun"],
-  ["bun.lockb", "bun"],
-  ["deno.lock", "deno"],
-];
+const LOCKFILES: readonly (readonly [file: string, client: ClientName])[] = [...LOCKFILES_OF, ["deno.lock", "deno"]];
 
 export async function clientFacts(deps: Pick<Deps, "files" | "env">, folder: string): Promise<readonly ClientFacts[]> {
   const manifest =
