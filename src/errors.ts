@@ -34,6 +34,12 @@ export const CATALOGUE = {
     http: 403,
     hint: "nothing was imported: choose another version, or imprint import <spec> without --deps and each dependency by hand",
   },
+  ROOT_REFUSED: { exit: 1, http: 403, hint: "imprint root show lists keys and thresholds; nothing was signed" },
+  REQUEST_REFUSED: {
+    exit: 1,
+    http: 403,
+    hint: "nothing was signed or published: make the request again with --out, then imprint root sign",
+  },
   AUDIT_FAILED: { exit: 1, http: 403, hint: "imprint why <name> explains each package; do not install until it is clear" },
   COMMAND_NOT_FOUND: { exit: 1, http: 500, hint: "install the command, or check the words after imprint run" },
   // 2: usage
@@ -47,7 +53,11 @@ export const CATALOGUE = {
     hint: "use an https or ssh git address, or sparse+https: imprint add 'https://host/alice/index.git#<id>'",
   },
   NEEDS_ID: { exit: 2, http: 400, hint: "ask the author for the address with its #<id>, then imprint add '<url>#<id>'" },
-  NEEDS_ANSWER: { exit: 2, http: 400, hint: "answer on a terminal, or pass --yes (imprint add wants the index id with it)" },
+  NEEDS_ANSWER: {
+    exit: 2,
+    http: 400,
+    hint: "answer on a terminal, or pass --yes, or the lists that the message names (imprint add wants the index id with it)",
+  },
   // 3: configuration
   CONFIG_INVALID: { exit: 3, http: 500, hint: "mend the file at the place named (or restore it from git), then imprint list" },
   CONFIG_MISSING: {
@@ -124,6 +134,11 @@ export const CATALOGUE = {
   },
   // 7: keys
   KEY_MISSING: { exit: 7, http: 500, hint: "copy the key file into imprint's keys folder, or make an index with imprint init" },
+  NEEDS_SIGNATURES: {
+    exit: 7,
+    http: 500,
+    hint: "write it to a file with --out, imprint root sign <file> where the other keys are, then imprint root apply <file>",
+  },
   KEY_INVALID: { exit: 7, http: 500, hint: "restore the key file from your copy, then imprint publish again" },
   PASSPHRASE_WRONG: {
     exit: 7,

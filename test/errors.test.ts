@@ -10,6 +10,7 @@ import { utf8 } from "../src/format/bytes.ts";
 import { parseCheckpoint } from "../src/format/checkpoint.ts";
 import type { DisplayName } from "../src/format/decode.ts";
 import type { Digest, IndexId } from "../src/format/digest.ts";
+import { formatPublicKey } from "../src/format/keys.ts";
 import { LIMITS } from "../src/format/limits.ts";
 import { type PackagePattern, parsePackageName } from "../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath } from "../src/format/paths.ts";
@@ -22,6 +23,7 @@ import { parseRegistryPath } from "../src/http/path.ts";
 import { createIndex } from "../src/index/create.ts";
 import { amendRecord, parsePackageSpec } from "../src/index/amend.ts";
 import { requireNoRegress } from "../src/index/memory.ts";
+import { requireSound, setThreshold } from "../src/index/root/edits.ts";
 import { commitSource } from "../src/index/source.ts";
 import { readState } from "../src/index/sync.ts";
 import { lockEntryOf, requireFloor, requireOrder, verifyCheckpoint } from "../src/index/trust.ts";
@@ -139,6 +141,11 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     await w.upstream.publish("from-git", "1.0.0", { packageJson: { dependencies: { x: "git+https://git.example.org/x.git" } } });
     await resolveSpecs(["from-git"], npmOptions({ registry: w.upstream.url, options: { noProxy: "127.0.0.1" } }, folder()), true);
   },
+  ROOT_REFUSED: async () => {
+    const { doc } = (await alice.state()).roots[0];
+    requireSound(setThreshold(doc, { role: "root" }, 2));
+  },
+  REQUEST_REFUSED: () => imprint(w.folder, ["root", "sign", "--json", path.join(folder({ "request.json": "{}\n" }), "request.json")]),
   AUDIT_FAILED: async () => {
     const locked = {
       lockfileVersion: 3,
@@ -299,6 +306,12 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     const home = folder();
     const deps = w.deps({ home, cwd: home });
     return openKeysOf(deps, alice, "daily", deps);
+  },
+  NEEDS_SIGNATURES: async () => {
+    const home = folder();
+    expect((await imprint(home, ["init", "--name", "alice", "--packages", "@alice/*"], { home })).exit).toBe(0);
+    const key = formatPublicKey(generatePrivateKey().publicKey);
+    return imprint(home, ["root", "add-key", key, "--role", "root", "--threshold", "2", "--json"], { home });
   },
   KEY_INVALID: () => readKeyFileHeader(utf8("{}\n")),
   PASSPHRASE_WRONG: async () =>

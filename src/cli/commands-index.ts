@@ -1,48 +1,13 @@
 /** Commands about an own index itself: its root, its keys. */
 import type { Argv } from "yargs";
+import { rootCommands } from "./commands-root.ts";
 import { FROM, type GlobalOptions, listOf, print, type Wiring } from "./wiring.ts";
 
 const PURPOSES = ["root", "publisher", "checkpoint"] as const;
 
-export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
+export function indexCommands(y: Argv<GlobalOptions>, { depsOf, setExit }: Wiring) {
   return y
-    .command("root", "the index's root document", (z) =>
-      z
-        .command(
-          "show",
-          "keys, thresholds and names of your index",
-          (q) => q.option("index", INDEX),
-          async (args) => {
-            const deps = depsOf(args);
-            const { rootShow, rootLines } = await import("./commands/root-show.ts");
-            const shown = await rootShow(args.index, deps);
-            print(deps, shown, rootLines(shown));
-          },
-        )
-        .command(
-          "grant <pattern>",
-          "let your index publish one more name or scope",
-          (q) => q.positional("pattern", { type: "string", demandOption: true }).option("index", INDEX),
-          async (args) => {
-            const deps = depsOf(args);
-            const { grant } = await import("./commands/grant.ts");
-            const result = await grant({ pattern: args.pattern, index: args.index }, deps);
-            print(deps, result, [result.pattern]);
-          },
-        )
-        .command(
-          "tarballs <sources..>",
-          "say where tarballs are: git, git+<url> (another repository), or an https template",
-          (q) => q.positional("sources", { type: "string", array: true, demandOption: true }).option("index", INDEX),
-          async (args) => {
-            const deps = depsOf(args);
-            const { rootTarballs } = await import("./commands/root-tarballs.ts");
-            const result = await rootTarballs({ sources: args.sources, index: args.index }, deps);
-            print(deps, result, result.tarballs);
-          },
-        )
-        .demandCommand(1, "Say what to do with the root: show, grant or tarballs"),
-    )
+    .command("root", "the index's root document: keys, thresholds, names", (z) => rootCommands(z, { depsOf, setExit }))
     .command("key", "your key files", (z) =>
       z
         .command(
@@ -92,7 +57,22 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
             print(deps, made, [made.path]);
           },
         )
-        .demandCommand(1, "Say what to do with keys: list, export or import"),
+        .command(
+          "new",
+          "a key of your own for an index whose owner will add it",
+          (q) =>
+            q
+              .option("index", { type: "string", requiresArg: true, describe: "the index that it signs for, by name or id" })
+              .option("name", { type: "string", requiresArg: true, describe: "name of the key file" })
+              .option("purpose", { choices: PURPOSES, default: "publisher" as const, describe: "what it signs" }),
+          async (args) => {
+            const deps = depsOf(args);
+            const { keyNew } = await import("./commands/key-new.ts");
+            const made = await keyNew({ index: args.index, name: args.name, purpose: args.purpose }, deps);
+            print(deps, made, [made.publicKey]);
+          },
+        )
+        .demandCommand(1, "Say what to do with keys: list, new, export or import"),
     )
     .command("hook", "git hooks that verify what is pushed", (z) =>
       z

@@ -270,6 +270,13 @@ const LISTS = new Set([
   "urls",
   "public-url",
   "publicUrl",
+  "keys",
+  "to",
+  "replace",
+  "keep",
+  "withdraw",
+  "mirrors",
+  "introduce",
 ]);
 
 function requireOnce(args: Readonly<Record<string, unknown>>): true {

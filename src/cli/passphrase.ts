@@ -27,13 +27,20 @@ export function isPreset(env: NodeJS.ProcessEnv): boolean {
   return env["IMPRINT_PASSPHRASE"] !== undefined || env["IMPRINT_PASSPHRASE_FILE"] !== undefined;
 }
 
+/** What was typed already: one command asks once for one file, however often it opens it. */
+const typed = new WeakMap<Terminal, Map<string, string>>();
+
 /** @throws ImprintError PASSPHRASE_NEEDED where nobody can answer */
 export async function passphraseFor(what: string, { env, terminal }: Sources): Promise<string> {
   const preset = await presetPassphrase(env);
   if (preset !== null) return preset;
+  const known = typed.get(terminal)?.get(what);
+  if (known !== undefined) return known;
   if (!terminal.interactive)
     throw new ImprintError("PASSPHRASE_NEEDED", `Cannot open ${what}: it has a passphrase and nobody is here to type it`);
-  return terminal.askSecret(`Passphrase for ${what}`);
+  const answer = await terminal.askSecret(`Passphrase for ${what}`);
+  typed.set(terminal, (typed.get(terminal) ?? new Map<string, string>()).set(what, answer));
+  return answer;
 }
 
 /** A passphrase for new keys; empty is allowed. */

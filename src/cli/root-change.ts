@@ -1,58 +1,223 @@
-/** A change of an own index's root: judged on the newest state, signed with root and daily keys, one commit, one push. */
-import { chooseBase } from "../index/publish.ts";
-import { changeRoot, type RootContent } from "../index/root-change.ts";
-import { newestRoot, type TrustedState } from "../index/trust.ts";
-import type { WriterKeys } from "../index/writer.ts";
-import type { Deps } from "./deps.ts";
-import { keysFor, openKeysOf } from "./key-store.ts";
-import { theOwnIndex } from "./own-indices.ts";
-import { dailyKeysOf, signAndUpload } from "./sign.ts";
-import { type OpenUpload, openUpload } from "./upload.ts";
+/**
+ * A change of an own index's root, from the newest verified state to the host: judged, signed with every key that is here,
+ * and made in one commit; or, where other people hold the other keys, written to a file that goes round (`--out`).
+ */
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { ImprintError } from "../errors.ts";
+import { type PublicKey, shortKey } from "../format/keys.ts";
+import { rootChanges } from "../index/news.ts";
+import { type Base, chooseBase, type ChosenBase } from "../index/publish.ts";
+import { type RootContent, sameContent } from "../index/root/edits.ts";
+import {
+  completePending,
+  type Keys,
+  type Pending,
+  pendingRoot,
+  rebase,
+  rootAfter,
+  shortfallsOf,
+  signPending,
+} from "../index/root/pending.ts";
+import { formatRequest } from "../index/root/request.ts";
+import { newestRoot, type TrustedState } from "../index/trust.ts";
+import { dropOldKeys, openAllKeys } from "./all-keys.ts";
+import type { Deps } from "./deps.ts";
+import { theOwnIndex } from "./own-indices.ts";
+import { requireRemote, signAndUpload, uploadedText } from "./sign.ts";
+import { clean } from "./terminal.ts";
+import { type OpenUpload, openUpload } from "./upload.ts";
 
-export type ChangedRoot = {
-  readonly open: OpenUpload;
-  readonly before: TrustedState;
-  /** Null: the root says so already. */
-  readonly commit: string | null;
-  readonly pushed: boolean;
+export type RootOptions = {
+  readonly index: string | undefined;
+  /** File for a request, where other people must sign too. */
+  readonly out?: string | undefined;
 };
 
+export type ChangedRoot = {
+  readonly index: string;
+  /** Of the next root; null: it says so already. */
+  readonly version: number | null;
+  /** In words. */
+  readonly changes: readonly string[];
+  /** Records that were signed again. */
+  readonly records: number;
+  readonly commit: string | null;
+  /** Absolute path of the request; null where none was written. */
+  readonly request: string | null;
+  readonly before: TrustedState;
+};
+
+/** How a command makes the change on a state; null: there is nothing to change. */
+export type Draft = (base: Base) => Promise<Pending | null>;
+
 /**
- * @param change what the next root says, or null where there is nothing to change; called anew after a lost race
- * @throws ImprintError NO_OWN_INDEX, KEY_MISSING, KEY_INVALID, …; nothing is signed where the first look refuses
+ * @param edit what the next root says, or null where it says so already; called anew after a lost race
+ * @throws ImprintError NO_OWN_INDEX, ROOT_REFUSED, KEY_MISSING, NEEDS_SIGNATURES, …; nothing is signed where the first look refuses
  */
 export async function changeOwnRoot(
   deps: Deps,
-  request: {
-    readonly index: string | undefined;
+  options: RootOptions & {
     /** For messages: "grant". */
     readonly verb: string;
+    /** Subject of the commit. */
     readonly message: string;
-    readonly change: (root: RootContent, keys: WriterKeys) => RootContent | null;
+    readonly edit: (root: RootContent, open: OpenUpload) => Promise<RootContent | null> | RootContent | null;
   },
 ): Promise<ChangedRoot> {
-  const { index, verb, message, change } = request;
-  const own = await theOwnIndex(deps, index, deps.cwd, verb);
-  const open = await openUpload(deps, own);
+  const { verb, message, edit } = options;
+  return withOwnIndex(deps, options, verb, (open) =>
+    changeByDraft(deps, open, options, async (base) => {
+      const before = newestRoot(base.state.roots).doc;
+      const content = await edit(before, open);
+      if (content === null || sameContent(before, content)) return null;
+      return pendingRoot(base, content, { message, onProgress: progressOf(deps) });
+    }),
+  );
+}
+
+export function progressOf({ terminal }: Deps): (done: number, of: number) => void {
+  return (done, of) => terminal.progress(`reading ${done} of ${of} records`);
+}
+
+export async function withOwnIndex<T>(
+  deps: Deps,
+  { index, out }: RootOptions,
+  verb: string,
+  work: (open: OpenUpload) => Promise<T>,
+): Promise<T> {
+  if (out !== undefined && existsSync(path.resolve(deps.cwd, out)))
+    throw new ImprintError("NAME_TAKEN", `Cannot write ${out}: it is there already`);
+  const open = await openUpload(deps, await theOwnIndex(deps, index, deps.cwd, verb));
   try {
-    const first = await chooseBase(open.upload);
-    const before = first.base.state;
-    const keys = await dailyKeysOf(deps, own);
-    if (change(newestRoot(before.roots).doc, keys) === null) return { open, before, commit: null, pushed: false };
-    const rootKeys = keysFor(await openKeysOf(deps, own, "root", deps), "root");
-    const push = open.upload.remote !== null;
-    const { commit } = await signAndUpload(deps, open, {
-      push,
-      first,
-      build: async ({ state }, nowMs) => {
-        const content = change(newestRoot(state.roots).doc, keys);
-        if (content === null) throw new ImprintError("STATE_CHANGED", `Cannot ${verb}: somebody else did it meanwhile`);
-        return { files: changeRoot({ state, content, rootKeys, keys, nowMs }), message };
-      },
-    });
-    return { open, before, commit, pushed: push };
+    return await work(open);
   } finally {
     await open.repository.close();
   }
+}
+
+/** Signs, then commits and pushes, or writes the request. */
+export async function changeByDraft(deps: Deps, open: OpenUpload, { out }: RootOptions, draft: Draft): Promise<ChangedRoot> {
+  const { own, upload } = open;
+  const first = await chooseBase(upload);
+  const before = first.base.state;
+  const drafted = await draft(first.base);
+  const nothing = { index: own.name, version: null, changes: [], records: 0, commit: null, request: null, before };
+  if (drafted === null) return nothing;
+  const keys = await openAllKeys(deps, own);
+  const pending = signPending(drafted, keys);
+  const facts = { ...nothing, ...factsOf(pending) };
+  sayChanges(deps, pending);
+  if (out !== undefined) return { ...facts, request: await writeRequest(deps, pending, out) };
+  requireSigned(pending, keys, own.name);
+  // Anew on what is there then; the keys are here.
+  const commit = await publishPending(deps, open, { first, pending, keys, redo: async (base) => signOrNull(await draft(base), keys) });
+  return { ...facts, commit };
+}
+
+function signOrNull(pending: Pending | null, keys: Keys): Pending | null {
+  return pending === null ? null : signPending(pending, keys);
+}
+
+/**
+ * Makes the commit and pushes it.
+ *
+ * @param redo the change on a newer state, after a lost race; undefined: it is moved over as it was signed
+ * @returns the commit
+ * @throws ImprintError NEEDS_SIGNATURES where the checkpoint keys here are too few, STATE_CHANGED, and those of pushing
+ */
+export async function publishPending(
+  deps: Deps,
+  open: OpenUpload,
+  options: {
+    readonly first: ChosenBase;
+    readonly pending: Pending;
+    readonly keys: Keys;
+    readonly redo?: (base: Base) => Promise<Pending | null>;
+    /** What is to be done with a request that only lacks checkpoint keys. */
+    readonly onCheckpoint?: (pending: Pending) => Promise<never>;
+  },
+): Promise<string> {
+  const { first, keys, redo, onCheckpoint } = options;
+  const push = open.upload.remote !== null;
+  requireRemote(open, push);
+  let done = options.pending;
+  const uploaded = await signAndUpload(deps, open, {
+    push,
+    first,
+    build: async (base, nowMs) => {
+      const isMoved = base.state.checkpoint.digest !== done.state.checkpoint.digest;
+      const next = !isMoved ? done : redo === undefined ? await rebase(options.pending, base) : await redo(base);
+      if (next === null) throw new ImprintError("STATE_CHANGED", "Cannot change the root: somebody else did it meanwhile");
+      const complete = await completePending(next, base.snapshot, keys, nowMs);
+      if (complete.files === null) {
+        if (onCheckpoint !== undefined) return onCheckpoint(complete.pending);
+        throw shortOf(complete.pending, keys, open.own.name);
+      }
+      done = next;
+      return { files: complete.files, message: next.message };
+    },
+  });
+  deps.terminal.ok(uploadedText(open, uploaded, push));
+  if (done.root !== null) await dropOldKeys(deps, open.own, newestRoot(done.state.roots).doc, done.root.doc);
+  return uploaded.commit;
+}
+
+export function factsOf(pending: Pending): Pick<ChangedRoot, "version" | "changes" | "records"> {
+  const { state, root, records } = pending;
+  return {
+    version: root?.doc.version ?? null,
+    changes: root === null ? [] : rootChanges(newestRoot(state.roots).doc, root.doc),
+    records: records.size,
+  };
+}
+
+export function sayChanges({ terminal }: Deps, pending: Pending): void {
+  const { version, changes } = factsOf(pending);
+  for (const change of changes) terminal.talk(clean(`  root ${version ?? ""}: ${change}`));
+  const again = [...pending.records.values()].filter(({ before, after }) => before?.digest === after.digest).length;
+  if (again > 0) terminal.talk(`  ${again} ${again === 1 ? "record is" : "records are"} signed again; no release file changes`);
+}
+
+async function writeRequest(deps: Deps, pending: Pending, out: string): Promise<string> {
+  const file = path.resolve(deps.cwd, out);
+  await deps.files.writeAtomic(file, formatRequest(pending));
+  const short = shortfallsOf(pending);
+  deps.terminal.ok(`${file}   ${short.length === 0 ? "nothing but the checkpoint is missing" : "waits for signatures"}`);
+  for (const { what, have, need, keys } of short) deps.terminal.talk(clean(`  ${what}: ${have} of ${need}, by ${keysText(keys)}`));
+  deps.terminal.talk(
+    short.length === 0
+      ? `Next, where the clone and the checkpoint key are   imprint root apply '${file}'`
+      : `Next, where those keys are   imprint root sign '${path.basename(file)}'`,
+  );
+  return file;
+}
+
+/** @throws ImprintError KEY_MISSING, NEEDS_SIGNATURES */
+function requireSigned(pending: Pending, keys: Keys, name: string): void {
+  const before = newestRoot(pending.state.roots).doc;
+  if (pending.root !== null && keys.root.length === 0)
+    throw new ImprintError(
+      "KEY_MISSING",
+      `Cannot change the root of ${name}: none of its root keys is here (${keysText(before.roles.root.keys)}). Publishing goes on without them. Bring the key file, or hand out a request with --out; if they are lost for good, keys and names of this index can never change again: make a new one, and tell people to pin its id`,
+    );
+  if (shortfallsOf(pending).length > 0) throw shortOf(pending, keys, name);
+}
+
+/** Which signatures are missing, and whose. */
+export function shortOf(pending: Pending, keys: Keys, name: string): ImprintError {
+  const short = shortfallsOf(pending);
+  const missing = short.map(({ what, have, need, keys: others }) => `${what}: ${have} of ${need} (missing: ${keysText(others)})`);
+  const none = keys.checkpoint.length === 0 && missing.length === 0;
+  const { checkpoint } = rootAfter(pending).roles;
+  return new ImprintError(
+    "NEEDS_SIGNATURES",
+    clean(
+      `Cannot change ${name} alone: ${none ? `${checkpoint.threshold} of its checkpoint keys must sign, none is here` : missing.join("; ")}`,
+    ),
+  );
+}
+
+function keysText(keys: readonly PublicKey[]): string {
+  return keys.length === 0 ? "nobody" : keys.map(shortKey).join(", ");
 }

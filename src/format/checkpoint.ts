@@ -72,7 +72,7 @@ export const rootPointer: Decoder<RootPointer> = (value, at) => {
   return { version: member(from, "version", at, integer(1, LIMITS.roots)), digest: member(from, "digest", at, digest) };
 };
 
-const shardName: Decoder<ShardName> = (value, at) => {
+export const shardName: Decoder<ShardName> = (value, at) => {
   const raw = text(value, at);
   return /^[0-9a-f]{2}$/.test(raw) ? (raw as ShardName) : fail(at, "two hex digits");
 };

@@ -156,6 +156,15 @@ export function mergeBase(dir: string, one: ObjectId, other: ObjectId, options: 
   );
 }
 
+/** Commits from which `heads` grew, themselves included, newest first; as far as the clone knows them, and `max` at most. */
+export function historyOf(dir: string, heads: readonly ObjectId[], max: number, options: CloneOptions = {}): Promise<readonly ObjectId[]> {
+  return by(
+    options,
+    (git) => git.historyOf(dir, heads, max, options),
+    (git) => git.historyOf(dir, heads, max),
+  );
+}
+
 /** Paths whose files differ between two commits, added and removed ones too. */
 export function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
   return by(

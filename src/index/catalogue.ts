@@ -23,9 +23,12 @@ const STEP = "reading 6";
 /** Files of one question: what a host answers at once, and what lies in memory meanwhile. */
 const BATCH = 200;
 
-/** @throws ImprintError MISSING_FILE, HASH_MISMATCH, INVALID_DOCUMENT, … */
-export async function readCatalogue(snapshot: Snapshot, state: TrustedState): Promise<Catalogue> {
-  const shards = [...state.checkpoint.doc.shards];
+/**
+ * @param but shards that are left out
+ * @throws ImprintError MISSING_FILE, HASH_MISMATCH, INVALID_DOCUMENT, …
+ */
+export async function readCatalogue(snapshot: Snapshot, state: TrustedState, but: ReadonlySet<ShardName> = new Set()): Promise<Catalogue> {
+  const shards = [...state.checkpoint.doc.shards].filter(([shard]) => !but.has(shard));
   const files = await readListed(
     snapshot,
     shards.map(([shard, hash]) => ({ path: shardPath(shard), maxBytes: LIMITS.shardBytes, hash })),

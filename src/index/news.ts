@@ -149,7 +149,7 @@ export function rootNews(before: TrustedState, after: TrustedState): IndexNews["
   });
 }
 
-function rootChanges(before: Root, after: Root): readonly string[] {
+export function rootChanges(before: Root, after: Root): readonly string[] {
   const changes: string[] = [];
   const compare = <T>(old: readonly T[], now: readonly T[], say: (item: T, what: "added" | "removed") => string): void => {
     for (const item of now) if (!old.includes(item)) changes.push(say(item, "added"));

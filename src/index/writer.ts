@@ -7,6 +7,7 @@ import { signDocument } from "../crypto/documents.ts";
 import { ImprintError } from "../errors.ts";
 import { type Checkpoint, encodeCheckpoint, formatShard, parseShard, type Shard } from "../format/checkpoint.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
+import type { Signed } from "../format/envelope.ts";
 import type { JsonObject } from "../format/json.ts";
 import { formatPublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
@@ -14,7 +15,7 @@ import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, type ShardName, shardPath } from "../format/paths.ts";
 import { encodeRecord, type PackageRecord } from "../format/record.ts";
 import { type Dist, encodeRelease, type Origin, type Release } from "../format/release.ts";
-import { type Publishers, publishersFor } from "../format/root.ts";
+import { type Publishers, publishersFor, type Root } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
 import type { FileChange } from "../git/port.ts";
@@ -154,19 +155,52 @@ export async function writeTree(
   keys: WriterKeys,
   nowMs: number,
 ): Promise<readonly FileChange[]> {
+  const { shards, checkpoint } = await nextTree(state, snapshot, records, { root: null, nowMs });
+  return [...shards, { path: CHECKPOINT_PATH, content: signCheckpoint(state, checkpoint, keys) }];
+}
+
+/**
+ * The same, with the checkpoint still to be signed.
+ *
+ * @param options `root`: the next one, where the change brings one; `as`: a checkpoint whose number and time are kept;
+ *   `broken`: shards that are made of `records` alone
+ * @throws ImprintError REQUEST_REFUSED where that checkpoint is over another tree
+ */
+export async function nextTree(
+  state: TrustedState,
+  snapshot: Snapshot,
+  records: ReadonlyMap<PackageName, FileHash>,
+  options: {
+    readonly root: Signed<Root> | null;
+    readonly nowMs: number;
+    readonly as?: Checkpoint | null;
+    readonly broken?: ReadonlySet<ShardName>;
+  },
+): Promise<{ readonly shards: readonly FileChange[]; readonly checkpoint: JsonObject }> {
+  const { root, nowMs, as = null, broken = new Set<ShardName>() } = options;
   const { checkpoint } = state;
   const shards = new Map<ShardName, FileHash>(checkpoint.doc.shards);
-  const names = [...new Set([...records.keys()].map(shardOf))];
+  const byShard = new Map<ShardName, Map<PackageName, FileHash>>();
+  for (const [name, hash] of records) byShard.set(shardOf(name), (byShard.get(shardOf(name)) ?? new Map()).set(name, hash));
+  for (const shard of broken) if (!byShard.has(shard)) shards.delete(shard);
   const changes: FileChange[] = [];
-  for (const shard of names) {
-    const next: Map<PackageName, FileHash> = new Map(await readShard(snapshot, state, shard));
-    for (const [name, hash] of records) if (shardOf(name) === shard) next.set(name, hash);
-    const content = formatShard(next);
+  for (const [shard, changed] of byShard) {
+    const before = broken.has(shard) ? [] : await readShard(snapshot, state, shard);
+    const content = formatShard(new Map([...before, ...changed]));
     shards.set(shard, fileHashOf(content));
     changes.push({ path: shardPath(shard), content });
   }
-  const doc: Checkpoint = { ...checkpoint.doc, seq: nextNumber(checkpoint.doc.seq, nowMs), time: formatTimestamp(nowMs), shards };
-  return [...changes, { path: CHECKPOINT_PATH, content: signCheckpoint(state, encodeCheckpoint(doc, checkpoint.signed), keys) }];
+  const next: Checkpoint = {
+    ...checkpoint.doc,
+    root: root === null ? checkpoint.doc.root : { version: root.doc.version, digest: root.digest },
+    // Under a new root it may start anywhere, which undoes a thief's jump to 2^53−1.
+    seq: as?.seq ?? (root === null ? nextNumber(checkpoint.doc.seq, nowMs) : nowMs),
+    time: as?.time ?? formatTimestamp(nowMs),
+    shards,
+  };
+  const isOther = as !== null && ([...shards].some(([shard, hash]) => as.shards.get(shard) !== hash) || as.shards.size !== shards.size);
+  if (isOther) throw new ImprintError("REQUEST_REFUSED", "Cannot apply: its checkpoint is over other records than those that it brings");
+  return { shards: changes, checkpoint: encodeCheckpoint(next, checkpoint.signed) };
 }
 
 /** The next `seq` or `revision`: grows without anyone remembering, and never stands on two documents. */

@@ -1,28 +1,42 @@
-/** `imprint root grant <pattern>`: a solo author's next name or scope. */
+/** `imprint root grant <pattern>`: one more name or scope, for the author's own keys or for somebody else's. */
 import { ImprintError } from "../../errors.ts";
-import { formatPublicKey } from "../../format/keys.ts";
 import { parsePackagePattern } from "../../format/names.ts";
-import { grantPattern } from "../../index/grant.ts";
+import { newestRoot } from "../../index/trust.ts";
+import { grantPattern } from "../../index/root/edits.ts";
+import { publicKeysHere } from "../all-keys.ts";
 import type { Deps } from "../deps.ts";
-import { changeOwnRoot } from "../root-change.ts";
+import { parseKeys, parseThreshold } from "../root-arguments.ts";
+import { changeOwnRoot, type RootOptions } from "../root-change.ts";
 
-export type GrantResult = { readonly index: string; readonly pattern: string; readonly commit: string | null };
+export type GrantResult = {
+  readonly index: string;
+  readonly pattern: string;
+  readonly commit: string | null;
+  readonly request: string | null;
+};
 
-export async function grant(options: { readonly pattern: string; readonly index: string | undefined }, deps: Deps): Promise<GrantResult> {
+export async function grant(
+  options: RootOptions & { readonly pattern: string; readonly to?: readonly string[]; readonly threshold?: string | undefined },
+  deps: Deps,
+): Promise<GrantResult> {
   const pattern = parsePackagePattern(options.pattern);
-  const { open, commit, pushed } = await changeOwnRoot(deps, {
-    index: options.index,
+  const keys = parseKeys(options.to ?? []);
+  const threshold = parseThreshold(options.threshold);
+  const { index, commit, request, before } = await changeOwnRoot(deps, {
+    ...options,
     verb: "grant",
     message: `imprint: root grants ${pattern}`,
-    change: (root, keys) =>
-      grantPattern(
-        root,
-        pattern,
-        keys.publishers.map((key) => formatPublicKey(key.publicKey)),
-      ),
+    edit: async (root, { own }) => {
+      const here = await publicKeysHere(deps, own);
+      const mine = here.filter(({ purpose }) => purpose === "publisher").map(({ publicKey }) => publicKey);
+      return grantPattern(root, pattern, { mine, keys, threshold });
+    },
   });
-  const { name } = open.own;
-  if (commit === null) throw new ImprintError("NAME_TAKEN", `Cannot grant ${pattern}: ${name}'s root grants it already`);
-  deps.terminal.ok(`${name} may now publish ${pattern}${pushed ? "; pushed" : ""}`);
-  return { index: name, pattern, commit };
+  if (commit === null && request === null)
+    throw new ImprintError(
+      "NAME_TAKEN",
+      `Cannot grant ${pattern}: ${index}'s root ${newestRoot(before.roots).doc.version} grants it already`,
+    );
+  if (commit !== null) deps.terminal.ok(`${index} may now publish ${pattern}`);
+  return { index, pattern, commit, request };
 }

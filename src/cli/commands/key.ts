@@ -111,7 +111,7 @@ async function importOwn(bytes: Uint8Array, { files, layout }: Deps): Promise<st
 }
 
 async function importOpenSsh(bytes: Uint8Array, { file, index, name, purpose }: ImportOptions, deps: Deps): Promise<string> {
-  const target = await indexNamed(index, name, deps);
+  const target = await indexNamed(index, name, "import an OpenSSH key", deps);
   const kind: KeyFileKind = purpose === "root" ? "root" : "daily";
   const key = await readOpenSshKey(bytes, () => sshPassphrase(file, deps));
   const present = (await listKeyFiles(deps)).find(({ header }) => header.index === target.id && header.kind === kind);
@@ -129,16 +129,26 @@ async function importOpenSsh(bytes: Uint8Array, { file, index, name, purpose }: 
   return saveKeyFile(deps, { ...before, keys }, passphrase);
 }
 
-async function indexNamed(index: string | undefined, name: string | undefined, deps: Deps): Promise<{ id: IndexId; name: DisplayName }> {
-  if (index === undefined)
-    throw new ImprintError("USAGE", "Cannot import an OpenSSH key: say with --index which index it shall sign for (name or id)");
+/**
+ * The index that a key shall sign for: by the name of an own one, of a key file, or by its id.
+ *
+ * @param verb for messages
+ * @throws ImprintError USAGE, NO_OWN_INDEX
+ */
+export async function indexNamed(
+  index: string | undefined,
+  name: string | undefined,
+  verb: string,
+  deps: Deps,
+): Promise<{ id: IndexId; name: DisplayName }> {
+  if (index === undefined) throw new ImprintError("USAGE", `Cannot ${verb}: say with --index which index it shall sign for (name or id)`);
   const own = (await readOwnIndices(deps)).find((entry) => entry.name === index);
   const known =
     own ?? (await listKeyFiles(deps)).map(({ header }) => ({ name: header.name, id: header.index })).find((entry) => entry.name === index);
   const id = known?.id ?? (isIndexId(index) ? index : null);
   const chosen = name ?? known?.name ?? `index-${index.slice(0, 8)}`;
   if (id === null)
-    throw new ImprintError("NO_OWN_INDEX", `Cannot import for ${index}: neither the name of an index of yours nor an id of 64 hex digits`);
+    throw new ImprintError("NO_OWN_INDEX", `Cannot ${verb} for ${index}: neither the name of an index of yours nor an id of 64 hex digits`);
   if (!isDisplayName(chosen)) throw new ImprintError("USAGE", `Cannot name a key file ${JSON.stringify(chosen)}: letters, digits, . _ -`);
   return { id, name: chosen };
 }

@@ -16,7 +16,7 @@ export function newsLines({ roots, packages, added, more }: IndexNews): readonly
   ].map(clean);
 }
 
-function packageLine({ name, tags, ...news }: PackageNews): string {
+export function packageLine({ name, tags, ...news }: PackageNews): string {
   const parts = (["released", "withdrawn", "yanked", "unyanked", "deprecated", "undeprecated"] as const).flatMap((what) => {
     const versions = news[what];
     const left = versions.length - MAX_VERSIONS;
@@ -28,6 +28,6 @@ function packageLine({ name, tags, ...news }: PackageNews): string {
 }
 
 /** As everywhere else that people read. */
-function shortKeys(text: string): string {
+export function shortKeys(text: string): string {
   return text.replace(/ed25519:([A-Za-z0-9_-]{4})[A-Za-z0-9_-]{36}([A-Za-z0-9_-]{3})/g, "ed25519:$1…$2");
 }

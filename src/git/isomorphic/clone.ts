@@ -265,6 +265,19 @@ export function mergeBase(dir: string, one: ObjectId, other: ObjectId): Promise<
   });
 }
 
+/** `historyOf` of ../clone.ts. */
+export function historyOf(dir: string, heads: readonly ObjectId[], max: number): Promise<readonly ObjectId[]> {
+  return withClone(dir, async (_, objects) => {
+    const found = new Set<ObjectId>();
+    for (const head of heads)
+      for await (const commitId of history(objects, head)) {
+        if (found.size >= max) break;
+        found.add(commitId);
+      }
+    return [...found];
+  });
+}
+
 /** `changedPaths` of ../clone.ts. */
 export function changedPaths(dir: string, from: ObjectId, to: ObjectId): Promise<readonly string[]> {
   return withClone(dir, async (_, objects) => {

@@ -252,6 +252,21 @@ export async function mergeBase(dir: string, one: ObjectId, other: ObjectId, opt
   return (await ask(gitOf(options), dir, ["merge-base", one, other])) as ObjectId | null;
 }
 
+/** `historyOf` of ../clone.ts. */
+export async function historyOf(
+  dir: string,
+  heads: readonly ObjectId[],
+  max: number,
+  options: CloneOptions = {},
+): Promise<readonly ObjectId[]> {
+  const args = ["-C", dir, "rev-list", `--max-count=${max}`, "--end-of-options", ...heads];
+  const result = await mustGit(gitOf(options), { args, what: "read the clone's history" });
+  return result.stdout
+    .toString("utf8")
+    .split("\n")
+    .filter((line) => line !== "") as ObjectId[];
+}
+
 /** `changedPaths` of ../clone.ts. */
 export async function changedPaths(dir: string, from: ObjectId, to: ObjectId, options: CloneOptions = {}): Promise<readonly string[]> {
   const result = await mustGit(gitOf(options), {

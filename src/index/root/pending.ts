@@ -1,0 +1,228 @@
+/**
+ * A change that waits for signatures: the next root, records, and in the end the checkpoint over them.
+ *
+ * Whoever holds one of the keys adds signatures without the others being there. A record is signed before the tree is made,
+ * since its file, signatures and all, is what the tree hashes; so the checkpoint comes last, and ends the collecting.
+ */
+import { meetsThreshold, signDocument, signersAmong } from "../../crypto/documents.ts";
+import type { PrivateKey } from "../../crypto/ed25519.ts";
+import { ImprintError } from "../../errors.ts";
+import { type Checkpoint, parseCheckpoint } from "../../format/checkpoint.ts";
+import { type FileHash, fileHashOf } from "../../format/digest.ts";
+import { formatEnvelope, type Signed } from "../../format/envelope.ts";
+import type { JsonObject } from "../../format/json.ts";
+import { formatPublicKey, type PublicKey } from "../../format/keys.ts";
+import type { PackageName } from "../../format/names.ts";
+import { CHECKPOINT_PATH, recordPath, rootPath, type ShardName } from "../../format/paths.ts";
+import { encodeRecord, type PackageRecord, parseRecord } from "../../format/record.ts";
+import { encodeRoot, parseRoot, publishersFor, type Role, type Root } from "../../format/root.ts";
+import type { FileChange } from "../../git/port.ts";
+import type { Snapshot } from "../source.ts";
+import { newestRoot, type RootChain, type TrustedState, verifyCheckpoint, verifyNextRoot } from "../trust.ts";
+import { nextTree } from "../writer.ts";
+import { type RootContent, requireSound } from "./edits.ts";
+import { recordsShortOf } from "./short-records.ts";
+
+export type PendingRecord = {
+  /** As the index has it; null: it has none that is good. */
+  readonly before: Signed<PackageRecord> | null;
+  readonly after: Signed<PackageRecord>;
+};
+
+export type Pending = {
+  /** The state that it changes. */
+  readonly state: TrustedState;
+  /** Null: the root stays. */
+  readonly root: Signed<Root> | null;
+  readonly records: ReadonlyMap<PackageName, PendingRecord>;
+  /** Files beside root, records, shards and checkpoint, such as releases that come or go. */
+  readonly files: readonly FileChange[];
+  /** Shards that nobody can read any more, made anew from `records` alone. */
+  readonly broken: ReadonlySet<ShardName>;
+  /** Once it is there, only its own signatures are missing. */
+  readonly checkpoint: Signed<Checkpoint> | null;
+  /** Subject of the commit. */
+  readonly message: string;
+};
+
+export type Keys = {
+  readonly root: readonly PrivateKey[];
+  readonly publishers: readonly PrivateKey[];
+  readonly checkpoint: readonly PrivateKey[];
+};
+
+/** Documents that lack signatures. */
+export type Shortfall = {
+  /** For people: "root 4, by the root keys of root 3". */
+  readonly what: string;
+  readonly have: number;
+  readonly need: number;
+  /** Any of these may add one. */
+  readonly keys: readonly PublicKey[];
+};
+
+type Base = { readonly state: TrustedState; readonly snapshot: Snapshot };
+
+/**
+ * The next root over a state, unsigned, and every record that does not meet it yet: those are signed again as they are.
+ *
+ * @param changes records that change with it, beside those
+ * @throws ImprintError ROOT_REFUSED, and those of reading
+ */
+export async function pendingRoot(
+  { state, snapshot }: Base,
+  content: RootContent,
+  more: {
+    readonly message: string;
+    readonly records?: ReadonlyMap<PackageName, PendingRecord>;
+    readonly files?: readonly FileChange[];
+    readonly broken?: ReadonlySet<ShardName>;
+    readonly onProgress?: (done: number, of: number) => void;
+  },
+): Promise<Pending> {
+  requireSound(content);
+  const before = newestRoot(state.roots);
+  const { records = new Map<PackageName, PendingRecord>(), files = [], broken = new Set<ShardName>(), message, onProgress } = more;
+  const { name, roles, publishers, tarballs, mirrors, introductions, refreshDays } = content;
+  const next: Root = {
+    ...{ index: state.id, version: before.doc.version + 1, previous: before.digest },
+    ...{ name, roles, publishers, tarballs, mirrors, introductions, refreshDays },
+  };
+  const root = parseRoot(formatEnvelope(encodeRoot(next, before.signed), []));
+  const short = await recordsShortOf({ state, snapshot }, root.doc, { skip: records, broken, onProgress });
+  const again = [...short].map(([packageName, record]) => [packageName, { before: record, after: record }] as const);
+  return { state, root, records: new Map([...records, ...again]), files, broken, checkpoint: null, message };
+}
+
+/** A record as it shall be, unsigned unless it says what it said before. */
+export function pendingRecord(before: Signed<PackageRecord> | null, after: PackageRecord): PendingRecord {
+  const next = parseRecord(formatEnvelope(encodeRecord(after, before?.signed ?? {}), []));
+  return { before, after: before !== null && next.digest === before.digest ? before : next };
+}
+
+/** Adds every signature that these keys may give. */
+export function signPending(pending: Pending, keys: Keys): Pending {
+  const { state, root, checkpoint } = pending;
+  const [before, next] = [newestRoot(state.roots).doc, rootAfter(pending)];
+  if (checkpoint !== null) {
+    const usable = keysAmong(keys.checkpoint, next.roles.checkpoint.keys);
+    return usable.length === 0 ? pending : { ...pending, checkpoint: parseCheckpoint(signed(checkpoint, usable)) };
+  }
+  const rootKeys = keysAmong(keys.root, [...before.roles.root.keys, ...next.roles.root.keys]);
+  const records = [...pending.records].map(([name, { before: old, after }]): [PackageName, PendingRecord] => {
+    const usable = keysAmong(keys.publishers, publishersFor(next, name)?.keys ?? []);
+    const missing = usable.filter(({ publicKey }) => !after.signatures.some(({ key }) => key === formatPublicKey(publicKey)));
+    return [name, missing.length === 0 ? { before: old, after } : { before: old, after: parseRecord(signed(after, missing)) }];
+  });
+  return {
+    ...pending,
+    root: root === null || rootKeys.length === 0 ? root : parseRoot(signed(root, rootKeys)),
+    records: new Map(records),
+  };
+}
+
+/** What is still missing before it can be applied; the checkpoint only once it is there. */
+export function shortfallsOf(pending: Pending): readonly Shortfall[] {
+  const { state, root, checkpoint } = pending;
+  const [before, next] = [newestRoot(state.roots).doc, rootAfter(pending)];
+  const found: Shortfall[] = [];
+  const note = (what: string, document: Signed<unknown>, { keys, threshold }: Role): void => {
+    const good = signersAmong(document, keys);
+    if (good.size < threshold) found.push({ what, have: good.size, need: threshold, keys: keys.filter((key) => !good.has(key)) });
+  };
+  if (root !== null) {
+    note(`root ${next.version}, by the root keys of root ${before.version}`, root, before.roles.root);
+    note(`root ${next.version}, by its own root keys`, root, next.roles.root);
+  }
+  const byEntry = new Map<string, { first: Shortfall; count: number }>();
+  for (const [name, { after }] of pending.records) {
+    const entry = publishersFor(next, name);
+    if (entry === null)
+      found.push({ what: `the record of ${name}, which root ${next.version} grants to nobody`, have: 0, need: 1, keys: [] });
+    else if (!meetsThreshold(after, entry)) {
+      const good = signersAmong(after, entry.keys);
+      const keys = entry.keys.filter((key) => !good.has(key));
+      const id = `${entry.packages.join(" ")} ${keys.join(" ")}`;
+      const first = { what: `the record of ${name}`, have: good.size, need: entry.threshold, keys };
+      byEntry.set(id, { first: byEntry.get(id)?.first ?? first, count: (byEntry.get(id)?.count ?? 0) + 1 });
+    }
+  }
+  for (const { first, count } of byEntry.values())
+    found.push(count === 1 ? first : { ...first, what: `${first.what} and ${count - 1} more of the same keys` });
+  if (checkpoint !== null) note("the checkpoint", checkpoint, next.roles.checkpoint);
+  return found;
+}
+
+/**
+ * The change as it is to be made on what the index is now: nothing that was signed may have been overtaken.
+ *
+ * @throws ImprintError REQUEST_REFUSED
+ */
+export async function rebase(pending: Pending, { state, snapshot }: Base): Promise<Pending> {
+  if (state.checkpoint.digest === pending.state.checkpoint.digest) return pending;
+  const overtaken = (what: string): ImprintError => new ImprintError("REQUEST_REFUSED", `Cannot apply: ${what} since this was made`);
+  if (newestRoot(state.roots).digest !== newestRoot(pending.state.roots).digest) throw overtaken("the root was changed");
+  const names = new Set(pending.records.keys());
+  const now = await recordsShortOf({ state, snapshot }, rootAfter(pending), { all: names, broken: pending.broken });
+  for (const [name, { before }] of pending.records)
+    if (now.get(name)?.digest !== before?.digest) throw overtaken(`the record of ${name} was changed`);
+  const late = [...now.keys()].find((name) => !names.has(name));
+  if (late !== undefined) throw overtaken(`${late} was published, and must be signed again for the new root,`);
+  // What stood in the checkpoint was the older tree.
+  return { ...pending, state, checkpoint: null };
+}
+
+/**
+ * The files of the commit, the checkpoint among them: signed by the keys at hand where it was not there yet.
+ *
+ * @returns `pending` with that checkpoint, and `files` where nothing is missing any more
+ */
+export async function completePending(
+  pending: Pending,
+  snapshot: Snapshot,
+  keys: Pick<Keys, "checkpoint">,
+  nowMs: number,
+): Promise<{ readonly pending: Pending; readonly files: readonly FileChange[] | null }> {
+  const { state, root } = pending;
+  const next = rootAfter(pending);
+  const records = [...pending.records].map(([name, { after }]) => {
+    const counted = publishersFor(next, name)?.keys ?? [];
+    // Signatures that no longer count are dropped.
+    const signatures = after.signatures.filter(({ key }) => counted.includes(key));
+    return { name, path: recordPath(name), content: formatEnvelope(after.signed, signatures) };
+  });
+  const hashes = new Map<PackageName, FileHash>(records.map(({ name, content }) => [name, fileHashOf(content)]));
+  const tree = await nextTree(state, snapshot, hashes, { root, nowMs, as: pending.checkpoint?.doc ?? null, broken: pending.broken });
+  const draft = pending.checkpoint ?? parseCheckpoint(formatEnvelope(tree.checkpoint, []));
+  const whole = signPending({ ...pending, checkpoint: draft }, { ...NO_KEYS, ...keys });
+  if (shortfallsOf(whole).length > 0 || whole.checkpoint === null) return { pending: whole, files: null };
+  requireReadable(state.roots, root, whole.checkpoint);
+  const files: FileChange[] = [
+    ...pending.files,
+    ...records.map(({ path, content }) => ({ path, content })),
+    ...tree.shards,
+    ...(root === null ? [] : [{ path: rootPath(next.version), content: root.bytes }]),
+    { path: CHECKPOINT_PATH, content: whole.checkpoint.bytes },
+  ];
+  return { pending: whole, files };
+}
+
+export const NO_KEYS: Keys = { root: [], publishers: [], checkpoint: [] };
+
+/** The root that the change leaves behind. */
+export function rootAfter({ state, root }: Pick<Pending, "state" | "root">): Root {
+  return root?.doc ?? newestRoot(state.roots).doc;
+}
+
+/** As any reader will: what they would refuse is not published. */
+function requireReadable(roots: RootChain, root: Signed<Root> | null, checkpoint: Signed<Checkpoint>): void {
+  verifyCheckpoint(checkpoint.bytes, root === null ? roots : [...roots, verifyNextRoot(roots, root.bytes)]);
+}
+
+function signed(document: Signed<unknown> & { readonly signed: JsonObject }, keys: readonly PrivateKey[]): Uint8Array {
+  return signDocument(document.kind, document.signed, keys, document.signatures);
+}
+
+function keysAmong(keys: readonly PrivateKey[], named: readonly PublicKey[]): readonly PrivateKey[] {
+  return keys.filter(({ publicKey }) => named.includes(formatPublicKey(publicKey)));
+}
