@@ -132,6 +132,26 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf, setExit }: Wirin
       },
     )
     .command(
+      "cosign [specs..]",
+      "add your signature to proposals, where their packages take more than one",
+      (z) =>
+        z
+          .positional("specs", { type: "string", array: true, describe: "'<package>@<version>' of some proposals (default: all)" })
+          .option("from", FROM)
+          .option("branch", { type: "string", requiresArg: true, describe: "branch that the proposals are on (default: the index's own)" })
+          .option("index", INDEX),
+      async (args) => {
+        const deps = depsOf(args);
+        const { cosign } = await import("./commands/cosign.ts");
+        const result = await cosign({ specs: args.specs ?? [], from: listOf(args.from), branch: args.branch, index: args.index }, deps);
+        print(
+          deps,
+          result,
+          result.signed.map(({ name, version }) => `${name}@${version}`),
+        );
+      },
+    )
+    .command(
       "seal [specs..]",
       "release what was proposed and merged; with nothing new, sign the index anew",
       (z) =>
@@ -140,13 +160,18 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf, setExit }: Wirin
           .option("from", FROM)
           .option("index", INDEX)
           .option("renew", { type: "boolean", default: false, describe: "only sign anew, whatever is proposed" })
+          .option("out", {
+            type: "string",
+            requiresArg: true,
+            describe: "write a request that other checkpoint keys sign (imprint root sign)",
+          })
           .option("dry-run", { type: "boolean", default: false, describe: "check everything, sign nothing" })
           .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
       async (args) => {
         const deps = depsOf(args);
         const { seal } = await import("./commands/seal.ts");
-        const { index, renew, dryRun, push } = args;
-        const result = await seal({ specs: args.specs ?? [], from: listOf(args.from), index, renew, dryRun, push }, deps);
+        const { index, renew, dryRun, push, out } = args;
+        const result = await seal({ specs: args.specs ?? [], from: listOf(args.from), index, renew, dryRun, push, out }, deps);
         print(
           deps,
           result,

@@ -9,14 +9,15 @@ type AmendFlags = GlobalFlags & {
   readonly dryRun: boolean;
   readonly push: boolean;
   readonly yes?: boolean;
+  readonly out?: string | undefined;
 };
 
 export function releaseCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
   const amend = async (flags: AmendFlags, amendment: Amendment): Promise<void> => {
     const deps = depsOf(flags);
     const { amend: run } = await import("./commands/amend.ts");
-    const { specs, index, dryRun, push, yes = false } = flags;
-    const changed = await run({ specs, amendment, index, dryRun, push, yes }, deps);
+    const { specs, index, dryRun, push, yes = false, out } = flags;
+    const changed = await run({ specs, amendment, index, dryRun, push, yes, out }, deps);
     print(
       deps,
       changed,
@@ -116,6 +117,7 @@ function specsOf<T>(y: Argv<T>) {
 function writeOptions<T>(y: Argv<T>) {
   return y
     .option("index", INDEX)
+    .option("out", { type: "string", requiresArg: true, describe: "write a request that other publishers sign (imprint root sign)" })
     .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" });
 }
 

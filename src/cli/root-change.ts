@@ -6,13 +6,16 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
 import { type PublicKey, shortKey } from "../format/keys.ts";
+import type { PackageRecord } from "../format/record.ts";
 import { rootChanges } from "../index/news.ts";
+import type { PackageView } from "../index/package-reader.ts";
 import { type Base, chooseBase, type ChosenBase } from "../index/publish.ts";
 import { type RootContent, sameContent } from "../index/root/edits.ts";
 import {
   completePending,
   type Keys,
   type Pending,
+  pendingRecords,
   pendingRoot,
   rebase,
   rootAfter,
@@ -86,8 +89,7 @@ export async function withOwnIndex<T>(
   verb: string,
   work: (open: OpenUpload) => Promise<T>,
 ): Promise<T> {
-  if (out !== undefined && existsSync(path.resolve(deps.cwd, out)))
-    throw new ImprintError("NAME_TAKEN", `Cannot write ${out}: it is there already`);
+  requireFree(deps, out);
   const open = await openUpload(deps, await theOwnIndex(deps, index, deps.cwd, verb));
   try {
     return await work(open);
@@ -179,7 +181,38 @@ export function sayChanges({ terminal }: Deps, pending: Pending): void {
   if (again > 0) terminal.talk(`  ${again} ${again === 1 ? "record is" : "records are"} signed again; no release file changes`);
 }
 
-async function writeRequest(deps: Deps, pending: Pending, out: string): Promise<string> {
+/**
+ * A request for changed records, where more publishers must sign than are here.
+ *
+ * @returns the file
+ * @throws ImprintError KEY_MISSING, NAME_TAKEN
+ */
+export async function requestForRecords(
+  deps: Deps,
+  { own }: OpenUpload,
+  { state }: Base,
+  request: {
+    readonly records: readonly { readonly before: PackageView; readonly after: PackageRecord }[];
+    readonly message: string;
+    readonly out: string;
+  },
+): Promise<string> {
+  requireFree(deps, request.out);
+  const changes = request.records.map(({ before, after }) => ({ before: before.record, after }));
+  const pending = pendingRecords(state, changes, { message: request.message, nowMs: deps.nowMs() });
+  const keys = await openAllKeys(deps, own, ["publisher"]);
+  if (keys.publishers.length === 0)
+    throw new ImprintError("KEY_MISSING", `Cannot sign for ${own.name}: no publisher key of its index is here`);
+  return writeRequest(deps, signPending(pending, keys), request.out);
+}
+
+/** @throws ImprintError NAME_TAKEN */
+export function requireFree({ cwd }: Deps, out: string | undefined): void {
+  if (out !== undefined && existsSync(path.resolve(cwd, out)))
+    throw new ImprintError("NAME_TAKEN", `Cannot write ${out}: it is there already`);
+}
+
+export async function writeRequest(deps: Deps, pending: Pending, out: string): Promise<string> {
   const file = path.resolve(deps.cwd, out);
   await deps.files.writeAtomic(file, formatRequest(pending));
   const short = shortfallsOf(pending);

@@ -16,7 +16,7 @@ import type { PackageName } from "../format/names.ts";
 import { recordPath, releasePath, shardOf, shardPath } from "../format/paths.ts";
 import { type PackageRecord, parseRecord } from "../format/record.ts";
 import { parseRelease, type Release } from "../format/release.ts";
-import { publishersFor } from "../format/root.ts";
+import { type Publishers, publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
 import type { FileRequest, Snapshot } from "./source.ts";
 import { inFile, newestRoot, type TrustedState } from "./trust.ts";
@@ -87,14 +87,25 @@ export function viewOfFiles(
  * @throws ImprintError BAD_SIGNATURE, WRONG_INDEX, NOT_GRANTED, INVALID_DOCUMENT, …
  */
 export function verifyRecord(state: TrustedState, name: PackageName, bytes: Uint8Array): Signed<PackageRecord> {
+  const { record, publishers } = identifyRecord(state, name, bytes);
+  if (!meetsThreshold(record, publishers))
+    throw refuse("BAD_SIGNATURE", name, `${recordPath(name)} lacks the signatures of its publishers`, recordPath(name));
+  return record;
+}
+
+/** The same but for its signatures: what they are worth is still to be judged, by `publishers`. */
+export function identifyRecord(
+  state: TrustedState,
+  name: PackageName,
+  bytes: Uint8Array,
+): { readonly record: Signed<PackageRecord>; readonly publishers: Publishers } {
   const file = recordPath(name);
   const record = inFile(file, STEP_TREE, () => parseRecord(bytes));
   if (record.doc.index !== state.id) throw refuse("WRONG_INDEX", name, `${file} belongs to another index`, file);
   if (record.doc.name !== name) throw refuse("WRONG_INDEX", name, `${file} is the record of ${record.doc.name}`, file);
   const publishers = publishersFor(newestRoot(state.roots).doc, name);
   if (publishers === null) throw refuse("BAD_SIGNATURE", name, `the index's root lets nobody publish it`, file);
-  if (!meetsThreshold(record, publishers)) throw refuse("BAD_SIGNATURE", name, `${file} lacks the signatures of its publishers`, file);
-  return record;
+  return { record, publishers };
 }
 
 /** Step 7: what one release is worth, given bytes that are exactly those listed. */

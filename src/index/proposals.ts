@@ -5,20 +5,21 @@
  * A proposal adds one release, with the tags that point at it, and nothing else. Its record is compared with the index's
  * newest in full, not only by revision: one that was made on an older state would silently undo a yank.
  */
-import { badSignatures, signDocument } from "../crypto/documents.ts";
+import { badSignatures, signDocument, signersAmong } from "../crypto/documents.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
+import { formatPublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { packageFolder, PROPOSALS, proposalPath, recordPath, releasePath } from "../format/paths.ts";
 import { encodeRecord, type PackageRecord, parseRecord } from "../format/record.ts";
+import type { Signed } from "../format/envelope.ts";
 import { parseRelease, type Release } from "../format/release.ts";
-import { publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
 import type { FileChange } from "../git/port.ts";
-import { judgeRelease, type PackageView, readPackage, verifyRecord } from "./package-reader.ts";
+import { identifyRecord, judgeRelease, type PackageView, readPackage } from "./package-reader.ts";
 import type { Snapshot } from "./source.ts";
-import { inFile, newestRoot, type TrustedState } from "./trust.ts";
+import { inFile, type TrustedState } from "./trust.ts";
 import {
   addRelease,
   type Draft,
@@ -49,7 +50,13 @@ export type Proposal = {
 export type ProposalFault = { readonly file: string; readonly step: string; readonly code: string; readonly message: string };
 
 /** A proposal that may be sealed. */
-export type Accepted = { readonly proposal: Proposal; readonly release: Release; readonly after: PackageRecord };
+export type Accepted = {
+  readonly proposal: Proposal;
+  readonly release: Release;
+  readonly after: PackageRecord;
+  /** The record that the index has, whatever was proposed before this one; null: none. */
+  readonly before: Signed<PackageRecord> | null;
+};
 
 /**
  * The files of a commit that proposes `requests`.
@@ -80,7 +87,8 @@ export function writeProposals(options: {
       { path: proposalPath(name, version, "release.json"), content: draft.releases[0]?.content as Uint8Array },
       {
         path: proposalPath(name, version, "record.json"),
-        content: signDocument("package", encodeRecord(draft.record, draft.kept), publishersOf(state, name, keys)),
+        // Where more must sign, they add theirs to the proposal.
+        content: signDocument("package", encodeRecord(draft.record, draft.kept), publishersOf(state, name, keys, 1)),
       },
     );
   }
@@ -140,21 +148,31 @@ async function readProposal(snapshot: Snapshot, folder: string): Promise<Proposa
   return { name, version, release: release.bytes, record: record.bytes, revision: next.revision, files: [releaseFile, recordFile] };
 }
 
-/** Each proposal against the index, and against those of the same package before it. */
+/**
+ * Each proposal against the index, and against those of the same package before it.
+ *
+ * @param isCollecting one signature is enough: more are about to be added
+ */
 export async function judgeProposals(
   base: { readonly state: TrustedState; readonly snapshot: Snapshot },
   proposals: readonly Proposal[],
+  isCollecting = false,
 ): Promise<{ readonly accepted: readonly Accepted[]; readonly faults: readonly ProposalFault[] }> {
   const accepted: Accepted[] = [];
   const faults: ProposalFault[] = [];
   const current = new Map<PackageName, PackageRecord | null>();
+  const listed = new Map<PackageName, Signed<PackageRecord> | null>();
   for (const proposal of proposals) {
     const { name } = proposal;
     try {
-      if (!current.has(name)) current.set(name, (await readPackage(base.snapshot, base.state, name))?.record.doc ?? null);
-      const one = judge(base.state, proposal, current.get(name) ?? null);
+      if (!listed.has(name)) {
+        const record = (await readPackage(base.snapshot, base.state, name))?.record ?? null;
+        listed.set(name, record);
+        current.set(name, record?.doc ?? null);
+      }
+      const one = judge(base.state, proposal, current.get(name) ?? null, isCollecting);
       current.set(name, one.after);
-      accepted.push(one);
+      accepted.push({ ...one, before: listed.get(name) ?? null });
     } catch (error) {
       if (!isImprintError(error)) throw error;
       faults.push(fault(error.file ?? (proposal.files[0] as string), error.code, error.message));
@@ -164,18 +182,23 @@ export async function judgeProposals(
 }
 
 /** @throws ImprintError naming what is wrong with it */
-function judge(state: TrustedState, proposal: Proposal, before: PackageRecord | null): Accepted {
+function judge(state: TrustedState, proposal: Proposal, before: PackageRecord | null, isCollecting: boolean): Omit<Accepted, "before"> {
   const { name, version } = proposal;
   const [releaseFile, recordFile] = proposal.files as readonly [string, string];
   const refuse = (code: ConstructorParameters<typeof ImprintError>[0], what: string, file = recordFile): never => {
     throw new ImprintError(code, `Cannot accept ${name}@${version}: ${what}`, { file, step: STEP });
   };
-  const record = verifyRecord(state, name, proposal.record);
+  const { record, publishers } = identifyRecord(state, name, proposal.record);
+  const good = signersAmong(record, publishers.keys).size;
+  if (good < (isCollecting ? 1 : publishers.threshold))
+    refuse(
+      "BAD_SIGNATURE",
+      `its record has ${good} of the ${publishers.threshold} signatures of its publishers${good === 0 ? "" : "; another of them adds one with imprint cosign"}`,
+    );
   if (before !== null) requireNewVersion(before, version);
   const verdict = judgeRelease(state, name, version, proposal.release, false);
   if (!("release" in verdict)) return refuse("RELEASE_REFUSED", `it is ${verdict.verdict}: ${verdict.reason}`, releaseFile);
-  const keys = publishersFor(newestRoot(state.roots).doc, name)?.keys ?? [];
-  if (!verdict.signers.some((signer) => keys.includes(signer)))
+  if (!verdict.signers.some((signer) => publishers.keys.includes(signer)))
     refuse("BAD_SIGNATURE", "its release is signed by a key that may no longer publish it", releaseFile);
   for (const [document, file] of [
     [record, recordFile],
@@ -204,6 +227,28 @@ function unexpectedChange(before: PackageRecord | null, after: PackageRecord, ve
 
 function equalMaps<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
   return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
+}
+
+/**
+ * The records of proposals with one more signature, by whichever of `keys` may sign and has not yet. Releases stay as they are:
+ * the record lists their bytes, and one signature is all that they need.
+ *
+ * @returns nothing for a proposal that they have signed already
+ * @throws ImprintError NOT_GRANTED where none of them may sign
+ */
+export function cosignProposals(
+  state: TrustedState,
+  accepted: readonly Accepted[],
+  keys: Pick<WriterKeys, "publishers">,
+): readonly FileChange[] {
+  return accepted.flatMap(({ proposal: { name, version, record } }) => {
+    const { signed, signatures } = parseRecord(record);
+    const missing = publishersOf(state, name, keys, 1).filter(
+      ({ publicKey }) => !signatures.some(({ key }) => key === formatPublicKey(publicKey)),
+    );
+    if (missing.length === 0) return [];
+    return [{ path: proposalPath(name, version, "record.json"), content: signDocument("package", signed, missing, signatures) }];
+  });
 }
 
 /**

@@ -250,7 +250,8 @@ export function addRelease(
   requireNewVersion(record, version);
   const published = formatTimestamp(nowMs);
   const release: Release = { index: state.id, name, version, published, dist, manifest, ...(source === undefined ? {} : { source }) };
-  const content = signDocument("release", encodeRelease(release), publishersOf(state, name, keys));
+  // A release takes one signature; thresholds are the record's.
+  const content = signDocument("release", encodeRelease(release), publishersOf(state, name, keys, 1));
   return {
     ...draft,
     record: {
@@ -306,14 +307,25 @@ function requireGrant(state: TrustedState, name: PackageName): Publishers {
   return entry;
 }
 
-/** The keys at hand that may sign for a name. @throws ImprintError NOT_GRANTED */
-export function publishersOf(state: TrustedState, name: PackageName, keys: Pick<WriterKeys, "publishers">): readonly PrivateKey[] {
+/**
+ * The keys at hand that may sign for a name.
+ *
+ * @param least how many there must be; as many as its root asks for unless given
+ * @throws ImprintError NOT_GRANTED
+ */
+export function publishersOf(
+  state: TrustedState,
+  name: PackageName,
+  keys: Pick<WriterKeys, "publishers">,
+  least?: number,
+): readonly PrivateKey[] {
   const entry = requireGrant(state, name);
   const usable = keys.publishers.filter((key) => entry.keys.includes(formatPublicKey(key.publicKey)));
-  if (usable.length < entry.threshold) {
+  if (usable.length < (least ?? entry.threshold)) {
+    const others = usable.length > 0 ? "; imprint publish --propose, and imprint cosign by another publisher, collect them" : "";
     throw new ImprintError(
       "NOT_GRANTED",
-      `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here`,
+      `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here${others}`,
     );
   }
   return usable;
@@ -326,7 +338,7 @@ export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonO
   if (usable.length < checkpoint.threshold)
     throw new ImprintError(
       "KEY_INVALID",
-      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here${usable.length === 0 ? "; without one, imprint publish --propose asks whoever has it" : ""}`,
+      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here${usable.length === 0 ? "; without one, imprint publish --propose asks whoever has it" : "; imprint publish --propose, then imprint seal --out, collect the others"}`,
     );
   return signDocument("checkpoint", signed, usable);
 }

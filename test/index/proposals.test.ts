@@ -95,7 +95,7 @@ describe("a proposal is refused (W1)", () => {
 
   const stranger = generatePrivateKey();
   it.each<[string, Edit, RegExp]>([
-    ["with a record by the wrong key", { recordKeys: [stranger] }, /^BAD_SIGNATURE.*lacks the signatures/],
+    ["with a record by the wrong key", { recordKeys: [stranger] }, /^BAD_SIGNATURE.*has 0 of the 1 signatures/],
     ["with a release by the wrong key", { releaseKeys: [stranger] }, /^RELEASE_REFUSED.*untrusted/],
     [
       "that changes the dist of the release after it was listed",

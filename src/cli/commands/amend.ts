@@ -13,6 +13,7 @@ import { writeRecords } from "../../index/writer.ts";
 import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { requestForRecords } from "../root-change.ts";
 import { clean } from "../terminal.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 import { removeTarballs } from "../withdrawn-tarballs.ts";
@@ -23,6 +24,8 @@ export type AmendOptions = {
   readonly index: string | undefined;
   readonly dryRun: boolean;
   readonly push: boolean;
+  /** File for a request that other publishers sign, instead of a commit. */
+  readonly out?: string | undefined;
   /** Do not ask before what cannot be undone. */
   readonly yes: boolean;
 };
@@ -48,7 +51,7 @@ export async function amend(options: AmendOptions, deps: Deps): Promise<readonly
     specs.map(({ name }) => name),
   );
   try {
-    requireRemote(open, options.push && !options.dryRun);
+    requireRemote(open, options.push && !options.dryRun && options.out === undefined);
     const first = await chooseBase(open.upload);
     const plan = await planOf(first.base, specs, options.amendment);
     const result = (commit: string | null): AmendedRelease[] =>
@@ -57,6 +60,13 @@ export async function amend(options: AmendOptions, deps: Deps): Promise<readonly
     const count = plan.reduce((sum, { versions }) => sum + versions.length, 0);
     if (count === 0 || options.dryRun) return result(null);
     if (options.amendment.kind === "withdraw" && !(await confirmed(count, options, deps))) return [];
+    if (options.out !== undefined) {
+      const labels = plan.flatMap(({ before, versions }) => versions.map((version) => `${before.name}@${version}`));
+      const message = `imprint: ${options.amendment.kind} ${labels.join(", ")}`;
+      const records = plan.filter(({ versions }) => versions.length > 0);
+      await requestForRecords(deps, open, first.base, { records, message, out: options.out });
+      return result(null);
+    }
     return result(await write({ open, specs, plan, first }, options, deps));
   } finally {
     await open.repository.close();

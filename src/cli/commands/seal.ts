@@ -5,20 +5,18 @@
  * index as the host has it, each proposal, and each tarball. One that is refused stops all of it; name others to seal those.
  */
 import { verifyIndex } from "../../audit/verify-index.ts";
-import { verifyTarballs } from "../../audit/verify-tarballs.ts";
 import { ImprintError } from "../../errors.ts";
 import { PROPOSALS } from "../../format/paths.ts";
-import type { GitUrl } from "../../git/port.ts";
-import { parseGitUrl } from "../../git/url.ts";
 import { type Base, chooseBase } from "../../index/publish.ts";
-import { type Accepted, judgeProposals, type ProposalFault, readProposals, writeSeal } from "../../index/proposals.ts";
+import { type Accepted, judgeProposals, readProposals, writeSeal } from "../../index/proposals.ts";
 import type { TarballStore } from "../../index/tarballs.ts";
+import { completePending, pendingSeal } from "../../index/root/pending.ts";
 import type { Deps } from "../deps.ts";
-import { openTarballs } from "../open.ts";
 import { theOwnIndex } from "../own-indices.ts";
+import { requireNone, requireTarballs, tarballsOf } from "../sealing.ts";
+import { requireFree, writeRequest } from "../root-change.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
-import { type NewTarball, placeOf, placeTarballs, requireSamePlace, requireUploaded, type TarballPlace } from "../tarball-places.ts";
-import { clean } from "../terminal.ts";
+import { type NewTarball, placeOf, placeTarballs, requireSamePlace, requireUploaded } from "../tarball-places.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 
 export type SealOptions = {
@@ -29,6 +27,8 @@ export type SealOptions = {
   readonly index: string | undefined;
   /** Sign anew whatever is proposed. */
   readonly renew: boolean;
+  /** File for a request that other holders of checkpoint keys sign, instead of a commit. */
+  readonly out?: string | undefined;
   readonly dryRun: boolean;
   readonly push: boolean;
 };
@@ -45,12 +45,13 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
   const open = await openUpload(deps, own);
   try {
     requireRemote(open, options.push && !options.dryRun);
+    requireFree(deps, options.out);
     const { base } = await chooseBase(open.upload);
     const place = placeOf(deps, base.state);
     const tarballs = tarballsOf(open, options.from, place, deps);
     await requireWhole(open, base, deps);
     const accepted = await acceptedOf(open, base, options);
-    await requireTarballs(accepted, tarballs, deps);
+    await requireTarballs("seal", accepted, tarballs, deps);
     const fresh = newTarballs(accepted, tarballs);
     await requireUploaded(deps, place, fresh);
     const labels = accepted.map(({ proposal: { name, version } }) => `${name}@${version}`);
@@ -62,6 +63,16 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
       push: options.push,
       isFirst: base.state.checkpoint.doc.shards.size === 0,
     });
+    const message = labels.length === 0 ? "imprint: renew" : `imprint: seal ${labels.join(", ")}`;
+    if (options.out !== undefined) {
+      // They publish nothing until something lists them.
+      const { remote, limits } = open.upload;
+      if (remote !== null && refs.length > 0) await open.repository.push({ url: remote.pushUrl, updates: refs, limits });
+      const pending = pendingSeal(base.state, accepted, message);
+      const complete = await completePending(pending, base.snapshot, { checkpoint: keys.checkpoint }, deps.nowMs());
+      await writeRequest(deps, complete.pending, options.out);
+      return { index: own.name, sealed, commit: null };
+    }
     const uploaded = await signAndUpload(deps, open, {
       push: options.push,
       build: async (now, nowMs) => {
@@ -74,7 +85,7 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
           throw new ImprintError("STATE_CHANGED", `Cannot seal: ${late.proposal.name}@${late.proposal.version} was proposed meanwhile`);
         return {
           files: await writeSeal({ state: now.state, snapshot: now.snapshot, accepted: again, keys, nowMs }),
-          message: labels.length === 0 ? "imprint: renew" : `imprint: seal ${labels.join(", ")}`,
+          message,
           refs,
         };
       },
@@ -90,7 +101,7 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
 async function requireWhole({ own, repository }: OpenUpload, { commit, snapshot }: Base, { terminal }: Deps): Promise<void> {
   const index = { snapshot, listFiles: () => repository.listFiles(commit) };
   const { faults } = await verifyIndex(index, own.id, ({ packages, of }) => terminal.progress(`verifying ${packages} of ${of} packages`));
-  requireNone("the index", faults);
+  requireNone("seal the index", faults);
 }
 
 /** @throws ImprintError VERIFY_FAILED naming every proposal that is refused */
@@ -101,33 +112,8 @@ async function acceptedOf({ repository }: OpenUpload, base: Base, { specs, renew
   const unknown = specs.find((spec) => !proposals.some(({ name, version }) => spec === `${name}@${version}`));
   if (unknown !== undefined) throw new ImprintError("NOT_FOUND", `Cannot seal ${unknown}: nobody proposed it`);
   const judged = await judgeProposals(base, wanted);
-  requireNone("the proposals", [...(specs.length === 0 ? faults : []), ...judged.faults]);
+  requireNone("seal the proposals", [...(specs.length === 0 ? faults : []), ...judged.faults]);
   return judged.accepted;
-}
-
-async function requireTarballs(accepted: readonly Accepted[], tarballs: TarballStore, { terminal }: Deps): Promise<void> {
-  const faults = await verifyTarballs(
-    accepted.map(({ release }) => release),
-    tarballs,
-    (done, of) => terminal.progress(`verifying tarball ${done} of ${of}`),
-  );
-  requireNone("the tarballs", faults);
-}
-
-function requireNone(what: string, faults: readonly ProposalFault[]): void {
-  if (faults.length === 0) return;
-  const lines = faults.map(({ file, message, code }) => clean(`${file}: ${message} (${code})`));
-  throw new ImprintError(
-    "VERIFY_FAILED",
-    [`Cannot seal ${what}: ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`, ...lines].join("\n"),
-  );
-}
-
-/** From the clone, from whom the author names, from the index's own host, from where its root says: bytes that hash right are right wherever they lie. */
-function tarballsOf({ upload, clone }: OpenUpload, from: readonly string[], { sources }: TarballPlace, deps: Deps): TarballStore {
-  const urls: GitUrl[] = [clone.gitDir, ...from].map((url) => parseGitUrl(url, { allowFile: true }));
-  if (upload.remote !== null) urls.push(upload.remote.fetchUrl);
-  return openTarballs(deps, urls, async () => ["git", ...sources.filter((source) => source !== "git")]);
 }
 
 function newTarballs(accepted: readonly Accepted[], tarballs: TarballStore): readonly NewTarball[] {

@@ -9,9 +9,10 @@ import { writeRecords } from "../../index/writer.ts";
 import type { Deps } from "../deps.ts";
 import { ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { requestForRecords } from "../root-change.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 
-export type TagOptions = { readonly index: string | undefined; readonly push: boolean };
+export type TagOptions = { readonly index: string | undefined; readonly push: boolean; readonly out?: string | undefined };
 export type TagChange = { readonly name: string; readonly tag: string; readonly from: string | null; readonly to: string | null };
 
 /** @param spec `<name>@<version>` */
@@ -42,12 +43,18 @@ export async function tagList(
   }
 }
 
-async function change(name: PackageName, tag: DistTag, to: Version | null, { index, push }: TagOptions, deps: Deps): Promise<TagChange> {
+async function change(
+  name: PackageName,
+  tag: DistTag,
+  to: Version | null,
+  { index, push, out }: TagOptions,
+  deps: Deps,
+): Promise<TagChange> {
   const { terminal } = deps;
   const open = await openFor(name, index, deps);
   const edit = ({ record: { doc } }: PackageView): Tagged => (to === null ? removeTag(doc, tag) : addTag(doc, to, tag));
   try {
-    requireRemote(open, push);
+    requireRemote(open, push && out === undefined);
     const first = await chooseBase(open.upload);
     const { from } = edit(await viewOf(first.base, name));
     const result = { name, tag, from, to };
@@ -57,6 +64,12 @@ async function change(name: PackageName, tag: DistTag, to: Version | null, { ind
     }
     if (tag === "latest" && to !== null && from !== null && (compareVersions(to, from) < 0 || isPrerelease(to)))
       terminal.warn(`latest of ${name} moves ${compareVersions(to, from) < 0 ? "down" : "to a prerelease"}, from ${from} to ${to}`);
+    const message = to === null ? `imprint: remove tag ${tag} of ${name}` : `imprint: tag ${name}@${to} ${tag}`;
+    if (out !== undefined) {
+      const before = await viewOf(first.base, name);
+      await requestForRecords(deps, open, first.base, { records: [{ before, after: edit(before).record }], message, out });
+      return result;
+    }
     const keys = await dailyKeysOf(deps, open.own);
     const uploaded = await signAndUpload(deps, open, {
       push,
@@ -66,7 +79,7 @@ async function change(name: PackageName, tag: DistTag, to: Version | null, { ind
         const records = [{ before, after: edit(before).record }];
         return {
           files: await writeRecords({ state: base.state, snapshot: base.snapshot, records, keys, nowMs }),
-          message: to === null ? `imprint: remove tag ${tag} of ${name}` : `imprint: tag ${name}@${to} ${tag}`,
+          message,
         };
       },
     });

@@ -13,13 +13,14 @@ import { formatEnvelope, type Signed } from "../../format/envelope.ts";
 import type { JsonObject } from "../../format/json.ts";
 import { formatPublicKey, type PublicKey } from "../../format/keys.ts";
 import type { PackageName } from "../../format/names.ts";
-import { CHECKPOINT_PATH, recordPath, rootPath, type ShardName } from "../../format/paths.ts";
+import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, type ShardName } from "../../format/paths.ts";
 import { encodeRecord, type PackageRecord, parseRecord } from "../../format/record.ts";
 import { encodeRoot, parseRoot, publishersFor, type Role, type Root } from "../../format/root.ts";
 import type { FileChange } from "../../git/port.ts";
+import type { Accepted } from "../proposals.ts";
 import type { Snapshot } from "../source.ts";
 import { newestRoot, type RootChain, type TrustedState, verifyCheckpoint, verifyNextRoot } from "../trust.ts";
-import { nextTree } from "../writer.ts";
+import { nextNumber, nextTree } from "../writer.ts";
 import { type RootContent, requireSound } from "./edits.ts";
 import { recordsShortOf } from "./short-records.ts";
 
@@ -98,6 +99,34 @@ export async function pendingRoot(
 export function pendingRecord(before: Signed<PackageRecord> | null, after: PackageRecord): PendingRecord {
   const next = parseRecord(formatEnvelope(encodeRecord(after, before?.signed ?? {}), []));
   return { before, after: before !== null && next.digest === before.digest ? before : next };
+}
+
+/** Records alone, as the root stands. Files of releases that they no longer list go. */
+export function pendingRecords(
+  state: TrustedState,
+  changes: readonly { readonly before: Signed<PackageRecord>; readonly after: PackageRecord }[],
+  { message, nowMs }: { readonly message: string; readonly nowMs: number },
+): Pending {
+  const records = changes.map(({ before, after }) => {
+    const revision = nextNumber(before.doc.revision, nowMs);
+    return [after.name, pendingRecord(before, { ...after, revision })] as const;
+  });
+  const gone = changes.flatMap(({ before, after }) =>
+    [...before.doc.releases.keys()].filter((version) => !after.releases.has(version)).map((version) => releasePath(after.name, version)),
+  );
+  const files = gone.map((path) => ({ path, content: null }));
+  return { state, root: null, records: new Map(records), files, broken: new Set(), checkpoint: null, message };
+}
+
+/** Proposals moved into place, byte for byte: only the checkpoint over them is to be signed. */
+export function pendingSeal(state: TrustedState, accepted: readonly Accepted[], message: string): Pending {
+  // The last proposal of a package lists those before it.
+  const records = accepted.map(({ proposal: { name, record }, before }) => [name, { before, after: parseRecord(record) }] as const);
+  const files = accepted.flatMap(({ proposal: { name, version, release, files: proposed } }): FileChange[] => [
+    ...proposed.map((path) => ({ path, content: null })),
+    { path: releasePath(name, version), content: release },
+  ]);
+  return { state, root: null, records: new Map(records), files, broken: new Set(), checkpoint: null, message };
 }
 
 /** Adds every signature that these keys may give. */
