@@ -5,7 +5,7 @@
  * An author's clone is only a store of objects here: what counts is the order of verified checkpoints, not git history,
  * so a squashed or rewritten host branch changes nothing.
  */
-import { ImprintError, isImprintError } from "../errors.ts";
+import { CATALOGUE, ImprintError, isImprintError } from "../errors.ts";
 import type { FileHash, IndexId } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
 import { LIMITS } from "../format/limits.ts";
@@ -34,6 +34,8 @@ export type Upload = {
   readonly store: StateStore;
   readonly keepEvidence: (checkpoints: readonly Uint8Array[]) => Promise<void>;
   readonly limits: TransferLimits;
+  /** After a theft: what the host has is built upon, whatever the thief took away from what the clone holds. */
+  readonly isRecovery?: boolean;
 };
 
 /** Where the next commit goes: a verified state and the commit that holds it. */
@@ -147,6 +149,7 @@ export type ChosenBase = { readonly base: Base; readonly remoteHead: ObjectId | 
  */
 export async function chooseBase(upload: Upload): Promise<ChosenBase> {
   const { repository, id, branch, store, limits, buildsOn } = upload;
+  if (upload.isRecovery === true) return chooseAfterTheft(upload);
   const known = upload.remote === null ? [] : [await repository.head(REMOTE_SEEN), await repository.head(upload.remote.trackingRef)];
   const host = await readHost(upload);
   const localHead = await repository.head(branch);
@@ -169,6 +172,31 @@ export async function chooseBase(upload: Upload): Promise<ChosenBase> {
     if (isSame && (await buildsOn(host.commit, localHead))) return onHost;
   } else if (onHost.isLocalKnown || (await isCovered(local, host))) return onHost;
   throw new ImprintError("DIVERGED", "Cannot publish: the clone has commits that its host does not have, and the host has moved on");
+}
+
+/**
+ * The host's state, however little of the clone's is left in it: what was taken away, the recovery brings back. Where the host
+ * shows no state that may be believed (the thief rolled it back, or signed another with the same number), the clone's, and the
+ * push replaces whatever is there.
+ */
+async function chooseAfterTheft(upload: Upload): Promise<ChosenBase> {
+  const { repository, id, branch, store, limits, buildsOn } = upload;
+  const localHead = await repository.head(branch);
+  try {
+    const host = await readHost(upload);
+    if (host !== null) {
+      const isLocalKnown = localHead === null || (await buildsOn(host.commit, localHead));
+      return { base: host, remoteHead: host.commit, isLocalKnown };
+    }
+  } catch (error) {
+    if (!isImprintError(error) || CATALOGUE[error.code].exit !== 4) throw error;
+  }
+  if (localHead === null)
+    throw new ImprintError("NOT_AN_INDEX", `Cannot recover: neither the clone nor its host has a ${branch} that may be believed`);
+  const snapshot = await commitSource(repository, localHead, limits).open();
+  const trusted = (await store.read())?.stored.state ?? null;
+  const base: Base = { state: await readLocal(snapshot, id, trusted), snapshot, commit: localHead };
+  return { base, remoteHead: upload.remote === null ? null : await repository.head(REMOTE_SEEN), isLocalKnown: true };
 }
 
 /**

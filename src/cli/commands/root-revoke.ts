@@ -51,7 +51,8 @@ const WORDS = ["daily", "publisher", "checkpoint"] as const;
 
 export async function revoke(options: RevokeOptions, deps: Deps): Promise<RevokeResult> {
   requireNoContradiction(options);
-  return withOwnIndex(deps, options, "revoke a key", async (open) => {
+  return withOwnIndex(deps, options, "revoke a key", async (opened) => {
+    const open: OpenUpload = { ...opened, upload: { ...opened.upload, isRecovery: true } };
     let stolen: readonly PublicKey[] = [];
     let found: Survey = { packages: [], broken: new Set() };
     let then: Earlier | null = null;
