@@ -111,6 +111,12 @@ export const CATALOGUE = {
   RELEASE_REFUSED: { exit: 4, http: 403, hint: "imprint why <name> shows what is wrong with the release; tell the author" },
   TARBALL_MISMATCH: { exit: 4, http: 403, hint: "the download is not what was signed: imprint sync, try again, or tell the author" },
   VERIFY_FAILED: { exit: 4, http: 403, hint: "each line names file and step; restore those files, then imprint verify again" },
+  TRUST_WIDENED: {
+    exit: 4,
+    http: 403,
+    hint: "look at each line; whoever merges it passes the digest: imprint trust diff <commit> --accept <digest>",
+  },
+  STRICT: { exit: 4, http: 403, hint: "mend what is warned about (imprint doctor), or leave --strict out" },
   // 5: network
   UNREACHABLE: { exit: 5, http: 503, hint: "check the network and the address, then imprint sync" },
   TIMED_OUT: { exit: 5, http: 503, hint: "the host is too slow: try imprint sync again later" },

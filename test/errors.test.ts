@@ -2,7 +2,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { trustDiffLines } from "../src/cli/commands/trust-diff.ts";
+import { warnStale } from "../src/cli/consumer.ts";
 import { openKeysOf } from "../src/cli/key-store.ts";
+import type { ProjectFiles } from "../src/cli/project-files.ts";
 import { readKeyFileHeader, openKeyFile, sealKeyFile } from "../src/crypto/key-file.ts";
 import { generatePrivateKey } from "../src/crypto/ed25519.ts";
 import { CATALOGUE, type ErrorCode, ImprintError } from "../src/errors.ts";
@@ -14,7 +17,7 @@ import { formatPublicKey } from "../src/format/keys.ts";
 import { LIMITS } from "../src/format/limits.ts";
 import { type PackagePattern, parsePackageName } from "../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath } from "../src/format/paths.ts";
-import { parseProject } from "../src/format/project.ts";
+import { EMPTY_PROJECT, parseProject } from "../src/format/project.ts";
 import type { Version } from "../src/format/versions.ts";
 import { advanceBranch, describeClone, initClone } from "../src/git/clone.ts";
 import type { ObjectId } from "../src/git/port.ts";
@@ -243,6 +246,17 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     const content = Object.fromEntries(files.map((file) => [file.path, file.content ?? ""]));
     return imprint(folder({ ...content, "packages/unlisted.json": "{}" }), ["verify"]);
   },
+  TRUST_WIDENED: () => trustDiffLines({ since: "HEAD", changes: [{ text: "an index is new", widens: true }], digest: NO_ID, ok: false }),
+  STRICT: async () => {
+    const index = await w.index("stale");
+    const consumer = await w.consumer({ indices: { stale: { index, maxAgeDays: 1 } } });
+    await consumer.sync();
+    const home = folder();
+    await warnStale(
+      { files: EMPTY_FILES, indices: consumer.indices, close: async () => {} },
+      { ...w.deps({ home, cwd: home }), strict: true, nowMs: Date.now },
+    );
+  },
   UNREACHABLE: () =>
     imprint(
       folder({
@@ -326,6 +340,7 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   PASSPHRASE_NEEDED: () => imprint(folder(), ["init", "--name", "alice", "--json"], { env: { IMPRINT_PASSPHRASE: undefined } }),
 };
 
+const EMPTY_FILES: ProjectFiles = { folder: "", project: EMPTY_PROJECT, lock: new Map(), exists: false };
 const CODES = Object.keys(CATALOGUE) as readonly ErrorCode[];
 
 type Met = {
@@ -373,7 +388,7 @@ describe("every code of the catalogue", () => {
     const { exit, hint, http } = CATALOGUE[code];
     expect(met).toMatchObject("status" in met ? { code, status: http } : { code, exit, hint });
     expect(met.message).toMatch(/^Cannot \S/);
-    if (code !== "PACKAGE_REFUSED") expect(met.message).not.toContain("\n");
+    if (code !== "PACKAGE_REFUSED" && code !== "TRUST_WIDENED") expect(met.message).not.toContain("\n");
   });
 });
 
@@ -409,7 +424,10 @@ describe("the catalogue", () => {
           code,
           hint,
           words,
-          known: /^root (grant|show|sign|apply)$/.test(words ?? "") || words === "--help" || (words !== "root" && commands.includes(words)),
+          known:
+            /^root (grant|show|sign|apply|revoke)$/.test(words ?? "") ||
+            words === "--help" ||
+            (words !== "root" && commands.includes(words)),
         }).toMatchObject({ known: true });
     }
   });

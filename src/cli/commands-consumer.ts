@@ -2,7 +2,7 @@
 import path from "node:path";
 import type { Argv } from "yargs";
 import { CATALOGUE, ImprintError } from "../errors.ts";
-import { GLOBAL, type GlobalOptions, print, type Wiring } from "./wiring.ts";
+import { GLOBAL, type GlobalOptions, print, STRICT, type Wiring } from "./wiring.ts";
 
 export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit }: Wiring) {
   return parser
@@ -24,6 +24,7 @@ export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit 
         y
           .positional("names", { type: "string", array: true })
           .option("global", GLOBAL)
+          .option("strict", STRICT)
           .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" }),
       async (args) => {
         const deps = depsOf(args);

@@ -212,6 +212,6 @@ export function rootCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
     .demandCommand(1, "Say what to do with the root: imprint root --help lists it");
 }
 
-function printChange(deps: Deps, { before: _, ...result }: ChangedRoot): void {
-  print(deps, result, [...result.changes, ...(result.request === null ? [] : [result.request])]);
+function printChange(deps: Deps, { index, version, changes, records, commit, request }: ChangedRoot): void {
+  print(deps, { index, version, changes, records, commit, request }, [...changes, ...(request === null ? [] : [request])]);
 }

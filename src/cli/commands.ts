@@ -5,10 +5,11 @@ import type { Deps } from "./deps.ts";
 import { anywhereCommands } from "./commands-anywhere.ts";
 import { consumerCommands } from "./commands-consumer.ts";
 import { doctorCommands } from "./commands-doctor.ts";
+import { trustCommands } from "./commands-trust.ts";
 import { indexCommands } from "./commands-index.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { releaseCommands } from "./commands-release.ts";
-import { FROM, GLOBAL, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, secondsOf, type Wiring } from "./wiring.ts";
+import { FROM, GLOBAL, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, STRICT, secondsOf, type Wiring } from "./wiring.ts";
 
 /** @returns the exit code */
 export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFlags) => Deps): Promise<number> {
@@ -105,7 +106,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       },
     );
   const parser = doctorCommands(
-    consumerCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring),
+    trustCommands(consumerCommands(anywhereCommands(indexCommands(releaseCommands(author, wiring), wiring), wiring), wiring), wiring),
     wiring,
   )
     .command(
@@ -190,6 +191,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       "this project's registry, until it is stopped",
       (y) =>
         resolverOptions(y)
+          .option("strict", STRICT)
           .option("quiet", { type: "boolean", default: false, describe: "no line for every answer" })
           .option("host", {
             type: "string",
@@ -227,6 +229,7 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
       (y) =>
         resolverOptions(y)
           .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock" })
+          .option("strict", STRICT)
           .option("verbose", { type: "boolean", default: false, describe: "a line for every answer" }),
       // Only its help comes here: main.ts parses the rest itself.
       () => {},

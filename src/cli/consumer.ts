@@ -1,5 +1,5 @@
 /** A project opened for reading: its files and all of its indices. */
-import { type ImprintError, isImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { staleness } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
@@ -64,11 +64,12 @@ export async function freshen(
 
 const RECENT_MS = 60_000;
 
-/** Says which of the indices are stale; decides nothing. */
-export async function warnStale({ indices }: Consumer, { terminal, nowMs }: Deps): Promise<void> {
+/** Says which of the indices are stale. @throws ImprintError STRICT under `--strict` */
+export async function warnStale({ indices }: Consumer, { terminal, nowMs, strict }: Deps): Promise<void> {
   for (const [alias, { reader, entry }] of indices) {
     const state = await reader.current();
     const why = state === null ? null : staleness(state, nowMs(), entry.maxAgeDays);
+    if (why !== null && strict === true) throw new ImprintError("STRICT", `Cannot go on with ${alias} under --strict: it is stale, ${why}`);
     if (why !== null) terminal.warn(`${alias} is stale: ${why}`);
   }
 }

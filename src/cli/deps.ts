@@ -25,6 +25,8 @@ export type Deps = {
   readonly allowFile: boolean;
   /** `--offline`, or IMPRINT_OFFLINE=1: no host is asked for anything. */
   readonly offline: boolean;
+  /** `--strict`: what is only warned about otherwise is refused. */
+  readonly strict?: boolean;
   /** IMPRINT_ALLOW_PRIVATE=host,…: hosts whose addresses may be this machine's or private ones (THREATS S1). */
   readonly privateHosts: ReadonlySet<string>;
 };

@@ -77,11 +77,14 @@ export async function settleIntroductions(
   return { project, locks, introductions };
 }
 
-/** Says which introductions imprint.json has no answer for yet: their names still go upstream. */
-export async function warnIntroduced({ files, indices }: Consumer, { terminal }: Deps): Promise<void> {
+/** Says which introductions imprint.json has no answer for yet: their names still go upstream. @throws ImprintError STRICT */
+export async function warnIntroduced({ files, indices }: Consumer, { terminal, strict }: Deps): Promise<void> {
   for (const [alias, { reader }] of indices) {
     const state = await reader.current();
     const open = state === null ? [] : openIntroductions(files.project, newestRoot(state.roots).doc);
+    const [first] = open;
+    if (strict === true && first !== undefined)
+      throw new ImprintError("STRICT", `Cannot go on under --strict: ${introducedLine(alias, first)}`);
     for (const one of open) terminal.warn(introducedLine(alias, one));
   }
 }

@@ -49,6 +49,7 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
     nowMs,
     json: json === true,
     global: flags.global === true,
+    strict: flags.strict === true,
     allowFile: allowFile === true || env["IMPRINT_ALLOW_FILE"] === "1",
     offline,
     privateHosts: new Set(
@@ -117,7 +118,8 @@ async function runWrapped({ own, command }: Wrapped, { version }: MainOptions, d
     frozen: values.frozen === true,
     version,
   };
-  return run(command, settings, depsOf({ json: values.json, C: values.C, allowFile: values["allow-file"], offline: values.offline }));
+  const { json, C, offline, strict } = values;
+  return run(command, settings, depsOf({ json, C, allowFile: values["allow-file"], offline, strict }));
 }
 
 function parseOwn(own: readonly string[]) {
@@ -132,6 +134,7 @@ function parseOwn(own: readonly string[]) {
         port: { type: "string" },
         "sync-after": { type: "string" },
         frozen: { type: "boolean" },
+        strict: { type: "boolean" },
         verbose: { type: "boolean" },
       },
     });

@@ -126,6 +126,7 @@ export async function openIndex(
     sources: of.sources,
     mirror: mirrors ? of.mirror : () => null,
     offline: deps.offline,
+    strict: deps.strict === true,
     store,
     memoryOf: (name) =>
       openCell(files, layout.recordMemory(entry.id, `${shardOf(name)}/${packageFolder(name)}`), { maxBytes: MEMORY_MAX_BYTES }),

@@ -21,6 +21,7 @@ export type GlobalFlags = {
   readonly allowFile?: unknown;
   readonly offline?: unknown;
   /** Of the commands that take it. */ readonly global?: unknown;
+  readonly strict?: unknown;
 };
 
 /** The options of every command, as yargs has them. */
@@ -65,6 +66,13 @@ export const GLOBAL = {
   alias: "g",
   default: false,
   describe: "the user's own imprint.json, which counts where no project above has one (they are never merged)",
+} as const;
+
+/** For commands that believe an index. */
+export const STRICT = {
+  type: "boolean",
+  default: false,
+  describe: "refuse what is only warned about otherwise: stale or unsettled indices, a lying or unreachable host",
 } as const;
 
 /** A branch by its name, or any ref in full. */

@@ -147,6 +147,15 @@ export function resolveCommit(dir: string, name: string, options: CloneOptions =
   );
 }
 
+/** Where `dir` is below the top of its work tree, with a final `/`, or empty at the top. */
+export function folderInTree(dir: string, options: CloneOptions = {}): Promise<string> {
+  return by(
+    options,
+    (git) => git.folderInTree(dir, options),
+    (git) => git.folderInTree(dir),
+  );
+}
+
 /** Where the histories of two commits meet, as far as the clone knows them; null: nowhere. */
 export function mergeBase(dir: string, one: ObjectId, other: ObjectId, options: CloneOptions = {}): Promise<ObjectId | null> {
   return by(

@@ -59,6 +59,8 @@ export type ReaderOptions = {
   readonly mirror: (url: string) => IndexSource | null;
   /** Only what is here: no source is asked. */
   readonly offline: boolean;
+  /** A package that the host broke is refused, instead of being served as this machine verified it before. */
+  readonly strict: boolean;
   readonly store: StateStore;
   readonly memoryOf: (name: PackageName) => Cell;
   readonly lock: LockEntry | null;
@@ -80,7 +82,7 @@ const MAX_MIRRORS = 8;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {
-  const { alias, id, store, memoryOf, lock, keepEvidence, syncClock, warn, offline } = options;
+  const { alias, id, store, memoryOf, lock, keepEvidence, syncClock, warn, offline, strict } = options;
   const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES });
   const flights = new Map<string, Promise<PackageRead>>();
   let syncing: Promise<SyncResult> | null = null;
@@ -163,7 +165,7 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
         (moved) => (state = moved),
       );
     } catch (error) {
-      if (!isImprintError(error, ...HOST_FAILED)) throw error;
+      if (!isImprintError(error, ...HOST_FAILED) || strict) throw error;
       const remembered = await readRemembered(memory, state, name);
       if (remembered === null) throw error;
       warn(error, options.sources[0].url);

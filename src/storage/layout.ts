@@ -22,6 +22,8 @@ export type Layout = {
   readonly ownIndicesFile: string;
   /** Cell with roots and checkpoint last trusted. */
   trustedState(indexId: string): string;
+  /** Cell with the state that the user last accepted. */
+  acceptedState(indexId: string): string;
   /** Pairs of checkpoints that convict a host or a key. */
   evidence(indexId: string): string;
   /** Cell with the last verified record of one package; `packagePath` is `<hh>/<scope>+<name>`. */
@@ -68,6 +70,7 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     keyFile: (name, kind) => join(keys, `${name}.${kind}.json`),
     ownIndicesFile: join(config, "indices.json"),
     trustedState: (indexId) => join(state, VERSION, "trust", indexId),
+    acceptedState: (indexId) => join(state, VERSION, "accepted", indexId),
     evidence: (indexId) => join(state, VERSION, "evidence", indexId),
     recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
     resolvers: join(state, VERSION, "resolvers"),

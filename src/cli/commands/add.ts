@@ -14,6 +14,7 @@ import { listPackages, scopesOf } from "../../index/preview.ts";
 import { lockEntryOf, newestRoot, type TrustedState, verifyFirstRoot } from "../../index/trust.ts";
 import { requireNoConflicts } from "../../registry/claims.ts";
 import { chooseRef, sharedAddress } from "../addresses.ts";
+import { acceptState } from "../accepted.ts";
 import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
@@ -90,6 +91,8 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
     });
     const locks = new Map([...settled.locks, [alias, lockEntryOf(state)] as const]);
     const changed = await save(options, deps, folder, settled.project, current, locks);
+    // What changes from now on is told from here: imprint trust diff.
+    await acceptState(deps, id, synced.stored);
     terminal.ok(changed.length === 0 ? "nothing to change" : changed.join(", "));
     if (folder === deps.layout.config) sayUsersOwn(deps, folder);
     return { alias, id, packages: claims, changed, added: true, introductions: settled.introductions };

@@ -10,6 +10,7 @@ import path from "node:path";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
 import { requireFloor } from "../../index/trust.ts";
 import { type Consumer, openConsumer, warnStale } from "../consumer.ts";
+import { warnIntroduced } from "../introductions.ts";
 import type { Deps } from "../deps.ts";
 import { agedPatterns, childEnvironment } from "../clients/environment.ts";
 import { notesOf, pinnedElsewhere } from "../clients/notes.ts";
@@ -33,8 +34,9 @@ export async function run(command: readonly string[], options: RunOptions, deps:
     await requireNoScopeLines(consumer.files, deps);
     await requireStates(consumer, options, deps);
     await warnStale(consumer, deps);
-    // A running one may ask hosts, or take what --frozen would not.
-    const running = options.frozen || deps.offline ? null : await findResolver(deps, consumer.files.folder);
+    if (deps.strict === true) await warnIntroduced(consumer, deps);
+    // A running one may ask hosts, or take what --frozen or --strict would not.
+    const running = options.frozen || deps.offline || deps.strict === true ? null : await findResolver(deps, consumer.files.folder);
     if (running !== null) {
       await consumer.close();
       return await runWithRunning(running, program, args, consumer.files, deps);

@@ -1,12 +1,20 @@
 /** `imprint serve`: this project's registry, until it is stopped. */
-import { openConsumer } from "../consumer.ts";
+import { openConsumer, warnStale } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
-import { startResolver, type ResolverSettings } from "../resolver.ts";
+import { warnIntroduced } from "../introductions.ts";
+import { type RunningResolver, startResolver, type ResolverSettings } from "../resolver.ts";
 
 /** @returns when `stop` is called */
 export async function serve(settings: ResolverSettings, deps: Deps, stop: Promise<void>): Promise<void> {
   const consumer = await openConsumer(deps);
-  const resolver = await startResolver(deps, settings, consumer).catch(async (error: unknown) => {
+  const start = async (): Promise<RunningResolver> => {
+    if (deps.strict === true) {
+      await warnStale(consumer, deps);
+      await warnIntroduced(consumer, deps);
+    }
+    return startResolver(deps, settings, consumer);
+  };
+  const resolver = await start().catch(async (error: unknown) => {
     await consumer.close();
     throw error;
   });

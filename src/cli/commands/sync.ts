@@ -72,6 +72,14 @@ export async function sync(
         terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
       }
     }
+    const [unequal] = disagreed;
+    if (deps.strict === true && unequal !== undefined && failures.length === 0)
+      failures.push(
+        new ImprintError(
+          "STRICT",
+          `Cannot pass ${unequal[0]} under --strict: ${unequal[1][0]?.url ?? ""} disagrees: ${unequal[1][0]?.message ?? ""}`,
+        ),
+      );
     await warnStale(consumer, deps);
     await warnIntroduced(consumer, deps);
     if (!options.frozen) {

@@ -5,8 +5,8 @@
  * A move of the branch is written down before it begins, so that what a kill left half done is completed by the next
  * look at the clone, instead of standing there as somebody's edits.
  */
-import { lstat, mkdir, readdir, readFile, rm } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { lstat, mkdir, readdir, readFile, realpath, rm } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { ObjectId, RefName } from "../port.ts";
 import type { CloneState, NewClone } from "../clone-state.ts";
@@ -252,6 +252,14 @@ export function resolveCommit(dir: string, name: string): Promise<ObjectId | nul
       if (id !== null) return id;
     }
     return null;
+  });
+}
+
+/** `folderInTree` of ../clone.ts. */
+export function folderInTree(dir: string): Promise<string> {
+  return withClone(dir, async ({ top }) => {
+    const below = top === null ? "" : relative(await realpath(top), await realpath(dir));
+    return below === "" ? "" : `${below.split(sep).join("/")}/`;
   });
 }
 

@@ -247,6 +247,11 @@ export async function resolveCommit(dir: string, name: string, options: CloneOpt
   return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
 }
 
+/** `folderInTree` of ../clone.ts. */
+export async function folderInTree(dir: string, options: CloneOptions = {}): Promise<string> {
+  return (await ask(gitOf(options), dir, ["rev-parse", "--show-prefix"])) ?? "";
+}
+
 /** `mergeBase` of ../clone.ts. */
 export async function mergeBase(dir: string, one: ObjectId, other: ObjectId, options: CloneOptions = {}): Promise<ObjectId | null> {
   return (await ask(gitOf(options), dir, ["merge-base", one, other])) as ObjectId | null;

@@ -84,10 +84,17 @@ export async function pendingRoot(
   requireSound(content);
   const before = newestRoot(state.roots);
   const { records = new Map<PackageName, PendingRecord>(), files = [], broken = new Set<ShardName>(), message, onProgress } = more;
-  const { name, roles, publishers, tarballs, mirrors, introductions, refreshDays } = content;
   const next: Root = {
-    ...{ index: state.id, version: before.doc.version + 1, previous: before.digest },
-    ...{ name, roles, publishers, tarballs, mirrors, introductions, refreshDays },
+    name: content.name,
+    roles: content.roles,
+    publishers: content.publishers,
+    tarballs: content.tarballs,
+    mirrors: content.mirrors,
+    introductions: content.introductions,
+    refreshDays: content.refreshDays,
+    index: state.id,
+    version: before.doc.version + 1,
+    previous: before.digest,
   };
   const root = parseRoot(formatEnvelope(encodeRoot(next, before.signed), []));
   const short = await recordsShortOf({ state, snapshot }, root.doc, { skip: records, broken, onProgress });

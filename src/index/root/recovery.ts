@@ -40,7 +40,7 @@ export type Surveyed = {
   readonly name: PackageName;
   /** As the index has it and readers take it; null: not so. */
   readonly now: Signed<PackageRecord> | null;
-  readonly then: Signed<PackageRecord> | null;
+  readonly trusted: Signed<PackageRecord> | null;
   readonly suspects: readonly Suspect[];
   /** What comes back whatever the owner says, for people. */
   readonly restored: readonly string[];
@@ -78,7 +78,7 @@ export async function survey(now: Base, then: Base | null, stolen: ReadonlySet<P
     if (old === current) continue;
     const trusted = then === null || old === undefined ? null : await readRecord(then, name, old);
     const record = current === undefined ? null : await readRecord(now, name, current).catch(orNull);
-    packages.push(await compare(now, { name, now: record, then: trusted }, stolen));
+    packages.push(await compare(now, { name, now: record, trusted }, stolen));
   }
   return { packages: packages.filter(({ suspects, restored }) => suspects.length + restored.length > 0), broken };
 }
@@ -104,23 +104,24 @@ async function readRecord({ state, snapshot }: Base, name: PackageName, hash: Fi
   return verifyRecord(state, name, bytes as Uint8Array);
 }
 
-async function compare(base: Base, pair: Pick<Surveyed, "name" | "now" | "then">, stolen: ReadonlySet<PublicKey>): Promise<Surveyed> {
-  const { name, now, then } = pair;
-  if (now === null) return { ...pair, suspects: [], restored: [`${name}, which was ${then === null ? "made unreadable" : "taken away"}`] };
-  if (then !== null && isRegress(then, now)) {
+async function compare(base: Base, pair: Pick<Surveyed, "name" | "now" | "trusted">, stolen: ReadonlySet<PublicKey>): Promise<Surveyed> {
+  const { name, now, trusted } = pair;
+  if (now === null)
+    return { ...pair, suspects: [], restored: [`${name}, which was ${trusted === null ? "made unreadable" : "taken away"}`] };
+  if (trusted !== null && isRegress(trusted, now)) {
     // Replayed, or releases taken away. What is new in it is still to be judged.
     const restored = [
-      `${name}, as revision ${then.doc.revision} had it: an older record, or one without some of its releases, was put there`,
+      `${name}, as revision ${trusted.doc.revision} had it: an older record, or one without some of its releases, was put there`,
     ];
-    return { ...pair, suspects: now.doc.revision < then.doc.revision ? [] : await suspectsOf(base, pair, stolen), restored };
+    return { ...pair, suspects: now.doc.revision < trusted.doc.revision ? [] : await suspectsOf(base, pair, stolen), restored };
   }
   if (!now.signatures.some(({ key }) => stolen.has(key))) return { ...pair, suspects: [], restored: [] };
   return { ...pair, suspects: await suspectsOf(base, pair, stolen), restored: [] };
 }
 
-function isRegress(then: Signed<PackageRecord>, now: Signed<PackageRecord>): boolean {
+function isRegress(trusted: Signed<PackageRecord>, now: Signed<PackageRecord>): boolean {
   try {
-    requireNoRegress(then, now);
+    requireNoRegress(trusted, now);
     return false;
   } catch (error) {
     if (!isImprintError(error)) throw error;
@@ -130,11 +131,11 @@ function isRegress(then: Signed<PackageRecord>, now: Signed<PackageRecord>): boo
 
 async function suspectsOf(
   base: Base,
-  { name, now, then }: Pick<Surveyed, "name" | "now" | "then">,
+  { name, now, trusted }: Pick<Surveyed, "name" | "now" | "trusted">,
   stolen: ReadonlySet<PublicKey>,
 ): Promise<readonly Suspect[]> {
   const record = (now as Signed<PackageRecord>).doc;
-  const before: PackageRecord = then?.doc ?? { index: record.index, name, ...EMPTY };
+  const before: PackageRecord = trusted?.doc ?? { index: record.index, name, ...EMPTY };
   const suspects: Suspect[] = [];
   for (const version of addedTo(before, record).toSorted(compareVersions)) {
     const words = await releaseWords(base, name, version, record.releases.get(version) as FileHash, stolen);
@@ -183,17 +184,17 @@ function addedTo(before: PackageRecord, after: PackageRecord): readonly Version[
  * @param reason why, for whoever asks
  */
 export function recoveredRecord(
-  { name, now, then, suspects }: Surveyed,
+  { name, now, trusted, suspects }: Surveyed,
   index: IndexId,
   decide: Decide,
   { nowMs, reason }: { readonly nowMs: number; readonly reason: string },
 ): PackageRecord {
   const empty: PackageRecord = { index, name, ...EMPTY };
-  const [before, after] = [then?.doc ?? empty, now?.doc ?? then?.doc ?? empty];
+  const [before, after] = [trusted?.doc ?? empty, now?.doc ?? trusted?.doc ?? empty];
   const refused = new Set(suspects.filter((one) => one.kind === "release" && !decide(one)).map(({ version }) => version as Version));
   const changes = suspects.find(({ kind }) => kind === "record");
   // An older record that was put back is no change that anybody could want.
-  const isReplay = now !== null && then !== null && now.doc.revision < then.doc.revision;
+  const isReplay = now !== null && trusted !== null && now.doc.revision < trusted.doc.revision;
   const start = changes !== undefined && decide(changes) ? after : before;
   const added = isReplay ? [] : addedTo(before, after).filter((version) => !refused.has(version));
   const withdrawn = new Map([...start.withdrawn, ...[...refused].map((version) => [version, reason] as const)]);
@@ -211,8 +212,13 @@ export function recoveredRecord(
   );
   const latest = tags.has(LATEST) ? null : highestOf(releases, yanked);
   return {
-    ...{ index, name, revision: Math.max(nowMs, before.revision + 1) },
-    ...{ releases, withdrawn, yanked, deprecated: listOf("deprecated") },
+    index,
+    name,
+    revision: Math.max(nowMs, before.revision + 1),
+    releases,
+    withdrawn,
+    yanked,
+    deprecated: listOf("deprecated"),
     tags: latest === null ? tags : new Map<DistTag, Version>([...tags, [LATEST, latest]]),
   };
 }
