@@ -5,18 +5,19 @@
  *
  * Faults are collected, not thrown: one broken file must not hide the others.
  */
+import { type Fault, type ListedRecord, type PackagesReport, verifyPackages } from "./verify-packages.ts";
+import { type Place, POOL, type Pool, verifyOnAllCores } from "./verify-pool.ts";
 import { badSignatures } from "../crypto/documents.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { parseShard } from "../format/checkpoint.ts";
 import { type IndexId, indexIdOf } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
 import { LIMITS } from "../format/limits.ts";
-import type { PackageName } from "../format/names.ts";
-import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, shardPath } from "../format/paths.ts";
+import { CHECKPOINT_PATH, rootPath, shardPath } from "../format/paths.ts";
 import type { Release } from "../format/release.ts";
 import type { Root } from "../format/root.ts";
 import type { Snapshot } from "../index/source.ts";
-import { judgeRelease, readListed, verifyRecord } from "../index/package-reader.ts";
+import { readListed } from "../index/package-reader.ts";
 import { inFile, readCheckpoint, type TrustedState, verifyCheckpoint, verifyFirstRoot, verifyNextRoot } from "../index/trust.ts";
 
 /** An index with all of its files at hand. */
@@ -24,9 +25,9 @@ export type WholeIndex = {
   readonly snapshot: Snapshot;
   /** Every file below the index's folder, with git's mode. */
   listFiles(): Promise<readonly { readonly path: string; readonly mode: string }[]>;
+  /** Where other threads find the same files; null: nowhere. */
+  readonly place?: Place | null;
 };
-
-export type Fault = { readonly file: string; readonly step: string; readonly code: string; readonly message: string };
 
 export type VerifyReport = {
   readonly id: IndexId | null;
@@ -35,17 +36,27 @@ export type VerifyReport = {
   readonly releases: number;
   readonly signatures: number;
   readonly faults: readonly Fault[];
-  /** Releases that are good, for whoever goes on to their tarballs. */
+  /** Releases that are good, for whoever goes on to their tarballs; empty unless wanted. */
   readonly good: readonly Release[];
   readonly state: TrustedState | null;
 };
 
 type Progress = (done: { readonly packages: number; readonly of: number; readonly releases: number }) => void;
 
+/** Packages of one step on one core: between them progress is shown. */
+const BATCH = 50;
 const REGULAR = new Set(["100644", "100755"]);
 
-/** @param pinned the id that the index must have; null: the one that it has */
-export async function verifyIndex(index: WholeIndex, pinned: IndexId | null, onProgress: Progress): Promise<VerifyReport> {
+/**
+ * @param pinned the id that the index must have; null: the one that it has
+ * @param options `wantsGood`: whether somebody goes on to the releases, which keeps it on one core; `pool`: when to use more
+ */
+export async function verifyIndex(
+  index: WholeIndex,
+  pinned: IndexId | null,
+  onProgress: Progress,
+  { wantsGood = true, pool = POOL }: { readonly wantsGood?: boolean; readonly pool?: Pool } = {},
+): Promise<VerifyReport> {
   const faults: Fault[] = [];
   const listed = new Set<string>([CHECKPOINT_PATH]);
   const count = { packages: 0, releases: 0, signatures: 0 };
@@ -68,48 +79,26 @@ export async function verifyIndex(index: WholeIndex, pinned: IndexId | null, onP
     }
     noteSignatures(state.checkpoint, CHECKPOINT_PATH, "reading 3");
     const records = await verifyShards(index.snapshot, state, listed, note);
-    for (const { name, hash } of records) {
-      const path = recordPath(name);
-      listed.add(path);
-      try {
-        const [bytes] = await readListed(index.snapshot, [{ path, maxBytes: LIMITS.recordBytes, hash }]);
-        const record = verifyRecord(state, name, bytes as Uint8Array);
-        noteSignatures(record, path, "reading 6");
-        const files = [...record.doc.releases].map(([version, releaseHash]) => ({
-          version,
-          path: releasePath(name, version),
-          maxBytes: LIMITS.releaseBytes,
-          hash: releaseHash,
-        }));
-        for (const file of files) listed.add(file.path);
-        // A withdrawn release's file may stay or go.
-        for (const version of record.doc.withdrawn.keys()) listed.add(releasePath(name, version));
-        const reads = await index.snapshot.readFiles(files);
-        for (const [i, file] of files.entries()) {
-          try {
-            const [release] = await readListed({ at: "", readFiles: async () => [reads[i] ?? { state: "missing" }] }, [file]);
-            const verdict = judgeRelease(state, name, file.version, release as Uint8Array, record.doc.yanked.has(file.version));
-            if ("release" in verdict) {
-              noteSignatures(verdict.release, file.path, "reading 7");
-              good.push(verdict.release.doc);
-            } else
-              faults.push({
-                file: file.path,
-                step: "reading 7",
-                code: "RELEASE_REFUSED",
-                message: `${file.path} is ${verdict.verdict}: ${verdict.reason}`,
-              });
-            count.releases++;
-          } catch (error) {
-            note(error, file.path, "reading 6");
-          }
-        }
-      } catch (error) {
-        note(error, path, "reading 6");
-      }
-      count.packages++;
+    const take = (report: PackagesReport, packages: number): void => {
+      count.packages += packages;
+      count.releases += report.releases;
+      count.signatures += report.signatures;
+      // One by one: a spread of a hundred thousand is a hundred thousand arguments.
+      for (const path of report.listed) listed.add(path);
+      for (const fault of report.faults) faults.push(fault);
+      for (const release of report.good) good.push(release);
       onProgress({ packages: count.packages, of: records.length, releases: count.releases });
-    }
+    };
+    const place = index.place ?? null;
+    if (place !== null && !wantsGood && records.length >= pool.atLeast && pool.workers > 1)
+      await verifyOnAllCores(place, state, records, pool.workers, take);
+    else
+      for (let at = 0; at < records.length; at += BATCH) {
+        const batch = records.slice(at, at + BATCH);
+        take(await verifyPackages(index.snapshot, state, batch, wantsGood), batch.length);
+      }
+    // In the order of files, however the cores took turns.
+    faults.sort((one, other) => (one.file < other.file ? -1 : one.file > other.file ? 1 : 0));
   }
   faults.push(...(await unlistedFiles(index, listed, state !== null)));
   return { id: state?.id ?? null, roots: state?.roots.length ?? 0, ...count, faults, good, state };
@@ -140,13 +129,8 @@ async function verifyTrust(snapshot: Snapshot, pinned: IndexId | null, note: Not
   }
 }
 
-async function verifyShards(
-  snapshot: Snapshot,
-  state: TrustedState,
-  listed: Set<string>,
-  note: Note,
-): Promise<readonly { readonly name: PackageName; readonly hash: FileRequestHash }[]> {
-  const records: { name: PackageName; hash: FileRequestHash }[] = [];
+async function verifyShards(snapshot: Snapshot, state: TrustedState, listed: Set<string>, note: Note): Promise<readonly ListedRecord[]> {
+  const records: ListedRecord[] = [];
   for (const [shard, hash] of state.checkpoint.doc.shards) {
     const path = shardPath(shard);
     listed.add(path);
@@ -160,8 +144,6 @@ async function verifyShards(
   }
   return records;
 }
-
-type FileRequestHash = Parameters<typeof readListed>[1][number]["hash"];
 
 /** Files under `trust/` and `packages/` that nothing lists, and listed ones that are no regular files. */
 async function unlistedFiles(index: WholeIndex, listed: ReadonlySet<string>, treeKnown: boolean): Promise<readonly Fault[]> {

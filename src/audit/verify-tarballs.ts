@@ -5,7 +5,7 @@ import type { Release } from "../format/release.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { inspectTarball } from "../pack/inspect.ts";
 import { differingFields } from "../pack/manifest.ts";
-import type { Fault } from "./verify-index.ts";
+import type { Fault } from "./verify-packages.ts";
 
 const STEP = "tarballs";
 

@@ -163,6 +163,12 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
           .option("id", { type: "string", requiresArg: true, describe: "the id that it must have" })
           .option("ref", { ...REF, describe: "branch or ref (default: the files of a folder; main, else the host's default branch)" })
           .option("tarballs", { type: "boolean", default: false, describe: "every tarball too" })
+          .option("since", {
+            type: "string",
+            requiresArg: true,
+            describe: "commit, or seq of a checkpoint, of an earlier state: nothing may have been taken back since",
+          })
+          .option("jobs", { type: "string", requiresArg: true, describe: "cores to use (default: all, where it pays)" })
           .option("proposal", { type: "boolean", default: false, describe: "the pull request that is checked out, before it is merged" })
           .option("base", { type: "string", requiresArg: true, describe: "of a proposal: what it would be merged into" })
           .option("from", FROM),
@@ -179,7 +185,8 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         }
         if (args.base !== undefined || args.from !== undefined) throw notUnderstood("--base and --from go with --proposal");
         const { verify, verifyLines } = await import("./commands/verify.ts");
-        const result = await verify({ target: args.index, id: args.id, ref: args.ref, tarballs: args.tarballs }, deps);
+        const { index: target, id, ref, tarballs, since, jobs } = args;
+        const result = await verify({ target, id, ref, tarballs, since, jobs }, deps);
         if (deps.json) {
           print(deps, result, []);
           if (!result.ok) setExit(CATALOGUE.VERIFY_FAILED.exit);

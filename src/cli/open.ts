@@ -48,13 +48,14 @@ export function openClone({ git }: Pick<Deps, "git">, gitDir: string): GitReposi
 }
 
 /** A repository in a folder of its own below the system's temporary ones. */
-export async function openThrowaway({ git }: Pick<Deps, "git">, purpose: string): Promise<GitRepository> {
+export async function openThrowaway({ git }: Pick<Deps, "git">, purpose: string): Promise<GitRepository & { readonly gitDir: string }> {
   const folder = await mkdtemp(path.join(tmpdir(), `imprint-${purpose}-`));
   const gitDir = path.join(folder, "repo.git");
   await createBareRepository(gitDir);
   const repository = openGit(git, { gitDir });
   return {
     ...repository,
+    gitDir,
     async close() {
       await repository.close();
       await rm(folder, { recursive: true, force: true });
@@ -279,7 +280,11 @@ export async function openProbe(
   address: IndexAddress,
   ref: RefName,
   options: { /** Every file: all will be looked at. */ readonly whole?: boolean } = {},
-): Promise<{ readonly source: IndexSource; readonly repository: GitRepository | null; close(): Promise<void> }> {
+): Promise<{
+  readonly source: IndexSource;
+  readonly repository: (GitRepository & { readonly gitDir: string }) | null;
+  close(): Promise<void>;
+}> {
   if (address.kind === "sparse") {
     const source = openSparse(deps, address.url, { isMirror: false, cached: false });
     return { source, repository: null, close: async () => {} };

@@ -1,6 +1,7 @@
 /** Tarball refs of a push, before it is taken: named after what is in them, and deleted only once nothing lists them. */
 import { createHash } from "node:crypto";
-import { verifyIndex, type Fault } from "../audit/verify-index.ts";
+import { verifyIndex } from "../audit/verify-index.ts";
+import type { Fault } from "../audit/verify-packages.ts";
 import { ImprintError } from "../errors.ts";
 import { integrityHex } from "../format/decode.ts";
 import { tarballRef } from "../format/tarball-source.ts";

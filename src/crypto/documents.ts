@@ -45,10 +45,16 @@ export function meetsThreshold(
   return false;
 }
 
-/** Every signature that is not good for the key that it names: none may stand in an index that `verify` passes. */
-export function badSignatures(document: Signed<unknown>): readonly Signature[] {
+/**
+ * Every signature that is not good for the key that it names: none may stand in an index that `verify` passes.
+ *
+ * @param known keys whose signatures on this document were found good already
+ */
+export function badSignatures(document: Signed<unknown>, known: readonly string[] = []): readonly Signature[] {
+  const unknown = document.signatures.filter(({ key }) => !known.includes(key));
+  if (unknown.length === 0) return [];
   const message = signingInput(document.kind, document.body);
-  return document.signatures.filter((entry) => !isGoodSignature(entry, message));
+  return unknown.filter((entry) => !isGoodSignature(entry, message));
 }
 
 function isGoodSignature({ key, signature }: Signature, message: Uint8Array): boolean {

