@@ -1,10 +1,12 @@
-/** Benchmarks: `npm run bench [run|open|publish|embedded|serve|install]`. Each compares with a baseline in the same run and reports ratios. */
+/** Benchmarks: `npm run bench [run|open|publish|embedded|serve|install|verify|rotate]`. Each compares with a baseline in the same run and reports ratios. */
 import { benchEmbedded } from "./bench/embedded.ts";
 import { benchInstall } from "./bench/install.ts";
 import { benchOpen } from "./bench/open.ts";
 import { benchPublish } from "./bench/publish.ts";
+import { benchRotate } from "./bench/rotate.ts";
 import { benchRun } from "./bench/run.ts";
 import { benchServe } from "./bench/serve.ts";
+import { benchVerify } from "./bench/verify.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   run: benchRun,
@@ -13,6 +15,8 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   embedded: benchEmbedded,
   serve: benchServe,
   install: benchInstall,
+  verify: benchVerify,
+  rotate: benchRotate,
 };
 
 const wanted = process.argv.slice(2);
