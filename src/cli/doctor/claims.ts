@@ -3,7 +3,7 @@ import type { ImprintError } from "../../errors.ts";
 import { type PackagePattern, patternRank } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import { newestRoot } from "../../index/trust.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { hasSay, sourceOf } from "../../registry/claims.ts";
 import { addCommand, openIntroductions } from "../../registry/introductions.ts";
 import { introducedLine } from "../introductions.ts";
 import type { IndexFacts } from "./facts.ts";
@@ -31,10 +31,7 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
       });
   }
   if (names !== null) {
-    const outside = names.filter((name) => {
-      const source = sourceOf(project, name);
-      return source.kind !== "index" || source.alias !== alias;
-    });
+    const outside = names.filter((name) => !hasSay(sourceOf(project, name), alias));
     if (outside.length > 0)
       findings.push({
         level: "note",
