@@ -135,7 +135,7 @@ describe("consumer files", () => {
   });
   it.each(cases("claims"))("%s", (_, vector) => {
     const source = sourceOf(parseProject(Buffer.from(textMember(vector, "project"))), parsePackageName(textMember(vector, "name")));
-    expect(source.kind === "index" ? `index:${source.alias}` : source.kind).toBe(vector["source"]);
+    expect("alias" in source ? `${source.kind}:${source.alias}` : source.kind).toBe(vector["source"]);
   });
 });
 
