@@ -48,11 +48,7 @@ export type Tally = {
  * @param of `news`: what clients may choose now, by the indices that can be asked. `locked`: what a lockfile may have chosen
  *   before: yanked ones, and by what was last verified
  */
-export function tallyOf(
-  { threshold }: Agreement,
-  ballots: readonly Ballot[],
-  of: "news" | "locked" = "news",
-): ReadonlyMap<Version, Tally> {
+export function tallyOf({ threshold }: Agreement, ballots: readonly Ballot[], of: "news" | "locked" = "news"): ReadonlyMap<Version, Tally> {
   const known = new Set(ballots.flatMap(({ view, record }) => [...(view?.versions.keys() ?? []), ...(record?.withdrawn.keys() ?? [])]));
   return new Map([...known].map((version) => [version, tallyOfVersion(version, threshold, ballots, of === "locked")]));
 }
@@ -139,7 +135,10 @@ export function refusalOf(name: PackageName, agreement: Agreement, ballots: read
     });
   }
   if (ballots.every(({ view }) => view === null))
-    return new ImprintError("NOT_FOUND", `Cannot find ${name}: none of ${agreement.of.join(", ")} has it, and no other source may answer for it`);
+    return new ImprintError(
+      "NOT_FOUND",
+      `Cannot find ${name}: none of ${agreement.of.join(", ")} has it, and no other source may answer for it`,
+    );
   const [newest] = [...tallyOf(agreement, ballots)].toSorted(([a], [b]) => compareVersions(b, a));
   const example = newest === undefined ? "none of them offers a version" : `${newest[0]}: ${newest[1].reason ?? "agreed"}`;
   return new ImprintError("NOT_AGREED", `Cannot serve ${name}: ${rule}, and no version of it counts (${example})`);

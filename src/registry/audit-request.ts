@@ -29,8 +29,7 @@ export function publicPartOf(project: Project, endpoint: AuditEndpoint, body: Js
   };
   const mayLeave: MayLeave = {
     name: (name) => isUpstream(name) || overlaid.has(name as PackageName),
-    version: (name, version) =>
-      isPlain(version) && (isUpstream(name) || overlaid.get(name as PackageName)?.has(version) === false),
+    version: (name, version) => isPlain(version) && (isUpstream(name) || overlaid.get(name as PackageName)?.has(version) === false),
     range: (name, range) => isPlain(range) && isUpstream(name),
   };
   return endpoint === "advisories/bulk" ? bulk(body, mayLeave) : tree(body, mayLeave);

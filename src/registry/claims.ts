@@ -92,7 +92,8 @@ export function labelOf(source: Source): string {
 export function claimedScopes(project: Project): ReadonlyMap<string, string> {
   const scopes = new Map<string, string>();
   const { agree } = project;
-  for (const name of agree?.names ?? []) if (name.startsWith("@")) scopes.set(name.slice(0, name.indexOf("/")), (agree?.of ?? []).join("+"));
+  for (const name of agree?.names ?? [])
+    if (name.startsWith("@")) scopes.set(name.slice(0, name.indexOf("/")), (agree?.of ?? []).join("+"));
   for (const [alias, { packages }] of project.indices) {
     for (const pattern of packages) if (pattern.startsWith("@")) scopes.set(pattern.slice(0, pattern.indexOf("/")), alias);
   }

@@ -40,7 +40,12 @@ export function offerOf(
     else versions.push({ release: entry.release.doc, time, deprecated: deprecated.get(version) });
   }
   return offerFrom({
-    source: { name: view.name, versions, tags: offeredTags(tags, new Set(versions.map(({ release }) => release.version)), (latest) => held.has(latest)), maintainer },
+    source: {
+      name: view.name,
+      versions,
+      tags: offeredTags(tags, new Set(versions.map(({ release }) => release.version)), (latest) => held.has(latest)),
+      maintainer,
+    },
     held,
   });
 }

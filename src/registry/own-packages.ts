@@ -140,14 +140,19 @@ async function openAgreed(
   if (found === undefined) {
     const refusal = refusalOf(name, agreement, ballots);
     const isKnown = ballots.every(({ failure }) => failure === null);
-    throw isKnown ? new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: none of ${agreement.of.join(", ")} has that version`) : refusal;
+    throw isKnown
+      ? new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: none of ${agreement.of.join(", ")} has that version`)
+      : refusal;
   }
   const [version, { standing, agreed, reason }] = found;
   if (standing === "withdrawn") throw new ImprintError("RELEASE_REFUSED", `Cannot serve ${name}@${version}: ${reason ?? ""}`);
   if (agreed === null) {
     const failed = ballots.find(({ failure, view }) => failure !== null && view === null);
     if (failed !== undefined) throw refusalOf(name, agreement, ballots);
-    throw new ImprintError("NOT_AGREED", `Cannot serve ${name}@${version}: ${agreement.threshold} of ${agreement.of.join(", ")} must agree on it; ${reason ?? ""}`);
+    throw new ImprintError(
+      "NOT_AGREED",
+      `Cannot serve ${name}@${version}: ${agreement.threshold} of ${agreement.of.join(", ")} must agree on it; ${reason ?? ""}`,
+    );
   }
   let fault: ImprintError | null = null;
   for (const { alias, release } of agreed) {

@@ -164,14 +164,21 @@ export function createResolver(options: ResolverOptions): Registry {
   /** Upstream down and nothing kept of it: an error. Half of the versions would look like all of them. */
   const overlaid = async (
     own: OverlaidPackage | null,
-    { name, abbreviated, base, via, alias }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined; alias: DisplayName },
+    {
+      name,
+      abbreviated,
+      base,
+      via,
+      alias,
+    }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined; alias: DisplayName },
   ): Promise<Document> => {
     const isSynced = packages.holds(alias);
     const theirs = await upstreamPackument(name, abbreviated, base, via).catch((error: unknown) => {
       if (own !== null && isImprintError(error, "NOT_FOUND")) return null;
       throw error;
     });
-    if (own === null) return { document: (theirs as Document).document, tell: () => undefined, isGood: () => isSynced() && (theirs as Document).isGood() };
+    if (own === null)
+      return { document: (theirs as Document).document, tell: () => undefined, isGood: () => isSynced() && (theirs as Document).isGood() };
     tell(name, own.offer);
     const mine = await packumentOf(own, name, abbreviated, base);
     if (theirs === null) {
@@ -260,7 +267,8 @@ export function createResolver(options: ResolverOptions): Registry {
       answer(name, "tarball", file, {
         own: async (open) => (await open()).tarball(file),
         overlay: async (own) => {
-          const isOwn = own !== null && [...versionsKnownTo(own.view)].some((version) => tarballFileName(name, version as Version) === file);
+          const isOwn =
+            own !== null && [...versionsKnownTo(own.view)].some((version) => tarballFileName(name, version as Version) === file);
           return isOwn ? own.tarball(file) : upstream.tarball(name, file, via);
         },
         upstream: () => upstream.tarball(name, file, via),

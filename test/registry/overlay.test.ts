@@ -237,7 +237,10 @@ describe("X7 warm answers and rules", () => {
     const eager = await consumerOf({ times: { freshMs: 0 } });
     expect((await eager.registry.packument("lodash" as PackageName, true, "http://127.0.0.1:4870")).again?.()).toBe(false);
     await eager.get("/lodash");
-    await alice.amend("lodash", () => ({ yanked: new Map(["4.2.0", "4.1.0"].map((version) => [version as Version, ""])), tags: new Map([["latest" as DistTag, "4.2.1-alice.1" as Version]]) }));
+    await alice.amend("lodash", () => ({
+      yanked: new Map(["4.2.0", "4.1.0"].map((version) => [version as Version, ""])),
+      tags: new Map([["latest" as DistTag, "4.2.1-alice.1" as Version]]),
+    }));
     expect(Object.keys((await eager.get("/lodash")).json.versions)).not.toContain("4.1.0");
     await w.upstream.publish("lodash", "4.0.1");
     expect(Object.keys((await eager.get("/lodash")).json.versions)).toContain("4.0.1");

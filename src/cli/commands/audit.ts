@@ -55,11 +55,7 @@ export async function audit(options: AuditOptions, deps: Deps): Promise<AuditRes
     const { project } = consumer.files;
     const lockfiles = await findLockfiles(options.lockfile, clientFolder(deps, consumer.files.folder), deps);
     const parsed = await Promise.all(lockfiles.map(({ file, bytes }) => readLockfile(bytes, path.basename(file), file)));
-    const needed = new Set(
-      parsed.flatMap((packages) =>
-        packages.flatMap(({ name }) => aliasesOf(sourceOf(project, name))),
-      ),
-    );
+    const needed = new Set(parsed.flatMap((packages) => packages.flatMap(({ name }) => aliasesOf(sourceOf(project, name)))));
     const warnings = await freshen(consumer, needed, options.frozen, deps);
     const readers = new Map([...consumer.indices].map(([alias, { reader }]) => [alias, reader] as const));
     const npm = openNpmSignatures(publicRegistry.upstream);

@@ -194,7 +194,8 @@ async function viewOfAgreement(
   });
   const version = source.tags.get((wanted ?? "latest") as DistTag) ?? (wanted as Version | null);
   const tally = version === null ? undefined : tallies.get(version);
-  if (wanted !== null && tally === undefined) throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${wanted}: none of ${agreement.of.join(", ")} has it`);
+  if (wanted !== null && tally === undefined)
+    throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${wanted}: none of ${agreement.of.join(", ")} has it`);
   const release = tally?.standing === "agreed" ? tally.agreed?.[0]?.release : undefined;
   const voters = new Set((tally?.agreed ?? []).map(({ alias }) => alias));
   const signers = ballots.flatMap(({ alias, view: seen }) => {

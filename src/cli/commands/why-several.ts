@@ -33,9 +33,15 @@ export async function whyAgreed(name: PackageName, agreement: Agreement, consume
     ...(versions.length === 0 ? [] : [{ text: "versions", children: versions }]),
   ];
   const source = of.join("+");
-  if (newest !== null) return { name, source, answer: "served", tree: { text: `${name} comes from what ${of.join(", ")} agree on`, children } };
+  if (newest !== null)
+    return { name, source, answer: "served", tree: { text: `${name} comes from what ${of.join(", ")} agree on`, children } };
   if (held.size > 0)
-    return { name, source, answer: "refused", tree: { text: `${name} is refused: every version that they agree on is too young`, children } };
+    return {
+      name,
+      source,
+      answer: "refused",
+      tree: { text: `${name} is refused: every version that they agree on is too young`, children },
+    };
   const refusal = refusalOf(name, agreement, ballots);
   const isAbsent = refusal.code === "NOT_FOUND";
   return {
@@ -44,7 +50,11 @@ export async function whyAgreed(name: PackageName, agreement: Agreement, consume
     answer: isAbsent ? "absent" : "refused",
     tree: {
       text: isAbsent ? `${name} does not exist` : `${name} is refused`,
-      children: [...children, leaf(`${refusal.code}: ${refusal.message}`), ...(isAbsent ? [] : [leaf(`next: ${refusal.hint.replaceAll("<name>", name)}`)])],
+      children: [
+        ...children,
+        leaf(`${refusal.code}: ${refusal.message}`),
+        ...(isAbsent ? [] : [leaf(`next: ${refusal.hint.replaceAll("<name>", name)}`)]),
+      ],
     },
   };
 }
@@ -71,7 +81,13 @@ function ballotLeaf({ alias, view, record, failure }: Ballot): WhyNode {
 }
 
 /** @param own what the index alone would answer */
-export async function whyOverlaid(own: WhyResult, alias: DisplayName, name: PackageName, consumer: Consumer, deps: Deps): Promise<WhyResult> {
+export async function whyOverlaid(
+  own: WhyResult,
+  alias: DisplayName,
+  name: PackageName,
+  consumer: Consumer,
+  deps: Deps,
+): Promise<WhyResult> {
   const rule = leaf(`imprint.json: overlay has ${name}; the public registry answers for versions that ${alias} knows nothing of`);
   const { text, children } = own.tree;
   const [claim, ...rest] = children;
@@ -82,20 +98,34 @@ export async function whyOverlaid(own: WhyResult, alias: DisplayName, name: Pack
   const source = `${alias}+upstream`;
   switch (own.answer) {
     case "absent":
-      return { name, source, answer: "upstream", tree: tree(`${name} comes from the public registry: ${alias}, over it, does not have it`) };
+      return {
+        name,
+        source,
+        answer: "upstream",
+        tree: tree(`${name} comes from the public registry: ${alias}, over it, does not have it`),
+      };
     case "served":
-      return { name, source, answer: "served", tree: tree(`${name} comes from ${alias} over the public registry`, await publicNode(alias, name, consumer, deps)) };
+      return {
+        name,
+        source,
+        answer: "served",
+        tree: tree(`${name} comes from ${alias} over the public registry`, await publicNode(alias, name, consumer, deps)),
+      };
     case "refused":
     case "upstream":
-      return { name, source, answer: own.answer, tree: tree(text, leaf("the public registry is not asked while its index cannot be believed")) };
+      return {
+        name,
+        source,
+        answer: own.answer,
+        tree: tree(text, leaf("the public registry is not asked while its index cannot be believed")),
+      };
   }
 }
 
 async function publicNode(alias: DisplayName, name: PackageName, { indices, files: { project } }: Consumer, deps: Deps): Promise<WhyNode> {
   const view = (await indices.get(alias)?.reader.readPackage(name))?.view ?? null;
   const theirs = await keptVersions(name, { ...deps, offline: true }, project);
-  if (view === null || theirs === null)
-    return leaf(`public registry: what it has is not on this machine; imprint view ${name} asks it`);
+  if (view === null || theirs === null) return leaf(`public registry: what it has is not on this machine; imprint view ${name} asks it`);
   const known = versionsKnownTo(view);
   const both = theirs.filter((version) => known.has(version));
   const replaced = both.filter((version) => [...view.versions].some(([own, { verdict }]) => own === version && verdict === "ok"));
