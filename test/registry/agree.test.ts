@@ -1,5 +1,5 @@
 /** X7 `agree`: what several indices must say alike, told at the resolver's door. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PackageName } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath } from "../../src/format/paths.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
@@ -22,12 +22,7 @@ beforeAll(async () => {
   await w.upstream.publish(NAME, "99.0.0");
   heads = Object.fromEntries(ALIASES.map((alias) => [alias, all[alias].head()])) as typeof heads;
 });
-beforeEach(() => {
-  w.upstream.requests.length = 0;
-});
 afterEach(() => {
-  // Never upstream, whatever happens.
-  expect(w.upstream.requests).toEqual([]);
   for (const alias of ALIASES) {
     all[alias].up();
     all[alias].reset(heads[alias]);
@@ -63,7 +58,9 @@ describe("X7 two of two", () => {
     const { status, json } = await c.get(`/${NAME}`);
     expect([status, Object.keys(json.versions), json["dist-tags"]]).toEqual([200, ["1.0.0", "1.1.0"], { latest: "1.1.0" }]);
     expect(json.versions["1.1.0"].dist.tarball).toBe("http://127.0.0.1:4870/react-x/-/react-x-1.1.0.tgz");
-    expect(json.versions["1.1.0"].dist.signatures).toHaveLength(1);
+    const { keys } = (await c.get("/-/npm/v1/keys")).json;
+    expect(json.versions["1.1.0"].dist.signatures).toEqual([{ keyid: keys.at(-1).keyid, sig: expect.any(String) }]);
+    expect(w.upstream.requests.splice(0).map(({ path }) => path)).toEqual(["/-/npm/v1/keys"]);
     const abbreviated = await c.get(`/${NAME}`, { accept: "application/vnd.npm.install-v1+json" });
     expect(abbreviated.headers.get("content-type")).toMatch(/install-v1/);
     expect(Object.keys(abbreviated.json.versions)).toEqual(["1.0.0", "1.1.0"]);
@@ -213,6 +210,17 @@ describe("X7 one is not there", () => {
   });
 });
 
+describe("X7 a host that breaks a package which this machine had read", () => {
+  it("X7 takes its vote away, even on what is remembered; a locked install goes on", async () => {
+    const c = await both();
+    expect(await versionsOf(c)).toEqual(["1.0.0", "1.1.0"]);
+    await all.bob.flip(recordPath(NAME as PackageName));
+    await all.bob.renew();
+    expect(await codeOf(c)).toEqual([403, "HASH_MISMATCH"]);
+    expect((await c.get(`/${NAME}/-/react-x-1.0.0.tgz`)).status).toBe(200);
+  });
+});
+
 describe("X7 two of three", () => {
   const three = (options?: Options): Promise<TestConsumer> => consumerOf(2, ALIASES, options);
 
@@ -323,4 +331,8 @@ describe("X7 an answer that is warm", () => {
     await everywhere("1.2.0");
     expect(await versionsOf(c)).toEqual(["1.0.0", "1.2.0"]);
   });
+});
+
+it("X7 in all of that upstream, which has the name, was never asked", () => {
+  expect(w.upstream.requests).toEqual([]);
 });

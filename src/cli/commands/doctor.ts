@@ -1,7 +1,7 @@
 /** `imprint doctor`: what is amiss with this project and machine, each finding with what mends it. Changes nothing. */
 import { isImprintError } from "../../errors.ts";
 import { chooseGit } from "../../git/choice.ts";
-import { hasSay, sourceOf } from "../../registry/claims.ts";
+import { hasSay, labelOf, sourceOf } from "../../registry/claims.ts";
 import { pinnedElsewhere } from "../clients/notes.ts";
 import { findScopeLines } from "../clients/scope-lines.ts";
 import { type Consumer, openConsumer } from "../consumer.ts";
@@ -77,6 +77,7 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...entry.packages.map((name) => ({ name, from: alias })),
     ...(names ?? []).filter((name) => hasSay(sourceOf(project, name), alias)).map((name) => ({ name, from: alias })),
   ]);
+  const agreed = (project.agree?.names ?? []).map((name) => ({ name, from: labelOf(sourceOf(project, name)) }));
   const publicNames = wanted
     .filter((name) => sourceOf(project, name).kind === "upstream")
     .map((name) => ({ name, from: "the public registry, in package.json" }));
@@ -86,7 +87,7 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...(reached === null ? [] : [...reached].flatMap(([alias, places]) => checkReached(alias, places))),
     ...indices.flatMap((index) => checkClaims(project, index)),
     ...(await checkSeveralSources(consumer, deps.nowMs())),
-    ...checkLookAlikes([...claimed, ...publicNames]),
+    ...checkLookAlikes([...agreed, ...claimed, ...publicNames]),
     ...checkLock(project, lock, indices),
     ...checkScopeLines(await findScopeLines(consumer.files, deps)),
     ...checkRegistryLines(await registryFiles(deps, folder === deps.layout.config ? null : folder)),
