@@ -234,6 +234,8 @@ describe("X7 warm answers and rules", () => {
     expect(again?.()).toBe(true);
     now += 24 * 3_600_000; // upstream's answer has aged
     expect(again?.()).toBe(false);
+    // Upstream's is fresh, but the index is asked each time.
+    expect((await (await consumerOf()).registry.packument("lodash" as PackageName, true, "http://127.0.0.1:4870")).again?.()).toBe(false);
     const eager = await consumerOf({ times: { freshMs: 0 } });
     expect((await eager.registry.packument("lodash" as PackageName, true, "http://127.0.0.1:4870")).again?.()).toBe(false);
     await eager.get("/lodash");
