@@ -1,5 +1,5 @@
 /** Asks the indices of an agreement. None of them stops the others: one that fails has no vote, and what is remembered of it still denies. */
-import { isImprintError, type ImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PackageName } from "../format/names.ts";
 import type { Project } from "../format/project.ts";
@@ -20,8 +20,46 @@ export type ReadBallot = Ballot & {
   readonly key: string;
 };
 
-export function readBallots(name: PackageName, { of }: Agreement, deps: BallotDeps): Promise<readonly ReadBallot[]> {
-  return Promise.all(of.map((alias) => readBallot(name, alias, deps)));
+export function readBallots(name: PackageName, agreement: Agreement, deps: BallotDeps): Promise<readonly ReadBallot[]> {
+  return Promise.all(askBallots(name, agreement, deps));
+}
+
+/** In the order of `of`. */
+export function askBallots(name: PackageName, { of }: Agreement, deps: BallotDeps): readonly Promise<ReadBallot>[] {
+  return of.map((alias) => readBallot(name, alias, deps));
+}
+
+/** Those that are there in time. Whoever is not has no vote; what is remembered of it still denies. */
+export async function ballotsWithin(
+  waitMs: number,
+  asked: readonly Promise<ReadBallot>[],
+  {
+    name,
+    agreement: { of },
+    indices,
+  }: { readonly name: PackageName; readonly agreement: Agreement; readonly indices: BallotDeps["indices"] },
+): Promise<readonly ReadBallot[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), waitMs);
+  });
+  try {
+    return await Promise.all(
+      asked.map(async (ballot, i) => {
+        const alias = of[i] as DisplayName;
+        return (await Promise.race([ballot, late])) ?? lateBallot(name, alias, indices.get(alias)?.reader);
+      }),
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function lateBallot(name: PackageName, alias: DisplayName, reader: IndexReader | undefined): Promise<ReadBallot> {
+  const record = reader === undefined ? null : await remembered(reader, name);
+  const state = (await reader?.current().catch(() => null)) ?? null;
+  const failure = new ImprintError(state === null ? "NEVER_SYNCED" : "TIMED_OUT", `Cannot answer for ${alias}: its host is slow`);
+  return { alias, view: null, since: new Map(), record, failure, minAgeHours: 0, key: `${alias} late ${record?.revision ?? ""}` };
 }
 
 async function readBallot(name: PackageName, alias: DisplayName, { project, indices, freshen }: BallotDeps): Promise<ReadBallot> {

@@ -14,7 +14,7 @@ import type { IndexReader, PackageRead } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { newestRoot } from "../index/trust.ts";
 import { agreedOffer, refusalOf, tallyOf } from "./agree.ts";
-import { type ReadBallot, readBallots } from "./ballots.ts";
+import { askBallots, ballotsWithin, type ReadBallot } from "./ballots.ts";
 import type { LazySync } from "./lazy-sync.ts";
 import { type Offer, offerOf } from "./offer.ts";
 import type { TarballBody } from "./port.ts";
@@ -43,6 +43,8 @@ export function createOwnPackages(deps: {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
   readonly lazySync: LazySync;
+  /** How long an index that was never verified is waited for where others can decide. */
+  readonly syncWaitMs: number;
   /** Unix time in milliseconds. */
   readonly wallMs: () => number;
   readonly warned: (alias: DisplayName, message: string) => void;
@@ -109,7 +111,12 @@ export function createOwnPackages(deps: {
       };
     },
     async ofAgreement(agreement, name) {
-      const ballots = await readBallots(name, agreement, { project, indices, freshen: lazySync });
+      const asked = askBallots(name, agreement, { project, indices, freshen: lazySync });
+      // One that does not answer is waited for only where nothing counts without it (T9). Twice as long as for news alone:
+      // what was verified before is still to be read then.
+      const early = await ballotsWithin(deps.syncWaitMs * 2, asked, { name, agreement, indices });
+      const isEnough = agreedOffer(name, agreement, early, wallMs()).newest !== null;
+      const ballots = isEnough ? early : await Promise.all(asked);
       for (const ballot of ballots) report(ballot);
       const key = ballots.map((ballot) => ballot.key).join(" | ");
       const known = agreedOffers.get(name);

@@ -68,7 +68,7 @@ export function createResolver(options: ResolverOptions): Registry {
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const warned = (alias: string, message: string): void => events.warned(alias, message);
   const lazySync = lazySyncer({ ...options, warned });
-  const packages = createOwnPackages({ project, indices, lazySync, wallMs, warned });
+  const packages = createOwnPackages({ project, indices, lazySync, syncWaitMs: options.syncWaitMs, wallMs, warned });
   const search = createSearch({
     project,
     indices,

@@ -1,8 +1,12 @@
 /** X7 `agree`: what several indices must say alike, told at the resolver's door. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PackageName } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath } from "../../src/format/paths.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
+import { tallyOf } from "../../src/registry/agree.ts";
+import { askBallots, ballotsWithin, type ReadBallot } from "../../src/registry/ballots.ts";
 import { type ConsumerOptions, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
 const HOUR_MS = 3_600_000;
@@ -221,6 +225,26 @@ describe("X7 a host that breaks a package which this machine had read", () => {
   });
 });
 
+describe("X7 T9 one that does not come in time", () => {
+  it("X7 T9 has no vote, but what is remembered of it still denies", async () => {
+    await all.bob.amend(NAME, () => ({ yanked: new Map([["1.1.0" as Version, ""]]) }));
+    const c = await both();
+    expect(await versionsOf(c)).toEqual(["1.0.0"]);
+    const name = NAME as PackageName;
+    const { agree: agreement } = c.project;
+    if (agreement === undefined) throw new Error("there is an agreement");
+    const deps = { project: c.project, indices: c.indices, freshen: async () => null };
+    const [ofAlice] = askBallots(name, agreement, deps);
+    const never = new Promise<ReadBallot>(() => {});
+    const ballots = await ballotsWithin(20, [ofAlice ?? never, never], { name, agreement, indices: c.indices });
+    expect(ballots.map(({ failure }) => failure?.code ?? null)).toEqual([null, "TIMED_OUT"]);
+    expect([...tallyOf({ ...agreement, threshold: 1 }, ballots)].map(([version, { standing }]) => `${version} ${standing}`)).toEqual([
+      "1.0.0 agreed",
+      "1.1.0 yanked",
+    ]);
+  });
+});
+
 describe("X7 two of three", () => {
   const three = (options?: Options): Promise<TestConsumer> => consumerOf(2, ALIASES, options);
 
@@ -233,6 +257,23 @@ describe("X7 two of three", () => {
     // Whoever has it must still be two.
     all.bob.down();
     expect((await codeOf(c))[0]).toBe(403);
+  });
+
+  it("X7 T9 one that was never verified and never answers: waited for a moment, and then the others decide", async () => {
+    const open: Socket[] = [];
+    const silent = createServer((socket) => void open.push(socket)).listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const url = `http://127.0.0.1:${String((silent.address() as AddressInfo).port)}/carol.git`;
+    const indices = Object.fromEntries(
+      ALIASES.map((alias) => [alias, { index: all[alias], packages: [], ...(alias === "carol" ? { urls: [url] } : {}) }]),
+    );
+    const c = await w.consumer({ indices, agree: { names: [NAME], of: ["carol", "alice", "bob"], threshold: 2 }, syncWaitMs: 1000 });
+    const begun = performance.now();
+    expect(await versionsOf(c)).toEqual(["1.0.0", "1.1.0"]);
+    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(c.told.some((line) => /carol: has no vote.*its host is slow/.test(line))).toBe(true);
+    for (const socket of open) socket.destroy();
+    silent.close();
   });
 
   it("X7 what is remembered of one that is down denies: its yanks hold without its vote", async () => {
