@@ -8,7 +8,7 @@ import { isPublicKey } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { parsePackageName, parsePackagePattern } from "../../src/format/names.ts";
 import { recordPath, releasePath, shardOf, type ShardName, shardPath } from "../../src/format/paths.ts";
-import { parseLock, parseProject } from "../../src/format/project.ts";
+import { formatProject, parseLock, parseProject } from "../../src/format/project.ts";
 import { parseRecord } from "../../src/format/record.ts";
 import { parseRelease } from "../../src/format/release.ts";
 import { parseRoot } from "../../src/format/root.ts";
@@ -129,6 +129,10 @@ describe("consumer files", () => {
     const outcome = outcomeOf(() => requireNoConflicts(parseProject(inputOf(vector))));
     expect(codeOf(outcome)).toBe(vector.error);
     if ("error" in outcome && vector.error !== "CLAIMS_CONFLICT") expect(outcome.error.message).toMatch(/^Cannot read imprint\.json: /);
+  });
+  it.each(cases("project").filter(([, { valid }]) => valid))("%s is the same once it is written", (_, vector) => {
+    const project = parseProject(inputOf(vector));
+    expect(parseProject(formatProject(project))).toEqual(project);
   });
   it.each(cases("lock"))("%s", (_, vector) => {
     expect(codeOf(outcomeOf(() => parseLock(inputOf(vector))))).toBe(vector.error);
