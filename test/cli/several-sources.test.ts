@@ -4,9 +4,10 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { agedPatterns } from "../../src/cli/clients/environment.ts";
 import type { DisplayName } from "../../src/format/decode.ts";
-import { formatProject, parseProject } from "../../src/format/project.ts";
+import { formatProject, parseProject, type Project } from "../../src/format/project.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
 import { openIntroductions } from "../../src/registry/introductions.ts";
+import { policyChanges } from "../../src/registry/policy-change.ts";
 import { publicHits, reasonNotToAsk } from "../../src/registry/public-search.ts";
 import { claimedScopes } from "../../src/registry/claims.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
@@ -214,6 +215,25 @@ describe("imprint.json stays fit to be read", () => {
   it("X7 what is read is what is written", async () => {
     const bytes = await readFile(path.join(cwd, "imprint.json"));
     expect(Buffer.from(formatProject(parseProject(bytes))).toString()).toBe(bytes.toString());
+  });
+});
+
+describe("trust diff", () => {
+  it("X7 L1 an overlay that is added, an agreement that is weakened or left out: each is said, and widens", async () => {
+    const now = parseProject(await readFile(path.join(cwd, "imprint.json")));
+    const { agree, overlay: _, ...plain } = now;
+    if (agree === undefined) throw new Error("there is an agreement");
+    const said = (before: Project, after: Project): readonly string[] =>
+      policyChanges({ project: before, lock: new Map() }, { project: after, lock: new Map() }).map(
+        ({ text, widens }) => `${text}${widens ? " !" : ""}`,
+      );
+    expect(said({ ...plain, agree }, now)).toEqual(["lodash comes from alice over the public registry, before from alice !"]);
+    expect(said(now, { ...now, agree: { ...agree, threshold: 1 } })).toEqual(
+      agree.names.map((name) => `${name} comes from what 1 of alice, bob agree on, before from what 2 of alice, bob agree on !`),
+    );
+    expect(said({ ...plain, agree }, plain)).toEqual(
+      agree.names.map((name) => `${name} comes from the public registry, before from what 2 of alice, bob agree on !`),
+    );
   });
 });
 
