@@ -21,6 +21,11 @@ export const CATALOGUE = {
     http: 403,
     hint: "wait, or lower minAgeHours in imprint.json; imprint why <name> shows when each release is old enough",
   },
+  NOT_AGREED: {
+    exit: 1,
+    http: 403,
+    hint: "imprint why <name> shows what each index of agree in imprint.json has; tell the author of the one that is alone",
+  },
   PACKAGE_REFUSED: { exit: 1, http: 403, hint: "change the package as the message says, then imprint publish --dry-run" },
   TARBALL_REFUSED: { exit: 1, http: 403, hint: "pack the package again from a clean folder, then imprint publish --dry-run" },
   TAG_REFUSED: {

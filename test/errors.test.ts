@@ -127,6 +127,14 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     const { index, pkg } = await indexWithRelease("fresh");
     return (await w.consumer({ indices: { fresh: { index, minAgeHours: 876_000 } } })).get(`/${pkg}`);
   },
+  NOT_AGREED: async () => {
+    const { index, pkg } = await indexWithRelease("alone");
+    const consumer = await w.consumer({
+      indices: { alice: { index: alice }, alone: { index } },
+      agree: { names: [pkg], of: ["alice", "alone"], threshold: 2 },
+    });
+    return consumer.get(`/${pkg}`);
+  },
   PACKAGE_REFUSED: async () => checkPublishable(await inspectTarball(await makePackage({ private: true }))),
   TARBALL_REFUSED: () => inspectTarball(utf8("not a tarball")),
   TAG_REFUSED: async () => {

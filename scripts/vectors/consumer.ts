@@ -41,6 +41,11 @@ function projectVectors(): readonly Vector[] {
     make(name, description, outcome, pretty(edit(PROJECT, ...edits)));
   const bob = (...packages: readonly string[]): JsonObject =>
     data({ id: INDEX_ID_OTHER, urls: ["sparse+https://bob.example.org/index"], packages });
+  const bobIndex: Edit = ["indices/bob", bob("@bob/*")];
+  const agreement = data({ names: ["react-x", "@a/b"], of: ["alice", "bob"], threshold: 2 });
+  const agreeOn = (...edits: readonly Edit[]): Edit => ["agree", edit(agreement, ...edits)];
+  const aliases = (count: number): string[] => Array.from({ length: count }, (_, i) => `i${i}`);
+  const indices = (count: number): Edit[] => aliases(count).map((alias) => [`indices/${alias}`, bob(`@${alias}/*`)]);
   const source = pretty(PROJECT);
   return [
     good("ok", "One index"),
@@ -64,7 +69,65 @@ function projectVectors(): readonly Vector[] {
       `\ufeff${JSON.stringify(JSON.parse(source), null, 4).replaceAll("\n", "\r\n")}`,
     ),
     bad("unknown-member", "A member that no version knows", INVALID, ["comment", "hello"]),
-    bad("agree", "A member of a later version", INVALID, ["agree", data({})]),
+    good("ok-agree", "Two indices that must agree on a name", bobIndex, agreeOn()),
+    good(
+      "ok-agree-claimed",
+      "A name that is agreed on may be claimed, too: what is agreed on comes first",
+      bobIndex,
+      agreeOn(["names", ["left-padder"]]),
+    ),
+    good("ok-agree-16", "Sixteen indices", ...indices(16), agreeOn(["of", aliases(16)], ["threshold", 16])),
+    bad("agree-empty", "agree without its members", INVALID, ["agree", data({})]),
+    bad("agree-null", "agree is null", INVALID, ["agree", null]),
+    bad("agree-no-name", "No name to agree on", INVALID, bobIndex, agreeOn(["names", []])),
+    bad(
+      "agree-pattern",
+      "Exact names only: a scope would take in names that nobody reads",
+      INVALID,
+      bobIndex,
+      agreeOn(["names", ["@x/*"]]),
+    ),
+    bad("agree-star", "Nor *", INVALID, bobIndex, agreeOn(["names", ["*"]])),
+    bad("agree-name-twice", "One name twice", INVALID, bobIndex, agreeOn(["names", ["a", "a"]])),
+    bad("agree-of-nobody", "Nobody to agree", INVALID, bobIndex, agreeOn(["of", []])),
+    bad("agree-of-17", "Seventeen indices", INVALID, ...indices(17), agreeOn(["of", aliases(17)])),
+    bad("agree-of-twice", "One index twice would have two votes", INVALID, bobIndex, agreeOn(["of", ["alice", "alice"]])),
+    bad("agree-of-stranger", "An alias that this file does not have", BEYOND_SCHEMA, agreeOn()),
+    bad("agree-threshold-0", "A threshold of 0", INVALID, bobIndex, agreeOn(["threshold", 0])),
+    bad("agree-threshold-3", "A threshold above the number of indices", BEYOND_SCHEMA, bobIndex, agreeOn(["threshold", 3])),
+    bad("agree-threshold-missing", "No threshold", INVALID, bobIndex, agreeOn(["threshold", undefined])),
+    bad("agree-unknown-member", "A misspelt member", INVALID, bobIndex, agreeOn(["treshold", 2])),
+    bad("agree-list", "Only one agreement", INVALID, ["agree", []]),
+    good("ok-overlay", "A name that is claimed by its exact name", ["overlay", ["left-padder"]]),
+    good("ok-overlay-empty", "No overlay", ["overlay", []]),
+    good("ok-overlay-wider-deny", "A wider denial: the overlay is the closer rule", ["overlay", ["left-padder"]], ["upstream/deny", ["*"]]),
+    bad("overlay-unclaimed", "A name that nobody claims", BEYOND_SCHEMA, ["overlay", ["lodash"]]),
+    bad("overlay-claimed-by-scope", "A name that only its scope claims", BEYOND_SCHEMA, ["overlay", ["@alice/a"]]),
+    bad(
+      "overlay-claimed-twice",
+      "A name that two indices claim",
+      BEYOND_SCHEMA,
+      ["indices/bob", bob("left-padder")],
+      ["overlay", ["left-padder"]],
+    ),
+    bad(
+      "overlay-denied",
+      "A name that upstream may not answer for",
+      BEYOND_SCHEMA,
+      ["overlay", ["left-padder"]],
+      ["upstream/deny", ["left-padder"]],
+    ),
+    bad(
+      "overlay-agreed",
+      "A name that is agreed on cannot lie over upstream",
+      BEYOND_SCHEMA,
+      bobIndex,
+      agreeOn(["names", ["left-padder"]]),
+      ["overlay", ["left-padder"]],
+    ),
+    bad("overlay-pattern", "Exact names only", INVALID, ["overlay", ["@alice/*"]]),
+    bad("overlay-twice", "One name twice", INVALID, ["overlay", ["left-padder", "left-padder"]]),
+    bad("overlay-object", "overlay is an object", INVALID, ["overlay", data({})]),
     bad("misspelt-member", "maxAgeDay: a misspelt member would silently widen what is trusted", INVALID, ["indices/alice/maxAgeDay", 30]),
     bad("unknown-upstream-member", "upstream.denied for deny", INVALID, ["upstream/denied", ["*"]]),
     bad("format-missing", "format is missing", INVALID, ["format", undefined]),
@@ -157,6 +220,11 @@ function claimVectors(): readonly Vector[] {
     ["indices/bob", data({ id: INDEX_ID_OTHER, urls: ["https://git.example.org/bob/index.git"], packages: ["@alice/bobs", "@bob/*"] })],
     ["upstream", data({ allow: ["*", "@mycorp/open"], deny: ["@mycorp/*", "evil", "@half/*"] })],
   );
+  const several = edit(
+    project,
+    ["agree", data({ names: ["react-x", "@alice/bobs", "evil"], of: ["alice", "bob"], threshold: 2 })],
+    ["overlay", ["left-padder"]],
+  );
   const make = (label: string, description: string, name: string, source: string, from: JsonObject = project): Vector =>
     vector("claims", label, description, { schemaValid: null }, { project: pretty(from), name, source });
   return [
@@ -184,6 +252,12 @@ function claimVectors(): readonly Vector[] {
       "index:alice",
       edit(project, ["upstream/deny", ["left-padder"]]),
     ),
+    make("agree", "Agreed on", "react-x", "agree", several),
+    make("agree-before-claim", "What is agreed on comes before an exact claim", "@alice/bobs", "agree", several),
+    make("agree-before-deny", "And before every rule of upstream", "evil", "agree", several),
+    make("agree-is-exact", "Other names of the scope are claimed as ever", "@alice/hello", "index:alice", several),
+    make("overlay", "Claimed, over upstream", "left-padder", "overlay:alice", several),
+    make("overlay-is-exact", "A name that only begins like it", "left-padder2", "upstream", several),
     make("nothing-allowed", "Where nothing is allowed", "react", "denied", edit(project, ["upstream/allow", []])),
   ];
 }

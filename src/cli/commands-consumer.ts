@@ -67,7 +67,7 @@ export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit 
       (y) => y.positional("package", { type: "string", demandOption: true }),
       async (args) => {
         const deps = depsOf(args);
-        const { why, treeLines } = await import("./commands/why.ts");
+        const [{ why }, { treeLines }] = await Promise.all([import("./commands/why.ts"), import("./views/why.ts")]);
         const result = await why(args.package, deps);
         print(deps, result, treeLines(result.tree));
         if (result.answer === "refused") setExit(1);

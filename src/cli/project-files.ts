@@ -85,7 +85,10 @@ export async function requireProject(standing: Standing): Promise<ProjectFiles> 
 /** @returns the names of the files that changed */
 export async function writeProject(files: Files, folder: string, project: Project): Promise<readonly string[]> {
   requireNoConflicts(project);
-  return writeIfChanged(files, path.join(folder, MANIFEST), formatProject(project));
+  const bytes = formatProject(project);
+  // Never one that the next command could not read: a claim that is gone may be one that an overlay needs.
+  parseProject(bytes, MANIFEST);
+  return writeIfChanged(files, path.join(folder, MANIFEST), bytes);
 }
 
 export async function writeLock(files: Files, folder: string, lock: Lock): Promise<readonly string[]> {

@@ -126,3 +126,10 @@ export function map<K extends string, T>(key: Decoder<K>, decode: Decoder<T>): D
     return new Map(Object.keys(from).map((name) => [key(name, `${at} key`), decode(from[name] as JsonValue, `${at}.${name}`)]));
   };
 }
+
+/** Refuses every member but these: where a misspelt one would silently widen what is trusted. */
+export function onlyMembers(from: JsonObject, at: string, known: readonly string[]): void {
+  for (const name of Object.keys(from)) {
+    if (!known.includes(name)) fail(at === "" ? name : `${at}.${name}`, `a member that this imprint knows (${known.join(", ")})`);
+  }
+}

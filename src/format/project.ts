@@ -22,6 +22,7 @@ import {
   map,
   member,
   object,
+  onlyMembers,
   optional,
   packagePattern,
   refName,
@@ -30,7 +31,8 @@ import type { Digest, IndexId } from "./digest.ts";
 import { formatPretty, isJsonObject, type JsonObject, jsonObject, type JsonValue } from "./json.ts";
 import { parseJsonText } from "./json-text.ts";
 import { LIMITS } from "./limits.ts";
-import type { PackagePattern } from "./names.ts";
+import type { PackageName, PackagePattern } from "./names.ts";
+import { type Agreement, decodeAgreement, decodeOverlay, requireFit } from "./several-sources.ts";
 
 export const DEFAULT_REF = "refs/heads/main";
 
@@ -46,6 +48,10 @@ export type ProjectIndex = {
 export type Project = {
   readonly indices: ReadonlyMap<DisplayName, ProjectIndex>;
   readonly upstream: { readonly allow: readonly PackagePattern[]; readonly deny: readonly PackagePattern[]; readonly registry?: string };
+  /** Names that several indices must agree on, before any claim. */
+  readonly agree?: Agreement;
+  /** Claimed names whose index stands over upstream instead of before it. */
+  readonly overlay?: readonly PackageName[];
 };
 
 export type LockEntry = { readonly id: IndexId; readonly root: RootPointer; readonly seq: number; readonly checkpoint: Digest };
@@ -59,11 +65,17 @@ export const EMPTY_PROJECT: Project = { indices: new Map(), upstream: { allow: [
  */
 export function parseProject(bytes: Uint8Array, file = "imprint.json"): Project {
   return parseFile(bytes, file, LIMITS.projectBytes, (top) => {
-    onlyMembers(top, "", ["format", "indices", "upstream"]);
-    return {
+    onlyMembers(top, "", ["format", "indices", "upstream", "agree", "overlay"]);
+    const agree = optional(top, "agree", "", decodeAgreement);
+    const overlay = optional(top, "overlay", "", decodeOverlay);
+    const project: Project = {
       indices: member(top, "indices", "", map(displayName, decodeIndex)),
       upstream: optional(top, "upstream", "", decodeUpstream) ?? EMPTY_PROJECT.upstream,
+      ...(agree === undefined ? {} : { agree }),
+      ...(overlay === undefined ? {} : { overlay }),
     };
+    requireFit(project);
+    return project;
   });
 }
 
@@ -90,8 +102,18 @@ export function formatProject(project: Project): Uint8Array {
       ["format", 1],
       ["indices", jsonObject(indices)],
       ["upstream", jsonObject(upstream)],
+      ...(project.agree === undefined ? [] : [["agree", agreementJson(project.agree)] as const]),
+      ...(project.overlay === undefined ? [] : [["overlay", [...project.overlay]] as const]),
     ]),
   );
+}
+
+function agreementJson({ names, of, threshold }: Agreement): JsonObject {
+  return jsonObject([
+    ["names", [...names]],
+    ["of", [...of]],
+    ["threshold", threshold],
+  ]);
 }
 
 /**
@@ -200,12 +222,6 @@ const httpAddress: Decoder<string> = (value, at) => {
   const raw = address(value, at);
   return /^https?:\/\/[^@]+$/.test(raw) ? raw : fail(at, "an http or https address without credentials");
 };
-
-function onlyMembers(from: JsonObject, at: string, known: readonly string[]): void {
-  for (const name of Object.keys(from)) {
-    if (!known.includes(name)) fail(at === "" ? name : `${at}.${name}`, `a member that this imprint knows (${known.join(", ")})`);
-  }
-}
 
 function parseFile<T>(bytes: Uint8Array, file: string, maxBytes: number, decode: (top: JsonObject) => T): T {
   const refuse = (what: string, cause?: unknown): never => {

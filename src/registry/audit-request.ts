@@ -10,12 +10,27 @@ import type { Project } from "../format/project.ts";
 import { sourceOf } from "./claims.ts";
 import type { AuditEndpoint } from "./port.ts";
 
+/** Overlaid name → versions that are its index's own, and no business of upstream's. One that is not here may not leave. */
+export type Overlaid = ReadonlyMap<PackageName, ReadonlySet<string>>;
+
+type MayLeave = {
+  /** Also of the project, or beside no version. */ readonly name: (name: string) => boolean;
+  readonly version: (name: string, version: string) => boolean;
+  /** A range could spell out a version that is an index's own: of overlaid names none leaves. */
+  readonly range: (name: string, range: string) => boolean;
+};
+
 /** @returns null where nothing is left to ask. @throws ImprintError BAD_REQUEST */
-export function publicPartOf(project: Project, endpoint: AuditEndpoint, body: JsonValue): JsonObject | null {
+export function publicPartOf(project: Project, endpoint: AuditEndpoint, body: JsonValue, overlaid: Overlaid): JsonObject | null {
   if (!isJsonObject(body)) throw bad("the body is no JSON object");
-  const mayLeave = (name: string): boolean => {
+  const isUpstream = (name: string): boolean => {
     const parsed = packageNameOf(name);
     return parsed !== null && sourceOf(project, parsed).kind === "upstream";
+  };
+  const mayLeave: MayLeave = {
+    name: (name) => isUpstream(name) || overlaid.has(name as PackageName),
+    version: (name, version) => isPlain(version) && (isUpstream(name) || overlaid.get(name as PackageName)?.has(version) === false),
+    range: (name, range) => isPlain(range) && isUpstream(name),
   };
   return endpoint === "advisories/bulk" ? bulk(body, mayLeave) : tree(body, mayLeave);
 }
@@ -32,11 +47,11 @@ export function emptyReport(endpoint: AuditEndpoint): JsonObject {
   };
 }
 
-function bulk(body: JsonObject, mayLeave: (name: string) => boolean): JsonObject | null {
+function bulk(body: JsonObject, mayLeave: MayLeave): JsonObject | null {
   const entries = Object.entries(body).flatMap(([name, versions]): [string, JsonValue][] => {
     if (!Array.isArray(versions) || !versions.every((version) => typeof version === "string")) throw bad("a list of versions is none");
-    const plain = (versions as readonly string[]).filter(isPlain);
-    return mayLeave(name) && plain.length > 0 ? [[name, plain]] : [];
+    const plain = (versions as readonly string[]).filter((version) => mayLeave.version(name, version));
+    return plain.length > 0 ? [[name, plain]] : [];
   });
   return entries.length === 0 ? null : jsonObject(entries);
 }
@@ -44,13 +59,13 @@ function bulk(body: JsonObject, mayLeave: (name: string) => boolean): JsonObject
 type Node = { readonly own: [string, JsonValue][]; readonly requires: JsonObject | null; readonly children: Map<string, Node> };
 
 /** The older form: the dependency tree of a lockfile. */
-function tree(body: JsonObject, mayLeave: (name: string) => boolean): JsonObject | null {
+function tree(body: JsonObject, mayLeave: MayLeave): JsonObject | null {
   const children = new Map<string, Node>();
   collect(body["dependencies"], mayLeave, children);
   if (children.size === 0) return null;
   const { name, version, install, remove, metadata } = body;
   const entries: [string, JsonValue][] = [];
-  if (typeof name === "string" && mayLeave(name)) entries.push(["name", name]);
+  if (typeof name === "string" && mayLeave.name(name)) entries.push(["name", name]);
   if (typeof version === "string" && isPlain(version)) entries.push(["version", version]);
   entries.push(["requires", requiresOf(body["requires"], mayLeave) ?? {}], ["dependencies", format(children)]);
   entries.push(["install", specsOf(install, mayLeave)], ["remove", specsOf(remove, mayLeave)]);
@@ -65,14 +80,14 @@ const METADATA: ReadonlySet<string> = new Set(["npm_version", "node_version", "p
 const FLAGS = ["dev", "optional", "peer", "bundled"] as const;
 
 /** What hangs below a package that must not be named moves up: it is public, and its faults are the user's, too. */
-function collect(dependencies: JsonValue | undefined, mayLeave: (name: string) => boolean, into: Map<string, Node>): void {
+function collect(dependencies: JsonValue | undefined, mayLeave: MayLeave, into: Map<string, Node>): void {
   if (dependencies === undefined) return;
   if (!isJsonObject(dependencies)) throw bad("dependencies are no object");
   for (const [name, entry] of Object.entries(dependencies)) {
     if (!isJsonObject(entry)) throw bad("a dependency is no object");
     const { version } = entry;
     if (typeof version !== "string") throw bad("a dependency has no version");
-    if (!mayLeave(name) || !isPlain(version)) {
+    if (!mayLeave.version(name, version)) {
       collect(entry["dependencies"], mayLeave, into);
       continue;
     }
@@ -112,17 +127,17 @@ function format(nodes: ReadonlyMap<string, Node>): JsonObject {
   );
 }
 
-function requiresOf(requires: JsonValue | undefined, mayLeave: (name: string) => boolean): JsonObject | null {
+function requiresOf(requires: JsonValue | undefined, mayLeave: MayLeave): JsonObject | null {
   if (!isJsonObject(requires)) return null;
-  return jsonObject(Object.entries(requires).filter(([name, range]) => mayLeave(name) && typeof range === "string" && isPlain(range)));
+  return jsonObject(Object.entries(requires).filter(([name, range]) => typeof range === "string" && mayLeave.range(name, range)));
 }
 
-function specsOf(specs: JsonValue | undefined, mayLeave: (name: string) => boolean): JsonValue[] {
+function specsOf(specs: JsonValue | undefined, mayLeave: MayLeave): JsonValue[] {
   if (!Array.isArray(specs)) return [];
   return (specs as readonly JsonValue[]).filter((spec) => {
     if (typeof spec !== "string") return false;
     const at = spec.indexOf("@", 1);
-    return mayLeave(at === -1 ? spec : spec.slice(0, at)) && (at === -1 || isPlain(spec.slice(at + 1)));
+    return at === -1 ? mayLeave.name(spec) : mayLeave.range(spec.slice(0, at), spec.slice(at + 1));
   });
 }
 

@@ -8,8 +8,13 @@ import { ImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
 import type { Project } from "../format/project.ts";
+import type { Agreement } from "../format/several-sources.ts";
 
 export type Source =
+  /** Several indices that must say the same; never upstream. */
+  | { readonly kind: "agree"; readonly agreement: Agreement }
+  /** One index, and upstream for the versions that it knows nothing of. */
+  | { readonly kind: "overlay"; readonly alias: DisplayName; readonly pattern: PackagePattern }
   | { readonly kind: "index"; readonly alias: DisplayName; readonly pattern: PackagePattern }
   | { readonly kind: "upstream"; readonly pattern: PackagePattern }
   | { readonly kind: "denied"; readonly pattern: PackagePattern | null };
@@ -34,8 +39,13 @@ export function sourceOfPattern(project: Project, pattern: PackagePattern): Sour
   return sourceOf(project, pattern as string as PackageName);
 }
 
-/** Exact name before scope before `*` before upstream; upstream by the same ranks, a deny winning a tie. */
+/**
+ * What is agreed on before any claim; then exact name before scope before `*` before upstream; upstream by the same ranks,
+ * a deny winning a tie. An overlay is a claim that names upstream, too: wider denials do not take that back.
+ */
 export function sourceOf(project: Project, name: PackageName): Source {
+  const { agree, overlay = [] } = project;
+  if (agree?.names.includes(name) === true) return { kind: "agree", agreement: agree };
   let best: Source | null = null;
   let bestRank = 0;
   for (const [alias, { packages }] of project.indices) {
@@ -44,6 +54,7 @@ export function sourceOf(project: Project, name: PackageName): Source {
       if (rank > bestRank) [best, bestRank] = [{ kind: "index", alias, pattern }, rank];
     }
   }
+  if (best?.kind === "index" && overlay.includes(name)) return { ...best, kind: "overlay" };
   if (best !== null) return best;
   const allow = closest(project.upstream.allow, name);
   const deny = closest(project.upstream.deny, name);
@@ -51,9 +62,38 @@ export function sourceOf(project: Project, name: PackageName): Source {
   return { kind: "upstream", pattern: allow };
 }
 
-/** The scopes that indices claim: what no `@scope:registry` line may lead elsewhere. `@alice/foo` claims part of one. */
-export function claimedScopes(project: Project): ReadonlyMap<string, DisplayName> {
-  const scopes = new Map<string, DisplayName>();
+/** Whether that index has a say in what is answered. */
+export function hasSay(source: Source, alias: string): boolean {
+  return aliasesOf(source).some((one) => one === alias);
+}
+
+/** The indices that a name's answer needs. */
+export function aliasesOf(source: Source): readonly DisplayName[] {
+  switch (source.kind) {
+    case "agree":
+      return source.agreement.of;
+    case "index":
+    case "overlay":
+      return [source.alias];
+    case "upstream":
+    case "denied":
+      return [];
+  }
+}
+
+/** How a source is called in logs, tables and `--json`: `alice`, `alice+bob` (agreed), `alice+upstream`, `upstream`, `none`. */
+export function labelOf(source: Source): string {
+  const aliases = aliasesOf(source);
+  if (source.kind === "overlay") return `${source.alias}+upstream`;
+  return aliases.length > 0 ? aliases.join("+") : source.kind === "upstream" ? "upstream" : "none";
+}
+
+/** The scopes that indices answer for: what no `@scope:registry` line may lead elsewhere. `@alice/foo` claims part of one. */
+export function claimedScopes(project: Project): ReadonlyMap<string, string> {
+  const scopes = new Map<string, string>();
+  const { agree } = project;
+  for (const name of agree?.names ?? [])
+    if (name.startsWith("@")) scopes.set(name.slice(0, name.indexOf("/")), (agree?.of ?? []).join("+"));
   for (const [alias, { packages }] of project.indices) {
     for (const pattern of packages) if (pattern.startsWith("@")) scopes.set(pattern.slice(0, pattern.indexOf("/")), alias);
   }

@@ -16,7 +16,7 @@ export type Offer = {
   readonly until: number;
 };
 
-const HOUR_MS = 3_600_000;
+export const HOUR_MS = 3_600_000;
 const LATEST = "latest" as DistTag;
 
 /**
@@ -34,14 +34,28 @@ export function offerOf(
   const held = new Map<Version, number>();
   for (const [version, entry] of view.versions) {
     if (entry.verdict !== "ok") continue;
-    const time = laterOf(entry.release.doc.published, since.get(version));
+    const time = shownTime(entry.release.doc.published, since.get(version));
     const readyAt = timestampMs(time) + minAgeHours * HOUR_MS;
     if (minAgeHours > 0 && readyAt > nowMs) held.set(version, readyAt);
     else versions.push({ release: entry.release.doc, time, deprecated: deprecated.get(version) });
   }
+  return offerFrom({
+    source: {
+      name: view.name,
+      versions,
+      tags: offeredTags(tags, new Set(versions.map(({ release }) => release.version)), (latest) => held.has(latest)),
+      maintainer,
+    },
+    held,
+  });
+}
+
+/** What follows from what is offered and what is held back. */
+export function offerFrom({ source, held }: Pick<Offer, "source" | "held">): Offer {
+  const { versions } = source;
   const newest = versions.toSorted((a, b) => compareVersions(b.release.version, a.release.version))[0];
   return {
-    source: { name: view.name, versions, tags: offeredTags(tags, versions, held), maintainer },
+    source,
     held,
     newest: newest === undefined ? null : { version: newest.release.version, at: timestampMs(newest.time) },
     hasInstallScript: versions.some(({ release }) => release.manifest["hasInstallScript"] === true),
@@ -49,22 +63,25 @@ export function offerOf(
   };
 }
 
-/** Tags whose release is offered. A `latest` that is only too young yet stands on the highest release below it meanwhile. */
-function offeredTags(
+/**
+ * Tags whose release is offered. A `latest` that is not, and `mayFall`, stands on the highest release below it instead:
+ * never above, or whoever moves a tag could raise what everybody installs.
+ */
+export function offeredTags(
   tags: ReadonlyMap<DistTag, Version>,
-  versions: readonly PackumentVersion[],
-  held: ReadonlyMap<Version, number>,
+  offered: ReadonlySet<Version>,
+  mayFall: (latest: Version) => boolean,
 ): ReadonlyMap<DistTag, Version> {
-  const offered = new Set(versions.map(({ release }) => release.version));
   const kept = new Map([...tags].filter(([, version]) => offered.has(version)));
   const latest = tags.get(LATEST);
-  if (latest === undefined || !held.has(latest)) return kept;
+  if (latest === undefined || offered.has(latest) || !mayFall(latest)) return kept;
   const [below] = [...offered]
     .filter((version) => compareVersions(version, latest) < 0 && (!isPrerelease(version) || isPrerelease(latest)))
     .toSorted((a, b) => compareVersions(b, a));
   return below === undefined ? kept : new Map([[LATEST, below], ...kept]);
 }
 
-function laterOf(claimed: Timestamp, seen: Timestamp | undefined): Timestamp {
+/** When a release can have appeared: as it claims, or when this machine knows that it was not there yet. */
+export function shownTime(claimed: Timestamp, seen: Timestamp | undefined): Timestamp {
   return seen !== undefined && seen > claimed ? seen : claimed;
 }

@@ -3,7 +3,7 @@
  * them is reviewed as code. Pure: two pairs of files in, lines out. Nothing of the machine's own state is looked at.
  */
 import type { DisplayName } from "../format/decode.ts";
-import type { PackagePattern } from "../format/names.ts";
+import { type PackagePattern, parsePackagePattern } from "../format/names.ts";
 import { EMPTY_PROJECT, type Lock, type LockEntry, type Project } from "../format/project.ts";
 import { type Source, sourceOfPattern } from "./claims.ts";
 
@@ -64,12 +64,24 @@ function claimChanges(before: Project, after: Project): readonly PolicyChange[] 
   });
 }
 
-function patternsOf({ indices, upstream }: Project): readonly PackagePattern[] {
-  return [...[...indices.values()].flatMap(({ packages }) => packages), ...upstream.allow, ...upstream.deny];
+function patternsOf({ indices, upstream, agree, overlay = [] }: Project): readonly PackagePattern[] {
+  const names = [...(agree?.names ?? []), ...overlay].map((name) => parsePackagePattern(name));
+  return [...[...indices.values()].flatMap(({ packages }) => packages), ...upstream.allow, ...upstream.deny, ...names];
 }
 
 function sourceText(source: Source): string {
-  return source.kind === "index" ? source.alias : source.kind === "upstream" ? "the public registry" : "nowhere";
+  switch (source.kind) {
+    case "agree":
+      return `what ${source.agreement.threshold} of ${source.agreement.of.join(", ")} agree on`;
+    case "overlay":
+      return `${source.alias} over the public registry`;
+    case "index":
+      return source.alias;
+    case "upstream":
+      return "the public registry";
+    case "denied":
+      return "nowhere";
+  }
 }
 
 function registryChange(before: Project, after: Project): readonly PolicyChange[] {

@@ -6,7 +6,7 @@
  * really come from there.
  */
 import { isJsonObject, type JsonValue } from "../format/json.ts";
-import { isPackageName, type PackagePattern } from "../format/names.ts";
+import { isPackageName, type PackageName, type PackagePattern } from "../format/names.ts";
 import type { Project } from "../format/project.ts";
 import { sourceOf } from "./claims.ts";
 
@@ -14,14 +14,20 @@ export type PublicHit = { readonly name: string; readonly version: string; reado
 
 /** Why that text must not leave this machine; null: it may. */
 export function reasonNotToAsk(project: Project, text: string): string | null {
-  const claims = [...project.indices].flatMap(([alias, { packages }]) => packages.map((pattern) => [pattern, `${alias} claims`] as const));
+  const { agree, overlay = [] } = project;
+  // An overlaid name is upstream's, too.
+  const isOverlaid = (pattern: string): boolean => overlay.some((name) => name === pattern);
+  const claims = [...project.indices].flatMap(([alias, { packages }]) =>
+    packages.filter((pattern) => !isOverlaid(pattern)).map((pattern) => [pattern, `${alias} claims`] as const),
+  );
+  const agreed = (agree?.names ?? []).map((name) => [name, "indices agree on"] as const);
   const denials = project.upstream.deny.map((pattern) => [pattern, "imprint.json denies"] as const);
   const words = text
     .normalize("NFKC")
     .toLowerCase()
     .split(/[\s,:"']+/)
     .filter((word) => word !== "");
-  for (const [pattern, whose] of [...claims, ...denials]) {
+  for (const [pattern, whose] of [...claims, ...agreed, ...denials]) {
     if (pattern === "*") return `${whose} every name`;
     if (words.some((word) => holds(word, pattern))) return `${whose} ${pattern}`;
   }
@@ -29,7 +35,7 @@ export function reasonNotToAsk(project: Project, text: string): string | null {
 }
 
 /** Searches find by parts of names, and people leave out the `@`: any word that begins with it, or has it inside. */
-function holds(word: string, pattern: PackagePattern): boolean {
+function holds(word: string, pattern: PackagePattern | PackageName): boolean {
   const claimed = pattern.toLowerCase();
   if (!claimed.startsWith("@")) return word.startsWith(claimed);
   const scope = claimed.slice(0, claimed.indexOf("/"));

@@ -8,24 +8,26 @@ import { LRUCache } from "lru-cache";
 import type { BridgeKey } from "../crypto/bridge-key.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
-import { isJsonObject } from "../format/json.ts";
+import { isJsonObject, type JsonObject } from "../format/json.ts";
 import type { PackageName, PackagePattern } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
-import type { Release } from "../format/release.ts";
 import type { DistTag, Version } from "../format/versions.ts";
-import type { PackageView } from "../index/package-reader.ts";
-import type { IndexReader, PackageRead } from "../index/reader.ts";
+import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
-import { newestRoot } from "../index/trust.ts";
-import { emptyReport, publicPartOf } from "./audit-request.ts";
-import { sourceOf } from "./claims.ts";
+import { emptyReport, type Overlaid, publicPartOf } from "./audit-request.ts";
+import { labelOf, sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
 import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
-import { type Offer, offerOf } from "./offer.ts";
-import type { Answered, Registry, Upstream } from "./port.ts";
+import { lazySyncer } from "./lazy-sync.ts";
+import type { Offer } from "./offer.ts";
+import { overlayPackument, versionsKnownTo } from "./overlay.ts";
+import { createOwnPackages, type OwnPackage, type OwnPackages } from "./own-packages.ts";
+import type { Answered, Base, Registry, Upstream } from "./port.ts";
 import { createSearch, type SearchStore } from "./search.ts";
 import { searchAnswer } from "./search-answer.ts";
+import { resolveVersion } from "./upstream/packument.ts";
+import type { Via } from "./upstream/via.ts";
 
 export type ResolverOptions = {
   readonly project: Project;
@@ -59,64 +61,21 @@ export type ResolverEvents = {
   warned(alias: string, message: string): void;
 };
 
-/** Milliseconds after which an index that was never verified is asked again. */
-const FIRST_RETRY_MS = 5000;
 const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
 
 export function createResolver(options: ResolverOptions): Registry {
-  const { project, indices, upstream, bridgeKey, events } = options;
+  const { project, indices, upstream, bridgeKey, events, wallMs } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
-  const lazySync = lazySyncer(options);
+  const warned = (alias: string, message: string): void => events.warned(alias, message);
+  const lazySync = lazySyncer({ ...options, warned });
+  const packages = createOwnPackages({ project, indices, lazySync, syncWaitMs: options.syncWaitMs, wallMs, warned });
   const search = createSearch({
     project,
     indices,
     store: options.searchStore,
-    events: { progress: () => {}, warned: (alias, message) => events.warned(alias, message) },
+    wallMs,
+    events: { progress: () => {}, warned },
   });
-
-  // Made once for each reading, not for each request.
-  const offers = new WeakMap<PackageRead, Offer>();
-
-  const offerFrom = (alias: DisplayName, read: PackageRead, view: PackageView, maintainer: string): Offer => {
-    const nowMs = options.wallMs();
-    const known = offers.get(read);
-    if (known !== undefined && known.source.maintainer === maintainer && nowMs < known.until) return known;
-    const offer = offerOf({ view, since: read.since }, maintainer, { minAgeHours: project.indices.get(alias)?.minAgeHours ?? 0, nowMs });
-    offers.set(read, offer);
-    return offer;
-  };
-
-  const readIndex = async (alias: DisplayName, name: PackageName): Promise<{ view: PackageView; key: string; offer: Offer }> => {
-    const entry = indices.get(alias);
-    if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
-    await lazySync(alias, entry.reader);
-    const state = await entry.reader.current();
-    const read = await entry.reader.readPackage(name);
-    if (read.view === null)
-      throw new ImprintError(
-        "NOT_FOUND",
-        `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`,
-      );
-    const root = state === null ? null : newestRoot(state.roots);
-    const offer = offerFrom(alias, read, read.view, root?.doc.name ?? alias);
-    // A new root may let releases count that did not before, without a byte of the record changing; so may time.
-    return { view: read.view, key: `${root?.digest ?? ""} ${read.view.record.digest} ${offer.until}`, offer };
-  };
-
-  /** Something to choose from, or the reason why there is nothing yet. @throws ImprintError TOO_YOUNG */
-  const offered = async (alias: DisplayName, name: PackageName): Promise<{ key: string; offer: Offer }> => {
-    const { key, offer } = await readIndex(alias, name);
-    const { newest, held } = offer;
-    if (newest === null && held.size > 0) {
-      const hours = project.indices.get(alias)?.minAgeHours ?? 0;
-      throw new ImprintError(
-        "TOO_YOUNG",
-        `Cannot serve ${name}: no release of it is ${hours} hours old, as imprint.json asks (minAgeHours); the first will be at ${new Date(offer.until).toISOString()}`,
-      );
-    }
-    tell(name, offer);
-    return { key, offer };
-  };
 
   const tell = (name: PackageName, { newest, hasInstallScript }: Offer): void => {
     if (newest !== null) events.told({ name, newest, hasInstallScript });
@@ -148,13 +107,30 @@ export function createResolver(options: ResolverOptions): Registry {
     name: PackageName,
     what: "packument" | "tarball",
     detail: string,
-    ask: { index: (alias: DisplayName) => Promise<T>; upstream: () => Promise<T> },
+    ask: {
+      /** An index, or several that agree, alone. */ own: (open: () => Promise<OwnPackage>, label: string) => Promise<T>;
+      /** Null: the index does not have the name. Upstream is not asked before the index has answered. */
+      overlay: (own: OverlaidPackage | null, alias: DisplayName) => Promise<T>;
+      upstream: () => Promise<T>;
+    },
   ): Promise<Answered<T>> => {
     try {
       const source = sourceOf(project, name);
-      if (source.kind === "denied") throw await denied(name, source.pattern);
-      const value = source.kind === "index" ? await ask.index(source.alias) : await ask.upstream();
-      const label = source.kind === "index" ? source.alias : "upstream";
+      const label = labelOf(source);
+      const value = await (async (): Promise<T> => {
+        switch (source.kind) {
+          case "denied":
+            throw await denied(name, source.pattern);
+          case "upstream":
+            return ask.upstream();
+          case "overlay":
+            return ask.overlay(await packages.ofIndex(source.alias, name), source.alias);
+          case "agree":
+            return ask.own(() => packages.ofAgreement(source.agreement, name), label);
+          case "index":
+            return ask.own(async () => (await packages.ofIndex(source.alias, name)) ?? absent(name, source.alias), label);
+        }
+      })();
       events.answered(name, what, label, detail);
       return { value, source: label };
     } catch (error) {
@@ -163,23 +139,84 @@ export function createResolver(options: ResolverOptions): Registry {
     }
   };
 
+  /** Something to choose from, or the reason why there is nothing. */
+  const offered = async (name: PackageName, open: () => Promise<OwnPackage>): Promise<OwnPackage> => {
+    const own = await open();
+    if (own.refusal !== null) throw own.refusal;
+    tell(name, own.offer);
+    return own;
+  };
+
+  type Document = { readonly document: ReadyDocument; readonly isGood: () => boolean; readonly tell: () => void };
+
+  const packumentOf = async (own: OwnPackage, name: PackageName, abbreviated: boolean, base: Base): Promise<ReadyDocument> =>
+    ready(`${own.key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
+      abbreviated
+        ? { json: abbreviatedPackument(own.offer.source, base), type: ABBREVIATED_TYPE }
+        : { json: fullPackument(signed(own.offer.source, await bridgeKey()), base), type: "application/json" },
+    );
+
+  const upstreamPackument = async (name: PackageName, abbreviated: boolean, base: Base, via: Via | undefined): Promise<Document> => {
+    const { document, until } = await upstream.packument(name, abbreviated, base, via);
+    return { document, isGood: () => wallMs() < until, tell: () => undefined };
+  };
+
+  /** Upstream down and nothing kept of it: an error. Half of the versions would look like all of them. */
+  const overlaid = async (
+    own: OverlaidPackage | null,
+    {
+      name,
+      abbreviated,
+      base,
+      via,
+      alias,
+    }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined; alias: DisplayName },
+  ): Promise<Document> => {
+    const isSynced = packages.holds(alias);
+    const theirs = await upstreamPackument(name, abbreviated, base, via).catch((error: unknown) => {
+      if (own !== null && isImprintError(error, "NOT_FOUND")) return null;
+      throw error;
+    });
+    if (own === null)
+      return { document: (theirs as Document).document, tell: () => undefined, isGood: () => isSynced() && (theirs as Document).isGood() };
+    tell(name, own.offer);
+    const mine = await packumentOf(own, name, abbreviated, base);
+    if (theirs === null) {
+      if (own.refusal !== null) throw own.refusal;
+      return { document: mine, isGood: () => false, tell: () => undefined };
+    }
+    const document = await ready(`${own.key} over ${theirs.document.etag} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () => ({
+      json: overlayPackument(jsonOf(theirs.document), jsonOf(mine), versionsKnownTo(own.view)),
+      type: mine.contentType,
+    }));
+    return { document, isGood: () => own.isGood() && theirs.isGood(), tell: () => tell(name, own.offer) };
+  };
+
+  /** Of overlaid names that a text may hold: what of them is the index's own. A name that cannot be read is left out. */
+  const overlaidIn = async (text: string): Promise<Overlaid> => {
+    const found = new Map<PackageName, ReadonlySet<string>>();
+    for (const name of (project.overlay ?? []).filter((one) => text.includes(one))) {
+      const source = sourceOf(project, name);
+      if (source.kind !== "overlay") continue;
+      try {
+        const own = await packages.ofIndex(source.alias, name);
+        found.set(name, own === null ? new Set() : versionsKnownTo(own.view));
+      } catch (error) {
+        if (!isImprintError(error)) throw error;
+      }
+    }
+    return found;
+  };
+
   return {
     async packument(name, abbreviated, base, via) {
-      const { value, source } = await answer(name, "packument", "", {
-        index: async (alias) => {
-          const { offer, key } = await offered(alias, name);
-          const document = await ready(`${key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
-            abbreviated
-              ? { json: abbreviatedPackument(offer.source, base), type: ABBREVIATED_TYPE }
-              : { json: fullPackument(signed(offer.source, await bridgeKey()), base), type: "application/json" },
-          );
-          const isGood = lazySync.holds(alias);
-          return { document, isGood: () => isGood() && options.wallMs() < offer.until, tell: () => tell(name, offer) };
+      const { value, source } = await answer<Document>(name, "packument", "", {
+        own: async (open) => {
+          const own = await offered(name, open);
+          return { document: await packumentOf(own, name, abbreviated, base), isGood: own.isGood, tell: () => tell(name, own.offer) };
         },
-        upstream: async () => {
-          const { document, until } = await upstream.packument(name, abbreviated, base, via);
-          return { document, isGood: () => options.wallMs() < until, tell: () => undefined };
-        },
+        overlay: (own, alias) => overlaid(own, { name, abbreviated, base, via, alias }),
+        upstream: () => upstreamPackument(name, abbreviated, base, via),
       });
       return {
         value: value.document,
@@ -194,35 +231,45 @@ export function createResolver(options: ResolverOptions): Registry {
     },
     version: (name, versionOrTag, base, via) =>
       answer(name, "packument", versionOrTag, {
-        index: async (alias) => {
+        own: async (open, label) => {
           const {
             offer: { source },
             key,
-          } = await offered(alias, name);
+          } = await offered(name, open);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
           return ready(`${key} v ${version} ${base} ${name}`, async () => {
             const only = { ...source, versions: source.versions.filter(({ release }) => release.version === version) };
             const manifest = versionManifest(signed(only, await bridgeKey()), version, base);
             if (manifest === null)
-              throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${alias} does not have it`);
+              throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${label} does not have it`);
             return { json: manifest, type: "application/json" };
           });
+        },
+        overlay: async (own, alias) => {
+          const { document } = await overlaid(own, { name, abbreviated: false, base, via, alias });
+          const manifest = resolveVersion(jsonOf(document), versionOrTag);
+          if (manifest === null)
+            throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: neither ${alias} nor the public registry has it`);
+          return readyDocument(JSON.stringify(manifest));
         },
         upstream: () => upstream.version(name, versionOrTag, base, via),
       }),
     distTags: (name, via) =>
       answer(name, "packument", "dist-tags", {
-        index: async (alias) => readyDocument(JSON.stringify(Object.fromEntries((await offered(alias, name)).offer.source.tags))),
+        own: async (open) => readyDocument(JSON.stringify(Object.fromEntries((await offered(name, open)).offer.source.tags))),
+        overlay: async (own, alias) => {
+          const { document } = await overlaid(own, { name, abbreviated: false, base: NO_BASE, via, alias });
+          return readyDocument(JSON.stringify(jsonOf(document)["dist-tags"] ?? {}));
+        },
         upstream: () => upstream.distTags(name, via),
       }),
     tarball: (name, file, via) =>
       answer(name, "tarball", file, {
-        index: async (alias) => {
-          const { view } = await readIndex(alias, name);
-          const release = releaseOfFile(view, file);
-          const tarballs = indices.get(alias)?.tarballs;
-          if (release === null || tarballs === undefined) throw refuseFile(view, file);
-          return tarballs.open(release);
+        own: async (open) => (await open()).tarball(file),
+        overlay: async (own) => {
+          const isOwn =
+            own !== null && [...versionsKnownTo(own.view)].some((version) => tarballFileName(name, version as Version) === file);
+          return isOwn ? own.tarball(file) : upstream.tarball(name, file, via);
         },
         upstream: () => upstream.tarball(name, file, via),
       }),
@@ -236,13 +283,20 @@ export function createResolver(options: ResolverOptions): Registry {
       const others = theirs.filter((key) => isJsonObject(key) && key["keyid"] !== listed.keyid);
       return readyDocument(JSON.stringify({ keys: [...others, listed] }));
     },
-    attestations: (name, version, via) =>
-      answer(name, "packument", `attestations of ${version}`, {
-        index: async (alias) => {
-          throw new ImprintError("NOT_FOUND", `Cannot find attestations of ${name}@${version}: index ${alias} signs its releases itself`);
+    attestations: (name, version, via) => {
+      const none = (label: string): ImprintError =>
+        new ImprintError("NOT_FOUND", `Cannot find attestations of ${name}@${version}: index ${label} signs its releases itself`);
+      return answer(name, "packument", `attestations of ${version}`, {
+        own: async (_, label) => {
+          throw none(label);
+        },
+        overlay: async (own, alias) => {
+          if (own !== null && versionsKnownTo(own.view).has(version)) throw none(alias);
+          return upstream.attestations(name, version, via);
         },
         upstream: () => upstream.attestations(name, version, via),
-      }),
+      });
+    },
     async search(text, page) {
       // An index that cannot be asked for news is searched as it was; one that was never verified is left out.
       await Promise.all(
@@ -252,13 +306,27 @@ export function createResolver(options: ResolverOptions): Registry {
           }),
         ),
       );
-      return readyDocument(JSON.stringify(searchAnswer(await search(text, page), options.wallMs())));
+      return readyDocument(JSON.stringify(searchAnswer(await search(text, page), wallMs())));
     },
     async audit(endpoint, body, via) {
-      const asked = publicPartOf(project, endpoint, body);
+      const isOverlaid = (project.overlay ?? []).length > 0;
+      const asked = publicPartOf(project, endpoint, body, isOverlaid ? await overlaidIn(JSON.stringify(body)) : new Map());
       return asked === null ? readyDocument(JSON.stringify(emptyReport(endpoint))) : upstream.audit(endpoint, asked, via);
     },
   };
+}
+
+type OverlaidPackage = NonNullable<Awaited<ReturnType<OwnPackages["ofIndex"]>>>;
+
+/** Where no address is part of the answer. */
+const NO_BASE = "http://127.0.0.1";
+
+function jsonOf({ body }: ReadyDocument): JsonObject {
+  return JSON.parse(Buffer.from(body).toString("utf8")) as JsonObject;
+}
+
+function absent(name: PackageName, alias: DisplayName): never {
+  throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
 }
 
 function signed(source: PackumentSource, key: BridgeKey): PackumentSource {
@@ -269,101 +337,4 @@ function signed(source: PackumentSource, key: BridgeKey): PackumentSource {
       return { ...entry, signatures: [key.sign(source.name, version, dist.integrity)] };
     }),
   };
-}
-
-/** Yanked ones too: a locked install goes on. */
-function releaseOfFile(view: PackageView, file: string): Release | null {
-  for (const [version, entry] of view.versions) {
-    if ((entry.verdict === "ok" || entry.verdict === "yanked") && tarballFileName(view.name, version) === file) return entry.release.doc;
-  }
-  return null;
-}
-
-function refuseFile(view: PackageView, file: string): ImprintError {
-  for (const [version, entry] of view.versions) {
-    if ("reason" in entry && tarballFileName(view.name, version) === file)
-      return new ImprintError("RELEASE_REFUSED", `Cannot serve ${view.name}@${version}: ${entry.reason}`);
-  }
-  for (const [version, reason] of view.record.doc.withdrawn) {
-    if (tarballFileName(view.name, version) === file)
-      return new ImprintError(
-        "RELEASE_REFUSED",
-        `Cannot serve ${view.name}@${version}: its author withdrew it${reason === "" ? "" : ` (${reason})`}`,
-      );
-  }
-  return new ImprintError("NOT_FOUND", `Cannot find ${file} of ${view.name}: its index does not have that version`);
-}
-
-type LazySync = ((alias: DisplayName, reader: IndexReader) => Promise<void>) & {
-  /** Made now; tells later whether no sync has been due or done since. */
-  holds(alias: DisplayName): () => boolean;
-};
-
-/**
- * Sync while serving: the first request for an index's name after `syncAfterMs` waits for a sync, at most `syncWaitMs`;
- * then the last verified state answers. One flight an index, no network before the first request.
- */
-function lazySyncer({ nowMs, syncAfterMs, syncWaitMs, events }: ResolverOptions): LazySync {
-  const last = new Map<DisplayName, number>();
-  const flights = new Map<DisplayName, Promise<void>>();
-  const firstFailures = new Map<DisplayName, { readonly at: number; readonly error: unknown }>();
-  const lastSyncOf = async (reader: IndexReader): Promise<number | null> => {
-    const since = await reader.sinceSyncMs();
-    return since === null ? null : nowMs() - since;
-  };
-  const sync = async (alias: DisplayName, reader: IndexReader): Promise<void> => {
-    const at = last.get(alias) ?? (await lastSyncOf(reader));
-    if (at !== null && nowMs() - at < syncAfterMs) {
-      last.set(alias, at);
-      return;
-    }
-    const believed = await reader.current();
-    // Nothing was ever verified: the answer stays what it was (403 stops clients, 503 lets them come back), and the host
-    // is asked again soon, because clients do come back.
-    const failed = firstFailures.get(alias);
-    if (believed === null && failed !== undefined && nowMs() - failed.at < Math.min(syncAfterMs, FIRST_RETRY_MS)) throw failed.error;
-    let flight = flights.get(alias);
-    if (flight === undefined) {
-      flight = syncOnce(alias, reader, believed === null, events)
-        .then(
-          () => void last.set(alias, nowMs()),
-          (error: unknown) => {
-            firstFailures.set(alias, { at: nowMs(), error });
-            throw error;
-          },
-        )
-        .finally(() => flights.delete(alias));
-      flights.set(alias, flight);
-    }
-    if (believed === null) return flight; // nothing to fall back to
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), syncWaitMs);
-    });
-    if ((await Promise.race([flight, timeout])) === "late") {
-      last.set(alias, nowMs());
-      events.warned(alias, `its host is slow; answering from the state signed ${believed.checkpoint.doc.time}`);
-    }
-    clearTimeout(timer);
-  };
-  return Object.assign(sync, {
-    holds: (alias: DisplayName) => {
-      const at = last.get(alias);
-      return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;
-    },
-  });
-}
-
-async function syncOnce(alias: DisplayName, reader: IndexReader, first: boolean, events: ResolverEvents): Promise<void> {
-  try {
-    await reader.sync();
-  } catch (error) {
-    if (!isImprintError(error)) throw error;
-    if (first)
-      throw error.httpStatus === 503
-        ? new ImprintError("NEVER_SYNCED", `Cannot answer for ${alias}: never verified here, and ${error.message}`, { cause: error })
-        : error;
-    const believed = await reader.current();
-    events.warned(alias, `${error.message} (${error.code}); answering from the state signed ${believed?.checkpoint.doc.time ?? "before"}`);
-  }
 }

@@ -13,12 +13,13 @@ import type { Release } from "../format/release.ts";
 import { readCatalogue, readNewest } from "../index/catalogue.ts";
 import type { IndexReader } from "../index/reader.ts";
 import { newestRoot } from "../index/trust.ts";
-import { sourceOf } from "./claims.ts";
+import { hasSay, sourceOf } from "./claims.ts";
+import { agreedEntries } from "./search-agreed.ts";
 import { entryOf } from "./search-entry.ts";
 import { parseQuery, scoreOf, type SearchEntry } from "./search-text.ts";
 
 export type SearchHit = SearchEntry & {
-  /** Alias of the index. */
+  /** Alias of the index; of several that agree, `alice+bob`. */
   readonly source: string;
   /** How its author calls it: who publishes. */
   readonly publisher: string;
@@ -36,6 +37,8 @@ export type SearchDeps = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader }>;
   readonly store: SearchStore;
+  /** Unix time in milliseconds: how old a release is. */
+  readonly wallMs: () => number;
   readonly maxRead?: number;
   readonly events: {
     readonly progress: (alias: string, done: number, total: number) => void;
@@ -73,7 +76,7 @@ export function createSearch(deps: SearchDeps): Search {
 
   return async (text, { from, size }) => {
     const query = parseQuery(text);
-    const matches: { readonly score: number; readonly name: PackageName; readonly alias: DisplayName; readonly in: Searchable }[] = [];
+    const matches: Match[] = [];
     for (const [alias, { reader }] of deps.indices) {
       try {
         const searchable = await searchableOf(alias, reader);
@@ -82,23 +85,37 @@ export function createSearch(deps: SearchDeps): Search {
           const entry = searchable.entries?.get(name);
           if (searchable.entries !== null && entry === undefined) continue;
           const score = scoreOf(query, entry ?? { name, description: "", keywords: [] });
-          if (score > 0) matches.push({ score, name, alias, in: searchable });
+          const read = async (): Promise<SearchEntry | null> => entry ?? readOne(deps, alias, name, searchable);
+          if (score > 0) matches.push({ score, name, source: alias, publisher: searchable.publisher, read });
         }
       } catch (error) {
         if (!isImprintError(error)) throw error;
         deps.events.warned(alias, `not searched: ${error.message} (${error.code})`);
       }
     }
+    const agreed = (deps.project.agree?.of ?? []).join("+");
+    for (const entry of await agreedEntries(deps.project, deps.indices, deps.wallMs())) {
+      const score = scoreOf(query, entry);
+      if (score > 0) matches.push({ score, name: entry.name, source: agreed, publisher: agreed, read: async () => entry });
+    }
     matches.sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1));
     const shown = matches.slice(from, from + size);
     const hits: SearchHit[] = [];
-    for (const { alias, name, score, in: searchable } of shown) {
-      const entry = searchable.entries?.get(name) ?? (await readOne(deps, alias, name, searchable));
-      if (entry !== null) hits.push({ ...entry, source: alias, publisher: searchable.publisher, score });
+    for (const { source, publisher, score, read } of shown) {
+      const entry = await read();
+      if (entry !== null) hits.push({ ...entry, source, publisher, score });
     }
     return { hits, total: matches.length };
   };
 }
+
+type Match = {
+  readonly score: number;
+  readonly name: PackageName;
+  readonly source: string;
+  readonly publisher: string;
+  readonly read: () => Promise<SearchEntry | null>;
+};
 
 type Searchable = {
   /** Digest of the checkpoint. */
@@ -122,7 +139,7 @@ async function load(
     const names = new Map(
       [...(await readCatalogue(snapshot, state))].filter(([name]) => {
         const source = sourceOf(project, name);
-        return source.kind === "index" && source.alias === alias;
+        return source.kind !== "agree" && hasSay(source, alias);
       }),
     );
     const base = { key, publisher: root.doc.name, names };

@@ -8,7 +8,7 @@ import { isPublicKey } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { parsePackageName, parsePackagePattern } from "../../src/format/names.ts";
 import { recordPath, releasePath, shardOf, type ShardName, shardPath } from "../../src/format/paths.ts";
-import { parseLock, parseProject } from "../../src/format/project.ts";
+import { formatProject, parseLock, parseProject } from "../../src/format/project.ts";
 import { parseRecord } from "../../src/format/record.ts";
 import { parseRelease } from "../../src/format/release.ts";
 import { parseRoot } from "../../src/format/root.ts";
@@ -130,12 +130,16 @@ describe("consumer files", () => {
     expect(codeOf(outcome)).toBe(vector.error);
     if ("error" in outcome && vector.error !== "CLAIMS_CONFLICT") expect(outcome.error.message).toMatch(/^Cannot read imprint\.json: /);
   });
+  it.each(cases("project").filter(([, { valid }]) => valid))("%s is the same once it is written", (_, vector) => {
+    const project = parseProject(inputOf(vector));
+    expect(parseProject(formatProject(project))).toEqual(project);
+  });
   it.each(cases("lock"))("%s", (_, vector) => {
     expect(codeOf(outcomeOf(() => parseLock(inputOf(vector))))).toBe(vector.error);
   });
   it.each(cases("claims"))("%s", (_, vector) => {
     const source = sourceOf(parseProject(Buffer.from(textMember(vector, "project"))), parsePackageName(textMember(vector, "name")));
-    expect(source.kind === "index" ? `index:${source.alias}` : source.kind).toBe(vector["source"]);
+    expect("alias" in source ? `${source.kind}:${source.alias}` : source.kind).toBe(vector["source"]);
   });
 });
 

@@ -17,8 +17,8 @@ const PROJECT = parseProject(
 );
 const PRIVATE = ["@alice/foo", "secret", "@corp/tool", "internal"];
 
-const bulk = (body: JsonValue): unknown => publicPartOf(PROJECT, "advisories/bulk", body);
-const tree = (body: JsonValue): unknown => publicPartOf(PROJECT, "audits/quick", body);
+const bulk = (body: JsonValue): unknown => publicPartOf(PROJECT, "advisories/bulk", body, new Map());
+const tree = (body: JsonValue): unknown => publicPartOf(PROJECT, "audits/quick", body, new Map());
 
 describe("bulk", () => {
   it("X6 claimed and denied names are taken out, public ones stay as they are", () => {

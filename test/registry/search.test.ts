@@ -151,6 +151,7 @@ it("of a very large index the names are searched, and what is shown is read", as
     project: reader.project,
     indices: reader.indices,
     store,
+    wallMs: Date.now,
     maxRead: 2,
     events: { progress: () => {}, warned: (alias, message) => void warned.push(`${alias} ${message}`) },
   });

@@ -26,6 +26,7 @@ import { formatLock, formatProject, type Lock, type LockEntry, type Project } fr
 import { encodeRecord, type PackageRecord, parseRecord } from "../../src/format/record.ts";
 import { encodeRelease, parseRelease, type Release } from "../../src/format/release.ts";
 import { encodeRoot, parseRoot, type Root } from "../../src/format/root.ts";
+import type { Agreement } from "../../src/format/several-sources.ts";
 import { tarballRef } from "../../src/format/tarball-source.ts";
 import { formatTimestamp } from "../../src/format/time.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
@@ -172,6 +173,8 @@ export type ConsumerOptions = {
     readonly deny?: readonly string[];
     /** Another one than the world's, with a final slash. */ readonly registry?: string;
   };
+  readonly agree?: { readonly names: readonly string[]; readonly of: readonly string[]; readonly threshold: number };
+  readonly overlay?: readonly string[];
   /** npm's flat options, beside what tests need. */
   readonly npm?: Readonly<Record<string, unknown>>;
   readonly times?: Partial<UpstreamTimes>;
@@ -195,6 +198,8 @@ export type ConsumerOptions = {
   /** The wall clock that ages are counted by. */
   readonly wallMs?: () => number;
 };
+
+type PolicyOptions = Pick<ConsumerOptions, "indices" | "upstream" | "agree" | "overlay">;
 
 /** Tests look into answers where they expect something; what is not there fails them. */
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -250,7 +255,7 @@ export type World = {
   /** What a command of the command line is given, for this person and folder. */
   deps(options: { readonly home: string; readonly cwd: string; readonly files?: Files; readonly env?: NodeJS.ProcessEnv }): Deps;
   /** A project folder with an imprint.json for these indices. */
-  projectFolder(name: string, options?: Pick<ConsumerOptions, "indices" | "upstream" | "lock">): Promise<string>;
+  projectFolder(name: string, options?: PolicyOptions & Pick<ConsumerOptions, "lock">): Promise<string>;
   close(): Promise<void>;
 };
 
@@ -530,8 +535,10 @@ async function makeIndex(options: {
   };
 }
 
-function projectOf({ indices = {}, upstream = {} }: Pick<ConsumerOptions, "indices" | "upstream">, registry: string): Project {
+function projectOf({ indices = {}, upstream = {}, agree, overlay }: PolicyOptions, registry: string): Project {
   return {
+    ...(agree === undefined ? {} : { agree: agree as Agreement }),
+    ...(overlay === undefined ? {} : { overlay: overlay as readonly PackageName[] }),
     indices: new Map(
       Object.entries(indices).map(([alias, { index, packages, urls, minAgeHours, maxAgeDays }]) => [
         alias as DisplayName,

@@ -5,7 +5,7 @@
 import path from "node:path";
 import { textOf } from "../../format/bytes.ts";
 import { isJsonObject, type JsonValue } from "../../format/json.ts";
-import type { PackagePattern } from "../../format/names.ts";
+import { type PackagePattern, parsePackagePattern } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
 import { foldersUpward } from "../project-files.ts";
@@ -37,9 +37,16 @@ export async function childEnvironment(
   };
 }
 
-/** Claims of the indices whose releases the resolver itself holds back until they are old enough. */
-export function agedPatterns({ indices }: Project): readonly PackagePattern[] {
-  return [...indices.values()].flatMap(({ minAgeHours, packages }) => (minAgeHours === undefined ? [] : packages));
+/**
+ * Claims of the indices whose releases the resolver itself holds back until they are old enough; agreed names where whoever
+ * votes has such an age. Not overlaid ones: their public versions are not held back here.
+ */
+export function agedPatterns({ indices, agree, overlay = [] }: Project): readonly PackagePattern[] {
+  const isOverlaid = (pattern: string): boolean => overlay.some((name) => name === pattern);
+  const claimed = [...indices.values()].flatMap(({ minAgeHours, packages }) => (minAgeHours === undefined ? [] : packages));
+  const isAgreedAged = agree?.of.every((alias) => indices.get(alias)?.minAgeHours !== undefined) === true;
+  const agreed = isAgreedAged ? agree.names.map((name) => parsePackagePattern(name)) : [];
+  return [...claimed.filter((pattern) => !isOverlaid(pattern)), ...agreed];
 }
 
 /**

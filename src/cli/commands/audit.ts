@@ -7,7 +7,7 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import { textOf } from "../../format/bytes.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import { staleness } from "../../index/trust.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { aliasesOf, sourceOf } from "../../registry/claims.ts";
 import { type Consumer, openConsumer, warnOn } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { clientFolder } from "../project-files.ts";
@@ -55,14 +55,7 @@ export async function audit(options: AuditOptions, deps: Deps): Promise<AuditRes
     const { project } = consumer.files;
     const lockfiles = await findLockfiles(options.lockfile, clientFolder(deps, consumer.files.folder), deps);
     const parsed = await Promise.all(lockfiles.map(({ file, bytes }) => readLockfile(bytes, path.basename(file), file)));
-    const needed = new Set(
-      parsed.flatMap((packages) =>
-        packages.flatMap(({ name }) => {
-          const source = sourceOf(project, name);
-          return source.kind === "index" ? [source.alias] : [];
-        }),
-      ),
-    );
+    const needed = new Set(parsed.flatMap((packages) => packages.flatMap(({ name }) => aliasesOf(sourceOf(project, name)))));
     const warnings = await freshen(consumer, needed, options.frozen, deps);
     const readers = new Map([...consumer.indices].map(([alias, { reader }]) => [alias, reader] as const));
     const npm = openNpmSignatures(publicRegistry.upstream);

@@ -1,7 +1,7 @@
 /** `imprint doctor`: what is amiss with this project and machine, each finding with what mends it. Changes nothing. */
 import { isImprintError } from "../../errors.ts";
 import { chooseGit } from "../../git/choice.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { hasSay, labelOf, sourceOf } from "../../registry/claims.ts";
 import { pinnedElsewhere } from "../clients/notes.ts";
 import { findScopeLines } from "../clients/scope-lines.ts";
 import { type Consumer, openConsumer } from "../consumer.ts";
@@ -31,6 +31,7 @@ import {
 import { checkLock } from "../doctor/lock.ts";
 import { checkLookAlikes, type Known } from "../doctor/look-alikes.ts";
 import { checkCache, checkFolders, checkGit, checkNode, checkResolvers, checkSecrets } from "../doctor/machine.ts";
+import { checkSeveralSources } from "../doctor/several-sources.ts";
 import { checkMoved, checkReached } from "../doctor/places.ts";
 import { clientFolder, DEFAULT_REGISTRY } from "../project-files.ts";
 import { clean } from "../terminal.ts";
@@ -74,8 +75,9 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
   const reached = deps.offline ? null : await reach(consumer, deps);
   const claimed = indices.flatMap(({ alias, entry, names }): readonly Known[] => [
     ...entry.packages.map((name) => ({ name, from: alias })),
-    ...(names ?? []).filter((name) => isFrom(sourceOf(project, name), alias)).map((name) => ({ name, from: alias })),
+    ...(names ?? []).filter((name) => hasSay(sourceOf(project, name), alias)).map((name) => ({ name, from: alias })),
   ]);
+  const agreed = (project.agree?.names ?? []).map((name) => ({ name, from: labelOf(sourceOf(project, name)) }));
   const publicNames = wanted
     .filter((name) => sourceOf(project, name).kind === "upstream")
     .map((name) => ({ name, from: "the public registry, in package.json" }));
@@ -84,7 +86,8 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...indices.flatMap(checkMoved),
     ...(reached === null ? [] : [...reached].flatMap(([alias, places]) => checkReached(alias, places))),
     ...indices.flatMap((index) => checkClaims(project, index)),
-    ...checkLookAlikes([...claimed, ...publicNames]),
+    ...(await checkSeveralSources(consumer, deps.nowMs())),
+    ...checkLookAlikes([...agreed, ...claimed, ...publicNames]),
     ...checkLock(project, lock, indices),
     ...checkScopeLines(await findScopeLines(consumer.files, deps)),
     ...checkRegistryLines(await registryFiles(deps, folder === deps.layout.config ? null : folder)),
@@ -97,10 +100,6 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
       fresh: await freshOf(consumer, wanted, deps.nowMs()),
     }),
   ];
-}
-
-function isFrom(source: ReturnType<typeof sourceOf>, alias: string): boolean {
-  return source.kind === "index" && source.alias === alias;
 }
 
 async function machineFindings(consumer: Consumer | null, indices: readonly IndexFacts[], deps: Deps): Promise<readonly Finding[]> {

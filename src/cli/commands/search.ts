@@ -35,6 +35,7 @@ export async function search({ text, size, from, isPublic }: SearchOptions, deps
       project,
       indices: consumer.indices,
       store: openSearchStore(files, (id) => layout.search(id)),
+      wallMs: deps.nowMs,
       events: {
         progress: (alias, done, total) => terminal.progress(`reading ${alias}: ${done} of ${total} packages`),
         warned: (alias, message) => terminal.warn(clean(`${alias}: ${message}`)),

@@ -3,7 +3,7 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
 import { type Lock, type Project, raiseLock } from "../../format/project.ts";
 import { type IndexNews, readNews } from "../../index/news.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { hasSay, sourceOf } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
 import { openConsumer, warnOn, warnStale } from "../consumer.ts";
 import { warnIntroduced } from "../introductions.ts";
@@ -102,10 +102,7 @@ async function syncAndTell(
 ): Promise<{ state: TrustedState; changed: boolean; news: IndexNews | null }> {
   const result = await reader.sync();
   const { stored, changed } = result;
-  const claims = (name: PackageName): boolean => {
-    const source = sourceOf(project, name);
-    return source.kind === "index" && source.alias === alias;
-  };
+  const claims = (name: PackageName): boolean => hasSay(sourceOf(project, name), alias);
   try {
     return { state: stored.state, changed, news: changed ? await readNews(reader, result, claims) : null };
   } catch (error) {

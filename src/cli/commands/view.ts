@@ -1,11 +1,14 @@
 /** `imprint view <package>[@version|tag]`: what is known of a package, and where each of its dependencies would come from. */
-import { ImprintError } from "../../errors.ts";
+import { ImprintError, isImprintError } from "../../errors.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../format/json.ts";
 import { isPackageName, type PackageName, parsePackageName } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
+import type { Agreement } from "../../format/several-sources.ts";
 import { compareVersions, type DistTag, isVersion, type Version } from "../../format/versions.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { agreedOffer, refusalOf, tallyOf } from "../../registry/agree.ts";
+import { readBallots } from "../../registry/ballots.ts";
+import { labelOf, type Source, sourceOf } from "../../registry/claims.ts";
 import { offerOf } from "../../registry/offer.ts";
 import { type Consumer, freshen, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
@@ -31,7 +34,7 @@ export type ViewedDependency = {
 
 export type ViewResult = {
   readonly name: string;
-  /** Alias of the index, or `upstream`. */
+  /** Alias of the index, `upstream`, `alice+upstream` (an overlay) or `alice+bob` (what they agree on). */
   readonly source: string;
   readonly tags: Readonly<Record<string, string>>;
   /** The newest first. */
@@ -68,6 +71,10 @@ export async function view(spec: string, deps: Deps): Promise<ViewResult> {
         return await viewOfIndex(name, wanted, source.alias, consumer, deps);
       case "upstream":
         return await viewOfPublic(name, wanted, consumer.files.project, deps);
+      case "overlay":
+        return await viewOfOverlay(name, wanted, source, consumer, deps);
+      case "agree":
+        return await viewOfAgreement(name, wanted, source.agreement, consumer, deps);
     }
   } finally {
     await consumer.close();
@@ -123,6 +130,84 @@ async function viewOfIndex(
             signers: verdict.signers,
             project: consumer.files.project,
           }),
+  };
+}
+
+/** As `registry/overlay.ts` merges them; each half as its own source has it. */
+async function viewOfOverlay(
+  name: PackageName,
+  wanted: string | null,
+  source: Source & { readonly kind: "overlay" },
+  consumer: Consumer,
+  deps: Deps,
+): Promise<ViewResult> {
+  const { alias } = source;
+  const { project } = consumer.files;
+  const isMissing = (error: unknown): null => {
+    if (!isImprintError(error, "NOT_FOUND")) throw error;
+    return null;
+  };
+  const own = await viewOfIndex(name, null, alias, consumer, deps).catch(isMissing);
+  if (own === null) return { ...(await viewOfPublic(name, wanted, project, deps)), source: labelOf(source) };
+  const known = new Set(own.versions.map(({ version }) => version));
+  const theirs = await viewOfPublic(name, null, project, deps).catch(isMissing);
+  const versions = [...own.versions, ...(theirs?.versions ?? []).filter(({ version }) => !known.has(version))];
+  const offered = new Set(versions.filter(({ state }) => state === "ok").map(({ version }) => version));
+  const tags = Object.fromEntries(
+    [...Object.entries(theirs?.tags ?? {}), ...Object.entries(own.tags)].filter(([, version]) => offered.has(version)),
+  );
+  const version = wanted === null ? (tags["latest"] ?? null) : Object.hasOwn(tags, wanted) ? (tags[wanted] ?? null) : wanted;
+  if (wanted !== null && !versions.some((one) => one.version === version))
+    throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${wanted}: neither ${alias} nor the public registry has it`);
+  const shown =
+    version === null
+      ? null
+      : known.has(version)
+        ? (await viewOfIndex(name, version, alias, consumer, deps)).shown
+        : (await viewOfPublic(name, version, project, deps)).shown;
+  return { name, source: labelOf(source), tags, versions: versions.toSorted((a, b) => newestFirst(a.version, b.version)), shown };
+}
+
+async function viewOfAgreement(
+  name: PackageName,
+  wanted: string | null,
+  agreement: Agreement,
+  consumer: Consumer,
+  deps: Deps,
+): Promise<ViewResult> {
+  const { project } = consumer.files;
+  for (const alias of agreement.of) {
+    const index = consumer.indices.get(alias);
+    if (index !== undefined) await freshen(index, deps);
+  }
+  const ballots = await readBallots(name, agreement, { project, indices: consumer.indices, freshen: async () => null });
+  const { source, held, newest } = agreedOffer(name, agreement, ballots, deps.nowMs());
+  if (newest === null && held.size === 0) throw refusalOf(name, agreement, ballots);
+  const tallies = tallyOf(agreement, ballots);
+  const versions = [...tallies].map(([version, { standing, reason }]): ViewedVersion => {
+    const offered = source.versions.find(({ release }) => release.version === version);
+    const readyAt = held.get(version);
+    const base = { version, time: offered?.time ?? null, deprecated: offered?.deprecated ?? null };
+    if (readyAt !== undefined) return { ...base, state: "held", reason: `too young until ${new Date(readyAt).toISOString()}` };
+    if (standing === "agreed") return { ...base, state: "ok", reason: null };
+    return { ...base, state: standing === "yanked" || standing === "withdrawn" ? standing : "refused", reason };
+  });
+  const version = source.tags.get((wanted ?? "latest") as DistTag) ?? (wanted as Version | null);
+  const tally = version === null ? undefined : tallies.get(version);
+  if (wanted !== null && tally === undefined)
+    throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${wanted}: none of ${agreement.of.join(", ")} has it`);
+  const release = tally?.standing === "agreed" ? tally.agreed?.[0]?.release : undefined;
+  const voters = new Set((tally?.agreed ?? []).map(({ alias }) => alias));
+  const signers = ballots.flatMap(({ alias, view: seen }) => {
+    const verdict = voters.has(alias) && version !== null ? seen?.versions.get(version) : undefined;
+    return verdict !== undefined && "signers" in verdict ? verdict.signers : [];
+  });
+  return {
+    name,
+    source: agreement.of.join("+"),
+    tags: Object.fromEntries(source.tags),
+    versions: versions.toSorted((a, b) => newestFirst(a.version, b.version)),
+    shown: release === undefined ? null : shownOf(release.version, release.manifest, { ...release.dist, signers, project }),
   };
 }
 
@@ -207,7 +292,7 @@ function sourceOfDependency(project: Project, name: string, range: string): stri
   if (alias === null && /[:/]/.test(range)) return "elsewhere";
   if (!isPackageName(asked)) return "none";
   const source = sourceOf(project, asked);
-  return source.kind === "index" ? source.alias : source.kind === "upstream" ? "upstream" : "none";
+  return labelOf(source);
 }
 
 function objectAt(from: JsonObject, key: string): JsonObject {

@@ -3,7 +3,7 @@ import type { ImprintError } from "../../errors.ts";
 import { type PackagePattern, patternRank } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import { newestRoot } from "../../index/trust.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { hasSay, sourceOf } from "../../registry/claims.ts";
 import { addCommand, openIntroductions } from "../../registry/introductions.ts";
 import { introducedLine } from "../introductions.ts";
 import type { IndexFacts } from "./facts.ts";
@@ -11,6 +11,8 @@ import { few, type Finding, orOk, quoted } from "./finding.ts";
 
 export function checkClaims(project: Project, { alias, entry, state, names, unread }: IndexFacts): readonly Finding[] {
   const findings: Finding[] = [];
+  // Where it has nothing of an overlaid name, the public registry answers.
+  const alone = entry.packages.filter((pattern) => !(project.overlay ?? []).some((name) => name === (pattern as string)));
   if (state !== null) {
     for (const one of openIntroductions(project, newestRoot(state.roots).doc))
       findings.push({
@@ -21,7 +23,7 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
       });
     if (unread !== null) findings.push(...unreadFindings(alias, unread));
     const granted = newestRoot(state.roots).doc.publishers.flatMap(({ packages }) => packages);
-    const beyond = entry.packages.filter((pattern) => !granted.some((grant) => meets(grant, pattern)));
+    const beyond = alone.filter((pattern) => !granted.some((grant) => meets(grant, pattern)));
     if (beyond.length > 0)
       findings.push({
         level: "warning",
@@ -31,10 +33,7 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
       });
   }
   if (names !== null) {
-    const outside = names.filter((name) => {
-      const source = sourceOf(project, name);
-      return source.kind !== "index" || source.alias !== alias;
-    });
+    const outside = names.filter((name) => !hasSay(sourceOf(project, name), alias));
     if (outside.length > 0)
       findings.push({
         level: "note",
@@ -42,7 +41,7 @@ export function checkClaims(project: Project, { alias, entry, state, names, unre
         detail: `${few(outside)}: ignored, as imprint.json takes ${outside.length === 1 ? "that" : "those"} from elsewhere`,
         fix: `nothing, unless you want ${outside.length === 1 ? "it" : "one"} from ${alias}: imprint add ${quoted(`${entry.urls[0] ?? ""}#${entry.id}`)} --packages ${quoted([...entry.packages, outside[0] ?? ""].join(","))}`,
       });
-    const unused = entry.packages.filter((pattern) => !names.some((name) => patternRank(pattern, name) > 0));
+    const unused = alone.filter((pattern) => !names.some((name) => patternRank(pattern, name) > 0));
     if (unused.length > 0)
       findings.push({
         level: "note",
