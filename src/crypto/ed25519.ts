@@ -79,9 +79,14 @@ export function privateKeyFromSeed(seed: Uint8Array): PrivateKey {
   return { seed, publicKey: new Uint8Array(spki.subarray(-32)) };
 }
 
+/** Opening a key costs OpenSSL ten times as much as signing with it: once for each key in memory. */
+const opened = new WeakMap<PrivateKey, KeyObject>();
+
 /** 64 bytes. */
 export function signMessage(key: PrivateKey, message: Uint8Array): Uint8Array {
-  return new Uint8Array(nodeSign(null, message, privateKeyObject(key.seed)));
+  const object = opened.get(key) ?? privateKeyObject(key.seed);
+  opened.set(key, object);
+  return new Uint8Array(nodeSign(null, message, object));
 }
 
 function privateKeyObject(seed: Uint8Array): KeyObject {

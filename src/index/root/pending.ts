@@ -15,7 +15,7 @@ import { formatPublicKey, type PublicKey } from "../../format/keys.ts";
 import type { PackageName } from "../../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, type ShardName } from "../../format/paths.ts";
 import { encodeRecord, type PackageRecord, parseRecord } from "../../format/record.ts";
-import { encodeRoot, parseRoot, publishersFor, type Role, type Root } from "../../format/root.ts";
+import { encodeRoot, parseRoot, type Publishers, publishersFor, type Role, type Root } from "../../format/root.ts";
 import type { FileChange } from "../../git/port.ts";
 import type { Accepted } from "../proposals.ts";
 import type { Snapshot } from "../source.ts";
@@ -157,6 +157,16 @@ export function signPending(pending: Pending, keys: Keys): Pending {
   };
 }
 
+/** Records that were found to meet an entry: each is checked once, though it is asked about before and after the checkpoint. */
+const met = new WeakMap<Signed<PackageRecord>, Publishers>();
+
+function meets(record: Signed<PackageRecord>, entry: Publishers): boolean {
+  if (met.get(record) === entry) return true;
+  const isGood = meetsThreshold(record, entry);
+  if (isGood) met.set(record, entry);
+  return isGood;
+}
+
 /** What is still missing before it can be applied; the checkpoint only once it is there. */
 export function shortfallsOf(pending: Pending): readonly Shortfall[] {
   const { state, root, checkpoint } = pending;
@@ -175,7 +185,7 @@ export function shortfallsOf(pending: Pending): readonly Shortfall[] {
     const entry = publishersFor(next, name);
     if (entry === null)
       found.push({ what: `the record of ${name}, which root ${next.version} grants to nobody`, have: 0, need: 1, keys: [] });
-    else if (!meetsThreshold(after, entry)) {
+    else if (!meets(after, entry)) {
       const good = signersAmong(after, entry.keys);
       const keys = entry.keys.filter((key) => !good.has(key));
       const id = `${entry.packages.join(" ")} ${keys.join(" ")}`;
