@@ -28,7 +28,7 @@ export type PackagesReport = {
 };
 
 /** Files of one question to the source. */
-const BATCH = 2000;
+const BATCH = 5000;
 
 /** @param wantsGood whether somebody goes on to their tarballs */
 export async function verifyPackages(

@@ -29,8 +29,8 @@ export type Pool = {
 
 export const POOL: Pool = { atLeast: 400, workers: availableParallelism() };
 
-/** Packages of one job: small enough that the cores end together. */
-const JOB = 50;
+/** Packages of one job at most: their files are in memory at once. */
+const MAX_JOB = 500;
 
 /**
  * @param onReport for each job as it ends, in any order
@@ -44,7 +44,9 @@ export async function verifyOnAllCores(
   onReport: (report: PackagesReport, packages: number) => void,
 ): Promise<void> {
   const jobs: Job[] = [];
-  for (let at = 0; at < records.length; at += JOB) jobs.push({ number: jobs.length, records: records.slice(at, at + JOB) });
+  // Several for each core, so that all end together.
+  const size = Math.min(MAX_JOB, Math.ceil(records.length / (workers * 8)));
+  for (let at = 0; at < records.length; at += size) jobs.push({ number: jobs.length, records: records.slice(at, at + size) });
   const workerData: WorkerData = {
     place,
     id: state.id,

@@ -103,7 +103,25 @@ function assemble<T>(
   decode: (signed: JsonObject) => T,
 ): Signed<T> {
   const body = canonicalize(signed);
-  return { kind, doc: decode(signed), signed, signatures, body, digest: digestOf(body), bytes, fileHash: fileHashOf(bytes) };
+  let digest: Digest | null = null;
+  let fileHash: FileHash | null = null;
+  // Of a hundred thousand releases nobody asks for either: their hashes are compared before they are parsed.
+  return {
+    kind,
+    doc: decode(signed),
+    signed,
+    signatures,
+    body,
+    bytes,
+    get digest() {
+      digest ??= digestOf(body);
+      return digest;
+    },
+    get fileHash() {
+      fileHash ??= fileHashOf(bytes);
+      return fileHash;
+    },
+  };
 }
 
 /** The bytes of a document's file, signatures sorted by key. */

@@ -14,8 +14,17 @@ const TREE_CACHE_BYTES = 24 * 1024 * 1024;
 
 export type ObjectInfo = { readonly id: ObjectId; readonly type: string; readonly size: number };
 
-/** What an adapter brings: the two questions that all else is made of. */
-export type RawObjects = Pick<ObjectReader, "info" | "bytes" | "close">;
+/** What an adapter brings: the two questions that all else is made of, and where it pays, many of them at once. */
+export type RawObjects = Pick<ObjectReader, "info" | "bytes" | "close"> & {
+  /** As `info` and `bytes`, in the order of `ids`. */
+  readonly many?: {
+    info(ids: readonly ObjectId[]): Promise<readonly (ObjectInfo | null)[]>;
+    bytes(ids: readonly ObjectId[]): Promise<readonly (Buffer | null)[]>;
+  };
+};
+
+/** Questions below which asking one by one is sooner done. */
+const MANY = 256;
 
 export type ObjectReader = {
   /** Type and size of what a full id or ref name means, or null where it isn't here. */
@@ -24,6 +33,12 @@ export type ObjectReader = {
   bytes(id: ObjectId): Promise<Buffer | null>;
   /** Id of a commit's tree; throws INVALID_DOCUMENT where it is no commit of ours. */
   treeOf(commit: ObjectId): Promise<ObjectId>;
+  /** `info` of each, in order. */
+  infos(ids: readonly ObjectId[]): Promise<readonly (ObjectInfo | null)[]>;
+  /** `bytes` of each, in order. */
+  contents(ids: readonly ObjectId[]): Promise<readonly (Buffer | null)[]>;
+  /** Reads trees that are about to be asked for, where there are many. */
+  loadTrees(ids: readonly ObjectId[]): Promise<void>;
   /** Parents of a commit that is here, as it names them; null where it isn't here. */
   parentsOf(commit: ObjectId): Promise<readonly ObjectId[] | null>;
   /** A parsed tree, cached by id; null where it isn't here, is no tree or is too large. */
@@ -42,9 +57,29 @@ export function readerOf(raw: RawObjects): ObjectReader {
     return body === null ? null : (body.toString("latin1").split("\n\n", 1)[0] ?? "");
   };
 
+  const infos: ObjectReader["infos"] = async (ids) =>
+    raw.many === undefined || ids.length < MANY ? Promise.all(ids.map(raw.info)) : raw.many.info(ids);
+  const contents: ObjectReader["contents"] = async (ids) =>
+    raw.many === undefined || ids.length < MANY ? Promise.all(ids.map(raw.bytes)) : raw.many.bytes(ids);
+  const keep = (id: ObjectId, body: Buffer | null): Tree | null => {
+    const tree = body === null ? null : parseTree(body, id.length === 64 ? 32 : 20);
+    if (tree !== null) trees.set(id, tree);
+    return tree;
+  };
+  const isTree = (info: ObjectInfo | null): info is ObjectInfo => info !== null && info.type === "tree" && info.size <= MAX_TREE_BYTES;
+
   return {
     info: raw.info,
     bytes: raw.bytes,
+    infos,
+    contents,
+    async loadTrees(ids) {
+      const unknown = ids.filter((id) => !trees.has(id));
+      if (unknown.length < MANY || raw.many === undefined) return;
+      const wanted = (await infos(unknown)).filter(isTree).map(({ id }) => id);
+      const bodies = await contents(wanted);
+      for (const [i, id] of wanted.entries()) keep(id, bodies[i] ?? null);
+    },
     close: raw.close,
     async treeOf(commit) {
       const id = /^tree ([0-9a-f]+)$/mu.exec((await header(commit)) ?? "")?.[1];
@@ -59,11 +94,7 @@ export function readerOf(raw: RawObjects): ObjectReader {
       const known = trees.get(id);
       if (known !== undefined) return known;
       const info = await raw.info(id);
-      if (info === null || info.type !== "tree" || info.size > MAX_TREE_BYTES) return null;
-      const body = await raw.bytes(id);
-      const tree = body === null ? null : parseTree(body, id.length === 64 ? 32 : 20);
-      if (tree !== null) trees.set(id, tree);
-      return tree;
+      return isTree(info) ? keep(id, await raw.bytes(id)) : null;
     },
   };
 }

@@ -38,6 +38,7 @@ async function descend(target: Readable, walks: readonly Walk[], request: ReadRe
     // left behind by the filter, or a hole that a host left: git itself would never ask for it again
     if (absent.length > 0) await target.fetchMissing(request.url, absent, request.limits, true);
   }
+  await target.objects.loadTrees(folders);
   for (const walk of walks) {
     const tree = await target.objects.tree(walk.at);
     const entry = tree === null ? null : entryOf(tree, walk.parts[walk.depth] ?? "");
@@ -61,14 +62,14 @@ async function blobsAt(target: Readable, root: ObjectId, request: ReadRequest): 
 async function sizesOf(target: Readable, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
   const sizes = new Map<ObjectId, number>();
   const absent: ObjectId[] = [];
-  await Promise.all(
-    Array.from(ids, async (id) => {
-      const info = await target.objects.info(id);
-      if (info === null) absent.push(id);
-      // a tree says "file" and the object is something else: never read
-      else if (info.type === "blob") sizes.set(id, info.size);
-    }),
-  );
+  const asked = [...ids];
+  const infos = await target.objects.infos(asked);
+  for (const [i, id] of asked.entries()) {
+    const info = infos[i] ?? null;
+    if (info === null) absent.push(id);
+    // a tree says "file" and the object is something else: never read
+    else if (info.type === "blob") sizes.set(id, info.size);
+  }
   return { sizes, absent };
 }
 
@@ -84,15 +85,20 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
     for (const [id, size] of again.sizes) sizes.set(id, size);
   }
   const gone = new Set(absent.filter((id) => !sizes.has(id)));
-  return Promise.all(
-    request.files.map(async ({ maxBytes }, at): Promise<FileRead> => {
-      const place = places[at] ?? MISSING;
-      if (typeof place !== "string") return place;
-      const size = sizes.get(place);
-      if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
-      if (size > maxBytes) return TOO_LARGE;
-      const bytes = await target.objects.bytes(place);
-      return bytes === null ? UNAVAILABLE : { state: "found", bytes };
-    }),
-  );
+  const good: ObjectId[] = [];
+  const judged = request.files.map(({ maxBytes }, at): FileRead | ObjectId => {
+    const place = places[at] ?? MISSING;
+    if (typeof place !== "string") return place;
+    const size = sizes.get(place);
+    if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
+    if (size > maxBytes) return TOO_LARGE;
+    good.push(place);
+    return place;
+  });
+  const bodies = (await target.objects.contents(good)).values();
+  return judged.map((place): FileRead => {
+    if (typeof place !== "string") return place;
+    const bytes = bodies.next().value ?? null;
+    return bytes === null ? UNAVAILABLE : { state: "found", bytes };
+  });
 }

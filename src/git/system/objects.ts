@@ -12,7 +12,7 @@ import { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 import { readerOf } from "../store/objects.ts";
 import type { ObjectInfo, ObjectReader } from "../store/objects.ts";
-import { reasonOf } from "./run.ts";
+import { mustGit, reasonOf } from "./run.ts";
 import type { Git } from "./run.ts";
 
 type Pending = { readonly resolve: (reply: Reply) => void; readonly reject: (error: unknown) => void };
@@ -112,6 +112,17 @@ function batch(git: Git, gitDir: string, mode: "--batch" | "--batch-check"): { a
   };
 }
 
+/** A process of its own that answers in large pieces: one that is kept must answer each question at once. */
+async function askMany(git: Git, gitDir: string, mode: "--batch" | "--batch-check", ids: readonly ObjectId[]): Promise<readonly Reply[]> {
+  const replies: Reply[] = [];
+  const onOutput = replyParser(mode === "--batch", (reply) => replies.push(reply));
+  const args = [`--git-dir=${gitDir}`, "cat-file", mode, "--buffer"];
+  await mustGit(git, { args, input: [`${ids.join("\n")}\n`], onOutput, what: "read git objects" });
+  if (replies.length !== ids.length)
+    throw new ImprintError("INVALID_DOCUMENT", "Cannot read git objects: git answered less than was asked");
+  return replies;
+}
+
 /** Reads the objects of the repository in `gitDir`. */
 export function openObjects(git: Git, gitDir: string): ObjectReader {
   const check = batch(git, gitDir, "--batch-check");
@@ -119,6 +130,10 @@ export function openObjects(git: Git, gitDir: string): ObjectReader {
   return readerOf({
     info: async (name) => (await check.ask(name)).info,
     bytes: async (id) => (await content.ask(id)).body,
+    many: {
+      info: async (ids) => (await askMany(git, gitDir, "--batch-check", ids)).map(({ info }) => info),
+      bytes: async (ids) => (await askMany(git, gitDir, "--batch", ids)).map(({ body }) => body),
+    },
     async close() {
       await Promise.all([check.close(), content.close()]);
     },
