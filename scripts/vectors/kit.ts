@@ -188,3 +188,8 @@ export const RELEASE: JsonObject = data({
   dist: DIST,
   manifest: data({ description: "Says hello", license: "MIT", hasInstallScript: false, hasShrinkwrap: false }),
 });
+
+/** A root that follows another one. */
+export function nextRoot(before: JsonObject, id: string, ...edits: readonly Edit[]): JsonObject {
+  return edit(before, ["index", id], ["version", (before["version"] as number) + 1], ["previous", digest(before)], ...edits);
+}
