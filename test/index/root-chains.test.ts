@@ -9,12 +9,14 @@ import { isImprintError } from "../../src/errors.ts";
 import type { DisplayName } from "../../src/format/decode.ts";
 import type { IndexId } from "../../src/format/digest.ts";
 import type { JsonObject } from "../../src/format/json.ts";
-import { parsePackagePattern } from "../../src/format/names.ts";
+import { parsePackageName, parsePackagePattern } from "../../src/format/names.ts";
+import type { Version } from "../../src/format/versions.ts";
 import { parseRefName } from "../../src/git/url.ts";
 import { openIndex } from "../../src/cli/open.ts";
-import { CHECKPOINT, digest, edit, file, publicKey } from "../../scripts/vectors/kit.ts";
+import { digest, edit, file } from "../../scripts/vectors/kit.ts";
 import { readVectors, SCHEMA_FOLDER, textMember, type Vector } from "../format/vectors.ts";
 import { commitHosted, createHostedRepository } from "../support/git-host.ts";
+import { CHAIN_PACKAGE, indexOver, signedOf } from "../support/root-chain.ts";
 import { startStaticHost, type StaticHost } from "../support/static-host.ts";
 import { type World, world } from "../support/world.ts";
 
@@ -30,7 +32,7 @@ beforeAll(async () => {
   w = await world();
   web = await startStaticHost(new Map());
   for (const vector of VECTORS)
-    commitHosted(createHostedRepository(join(w.folder, "hosted"), `${vector.label}.git`), filesOf(rootsOf(vector)));
+    commitHosted(createHostedRepository(join(w.folder, "hosted"), `${vector.label}.git`), indexOver(rootsOf(vector)));
 }, 60_000);
 afterAll(async () => {
   await web.close();
@@ -41,20 +43,9 @@ function rootsOf(vector: Vector): readonly string[] {
   return vector["roots"] as readonly string[];
 }
 
-/** An index whose checkpoint names the last of these roots, signed by the checkpoint key that this root names. */
-function filesOf(roots: readonly string[], version = roots.length): Readonly<Record<string, string>> {
-  const signed = roots.map((root) => (JSON.parse(root) as { signed: JsonObject }).signed);
-  const last = signed.at(-1) as JsonObject & { roles?: { checkpoint?: { keys: readonly string[] } } };
-  const keys = last.roles?.checkpoint?.keys ?? [];
-  const signer = ["checkpoint", "root"].find((label) => keys.includes(publicKey(label))) ?? "checkpoint";
-  const checkpoint = edit(CHECKPOINT, ["index", digest(signed[0] as JsonObject)], ["root/version", version], ["root/digest", digest(last)]);
-  return {
-    ...Object.fromEntries(roots.map((root, at) => [`trust/${String(at + 1)}.json`, root])),
-    "checkpoint.json": file("checkpoint", checkpoint, signer),
-  };
-}
-
-type Synced = { readonly roots: number } | { readonly code: string; readonly file: string | undefined; readonly step: string | undefined };
+type Synced =
+  | { readonly roots: number; readonly verdict: string | undefined }
+  | { readonly code: string; readonly file: string | undefined; readonly step: string | undefined };
 type Person = { sync(url?: string): Promise<Synced> };
 
 /** Somebody with a memory of their own who pinned `id` and reads through one kind of source. */
@@ -71,7 +62,9 @@ function reader(source: SourceName, repo: string, id: string): Person {
       const entry = { id: id as IndexId, urls: [url], ref: parseRefName("refs/heads/main"), packages: [parsePackagePattern("@alice/*")] };
       const index = await openIndex(deps, "alice" as DisplayName, entry, null, () => undefined);
       try {
-        return { roots: (await index.reader.sync()).stored.state.roots.length };
+        const { roots } = (await index.reader.sync()).stored.state;
+        const { view } = await index.reader.readPackage(parsePackageName(CHAIN_PACKAGE));
+        return { roots: roots.length, verdict: view?.versions.get("1.0.0" as Version)?.verdict };
       } catch (error) {
         if (!isImprintError(error)) throw error;
         return { code: error.code, file: error.file, step: error.step };
@@ -93,20 +86,22 @@ for (const source of SOURCES) {
     for (const vector of VECTORS) {
       it(`K2 E2 ${vector.label}: ${vector.description}`, async () => {
         const roots = rootsOf(vector);
-        web.files = new Map(Object.entries(filesOf(roots)).map(([path, text]) => [path, Buffer.from(text)]));
+        web.files = new Map(Object.entries(indexOver(roots)).map(([path, text]) => [path, Buffer.from(text)]));
         const synced = await reader(source, `${vector.label}.git`, textMember(vector, "id")).sync();
-        expect(synced).toEqual(vector.valid ? { roots: roots.length } : { code: vector.error, file: vector["file"], step: vector["step"] });
+        expect(synced).toEqual(
+          vector.valid ? { roots: roots.length, verdict: "ok" } : { code: vector.error, file: vector["file"], step: vector["step"] },
+        );
       });
     }
 
     it("K3 five roots behind: the whole chain is walked; a root withheld or replaced on the way is refused", async () => {
       const chain = longChain();
       const repo = `k3-${source}.git`;
-      serve(repo, filesOf(chain.slice(0, 1)));
+      serve(repo, indexOver(chain.slice(0, 1)));
       const behind = reader(source, repo, digest(signedOf(chain[0] as string)));
-      expect(await behind.sync()).toEqual({ roots: 1 });
+      expect(await behind.sync()).toEqual({ roots: 1, verdict: "ok" });
 
-      const whole = filesOf(chain);
+      const whole = indexOver(chain);
       const withheld = Object.fromEntries(Object.entries(whole).filter(([path]) => path !== "trust/3.json"));
       serve(repo, withheld);
       expect(await behind.sync()).toEqual({ code: "MISSING_FILE", file: "trust/3.json", step: "reading 2" });
@@ -116,23 +111,19 @@ for (const source of SOURCES) {
       expect(await behind.sync()).toEqual({ code: "WRONG_INDEX", file: "trust/3.json", step: "reading 2" });
 
       serve(repo, whole);
-      expect(await behind.sync()).toEqual({ roots: 6 });
+      expect(await behind.sync()).toEqual({ roots: 6, verdict: "ok" });
     });
 
     it("K3 a root that was believed and is replaced on the host by another is not looked at again; its checkpoint is refused", async () => {
       const chain = longChain().slice(0, 2);
       const repo = `k3-known-${source}.git`;
-      serve(repo, filesOf(chain));
+      serve(repo, indexOver(chain));
       const known = reader(source, repo, digest(signedOf(chain[0] as string)));
-      expect(await known.sync()).toEqual({ roots: 2 });
-      serve(repo, filesOf([chain[0] as string, otherSecond(chain[0] as string)]));
+      expect(await known.sync()).toEqual({ roots: 2, verdict: "ok" });
+      serve(repo, indexOver([chain[0] as string, otherSecond(chain[0] as string)]));
       expect(await known.sync()).toEqual({ code: "WRONG_INDEX", file: "checkpoint.json", step: "reading 3" });
     });
   });
-}
-
-function signedOf(root: string): JsonObject {
-  return (JSON.parse(root) as { signed: JsonObject }).signed;
 }
 
 /** Root 1 and five that follow it, one change of key among them. */
