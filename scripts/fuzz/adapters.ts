@@ -15,7 +15,7 @@ import { startGitHost } from "../../test/support/git-host.ts";
 import { sendPack } from "../../test/support/lying-host.ts";
 import { startStaticHost } from "../../test/support/static-host.ts";
 import { silentTerminal } from "../../test/support/world.ts";
-import { indexCase } from "./cases.ts";
+import { type IndexCase, indexCase } from "./cases.ts";
 import { type FileMap, type Honest, type HonestState, judgementsOf } from "./honest.ts";
 import { codeOf, type Ending, requireHonestPackage, requireHonestState, WrongAcceptance } from "./oracle.ts";
 import { packCase, packOf } from "./packs.ts";
@@ -61,11 +61,10 @@ export async function openAdapters(honest: Honest): Promise<Adapters> {
       const random = randomOf(seed);
       const adapter = random.pick(ADAPTERS);
       const mutated = indexCase(honest, random.int(2 ** 32));
-      const before = random.once(4) ? honest.older : null;
-      const asPack =
-        adapter !== "https files" && random.once(2) ? packCase(random.pick([honest.older, honest.newer]).files, random.int(2 ** 32)) : null;
-      const lie = adapter === "https files" && random.once(2) ? lieOf(random, [...honest.newer.files.keys()]) : null;
-      const stolen = asPack === null && mutated.stolen;
+      const before = random.once(4) ? honest.states[0] : null;
+      const asPack = adapter !== "https files" && random.once(2) ? packCase(random.pick(honest.states).files, random.int(2 ** 32)) : null;
+      const lie = adapter === "https files" && random.once(2) ? lieOf(random, [...honest.states[2].files.keys()]) : null;
+      const forger = asPack === null ? mutated.forger : "nobody";
       const how = [
         ...(before === null ? [] : ["after an honest state"]),
         ...(asPack?.how ?? mutated.how),
@@ -96,8 +95,8 @@ export async function openAdapters(honest: Honest): Promise<Adapters> {
               if (before !== null) throw new WrongAcceptance("the state that was believed is gone");
               return;
             }
-            const known = requireHonestState(honest, state, stolen);
-            for (const name of [...honest.names, honest.absent]) endings.push(await judgeRead(honest, known, name, index.reader));
+            const known = requireHonestState(honest, state, forger !== "nobody");
+            for (const name of [...honest.names, honest.absent]) endings.push(await judgeRead(honest, known, name, index.reader, forger));
           });
           return endings;
         },
@@ -112,19 +111,25 @@ export async function openAdapters(honest: Honest): Promise<Adapters> {
 
 type Reader = Awaited<ReturnType<typeof openIndex>>["reader"];
 
-async function judgeRead(honest: Honest, known: HonestState | null, name: Honest["names"][number], reader: Reader): Promise<Ending> {
+async function judgeRead(
+  honest: Honest,
+  known: HonestState | null,
+  name: Honest["names"][number],
+  reader: Reader,
+  forger: IndexCase["forger"],
+): Promise<Ending> {
   try {
     const { view, fault } = await reader.readPackage(name);
     // Served from memory, since the host broke the package: what it was before, which is another state's.
     if (fault !== null) {
       const found = view === null ? null : judgementsOf(view);
-      const was = [honest.older, honest.newer].some(({ packages }) => isSame(packages.get(name), found));
+      const was = honest.states.some(({ packages }) => isSame(packages.get(name), found));
       if (!was) throw new WrongAcceptance(`${name} is served from memory as it never was`);
       return `from memory: ${fault.code}`;
     }
     // The state may have moved on while it was read.
     const state = await reader.current();
-    requireHonestPackage(honest, state === null || known === null ? known : requireHonestState(honest, state, false), name, view);
+    requireHonestPackage(honest, state === null || known === null ? known : requireHonestState(honest, state, false), name, view, forger);
     return "accepted";
   } catch (error) {
     return codeOf(error);

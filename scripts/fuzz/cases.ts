@@ -7,7 +7,8 @@ import { changeJson } from "./mutate-json.ts";
 import { randomOf, type Random } from "./random.ts";
 import { reseal, type Seal } from "./reseal.ts";
 
-export type Family = "bytes" | "JSON" | "JSON, hashed again" | "JSON, signed by wrong keys" | "JSON, stolen checkpoint key" | "tree";
+const FAMILIES = ["bytes", "JSON", "hashed again", "signed by wrong keys", "stolen checkpoint key", "careless publisher", "tree"] as const;
+export type Family = (typeof FAMILIES)[number];
 export type IndexCase = {
   readonly family: Family;
   readonly base: HonestState;
@@ -18,30 +19,28 @@ export type IndexCase = {
   readonly how: readonly string[];
   /** Packages whose files were touched. */
   readonly touched: readonly PackageName[];
-  /** Whoever made it has the checkpoint key: other checkpoints than the honest ones may be believed. */
-  readonly stolen: boolean;
+  /** Whose good keys were used: of anybody's, other checkpoints than the honest ones may be believed. */
+  readonly forger: "nobody" | "a thief of the checkpoint key" | "its publisher";
 };
 
-const FAMILIES: readonly Family[] = [
-  "bytes",
-  "JSON",
-  "JSON, hashed again",
-  "JSON, signed by wrong keys",
-  "JSON, stolen checkpoint key",
-  "tree",
-];
 const SEALS: Partial<Record<Family, Seal>> = {
-  "JSON, hashed again": "rehash",
-  "JSON, signed by wrong keys": "wrong keys",
-  "JSON, stolen checkpoint key": "stolen",
+  "hashed again": "rehash",
+  "signed by wrong keys": "wrong keys",
+  "stolen checkpoint key": "stolen",
+  "careless publisher": "careless",
+};
+
+const FORGERS: Partial<Record<Family, IndexCase["forger"]>> = {
+  "stolen checkpoint key": "a thief of the checkpoint key",
+  "careless publisher": "its publisher",
 };
 
 /** @param steps which of its mutations are made (all unless given): fewer, where a failure is made smaller */
 export function indexCase(honest: Honest, seed: number, steps: readonly number[] = [0, 1, 2]): IndexCase {
   const random = randomOf(seed);
   const family = random.pick(FAMILIES);
-  const base = random.once(3) ? honest.older : honest.newer;
-  const before = random.once(3) ? random.pick([honest.older, honest.newer]) : null;
+  const base = random.pick(honest.states);
+  const before = random.once(3) ? random.pick(honest.states) : null;
   const seeds = Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () => random.int(2 ** 32));
   const how: string[] = [];
   const touched = new Set<string>();
@@ -54,29 +53,45 @@ export function indexCase(honest: Honest, seed: number, steps: readonly number[]
     how.push(made.how);
     for (const path of made.paths) touched.add(path);
   }
-  return { family, base, before, files, how, touched: namesAt(honest, touched), stolen: family === "JSON, stolen checkpoint key" };
+  return { family, base, before, files, how, touched: namesAt(honest, touched), forger: FORGERS[family] ?? "nobody" };
 }
 
 /** Any file of any state, of this index or the other. */
 function anyFile(honest: Honest, random: Random): Uint8Array {
-  return random.pick([...random.pick([honest.older.files, honest.newer.files, honest.other]).values()]);
+  return random.pick([...anyTree(honest, random).values()]);
+}
+
+function anyTree({ states, other }: Honest, random: Random): FileMap {
+  return random.pick([...states.map(({ files }) => files), other]);
 }
 
 type Made = { readonly files: FileMap; readonly how: string; readonly paths: readonly string[] };
 
 function changeFile(files: FileMap, honest: Honest, base: HonestState, family: Family, random: Random): Made {
   const seal = SEALS[family];
-  const paths = [...files.keys()].filter((path) => seal !== "stolen" || (path !== CHECKPOINT_PATH && !path.startsWith("trust/")));
-  const path = random.pick(paths);
+  const path = random.pick([...files.keys()].filter((one) => isOpenTo(one, family)));
   // Documents of the same path in another state are the likeliest to be taken for it.
-  const others = (): Uint8Array => {
-    const twin = random.pick([honest.older.files, honest.newer.files, honest.other]).get(path);
-    return twin !== undefined && random.once(2) ? twin : anyFile(honest, random);
-  };
-  const bytes = base.files.get(path) as Uint8Array;
-  const made = (family === "bytes" ? changeBytes : changeJson)(files.get(path) ?? bytes, random, others);
+  const others = (): Uint8Array => anyTree(honest, random).get(path) ?? anyFile(honest, random);
+  const old = files.get(path) ?? (base.files.get(path) as Uint8Array);
+  if (seal !== undefined && random.once(3)) {
+    // A whole document of another place or time, its signatures with it; only the hashes above are made to fit.
+    const kind = path.replace(/^.*\//u, "");
+    const tree = anyTree(honest, random);
+    const alike = [...tree.keys()].filter((one) => one.endsWith(`/${kind}`));
+    const from = random.once(2) || alike.length === 0 ? path : random.pick(alike);
+    const bytes = tree.get(from) ?? old;
+    const next = reseal(new Map(files).set(path, bytes), path, seal, random, { keep: true });
+    return { files: next, how: `replay ${from} in ${path}`, paths: [path] };
+  }
+  const made = (family === "bytes" || random.once(8) ? changeBytes : changeJson)(old, random, others);
   const next = new Map(files).set(path, made.bytes);
   return { files: seal === undefined ? next : reseal(next, path, seal, random), how: `${made.how} in ${path}`, paths: [path] };
+}
+
+/** With the checkpoint key one changes what hangs below it; a publisher changes releases. */
+function isOpenTo(path: string, family: Family): boolean {
+  if (family === "stolen checkpoint key") return path.startsWith("packages/");
+  return family !== "careless publisher" || (path.startsWith("packages/") && !/\/(?:record|shard)\.json$/u.test(path));
 }
 
 type TreeChange = (files: Map<string, Uint8Array>, honest: Honest, random: Random) => readonly string[];
@@ -95,18 +110,18 @@ const TREE_CHANGES: Readonly<Record<string, TreeChange>> = {
   },
   "put a file of another state or index in place": (files, honest, random) => {
     const path = random.pick([...files.keys()]);
-    const twin = random.pick([honest.older.files, honest.newer.files, honest.other]).get(path);
+    const twin = anyTree(honest, random).get(path);
     files.set(path, twin ?? anyFile(honest, random));
     return [path];
   },
   "put another state's checkpoint on top": (files, honest, random) => {
-    files.set(CHECKPOINT_PATH, random.pick([honest.older.files, honest.newer.files, honest.other]).get(CHECKPOINT_PATH) as Uint8Array);
+    files.set(CHECKPOINT_PATH, anyTree(honest, random).get(CHECKPOINT_PATH) as Uint8Array);
     return [CHECKPOINT_PATH];
   },
   "put another state's package in place": (files, honest, random) => {
     const name = random.pick(honest.names);
     const folder = recordPath(name).replace(/record\.json$/u, "");
-    const from = random.pick([honest.older.files, honest.newer.files, honest.other]);
+    const from = anyTree(honest, random);
     for (const path of files.keys()) if (path.startsWith(folder)) files.delete(path);
     for (const [path, bytes] of from) if (path.startsWith(folder)) files.set(path, bytes);
     const shard = from.get(shardPath(shardOf(name)));

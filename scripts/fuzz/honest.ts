@@ -1,11 +1,12 @@
 /**
- * What is mutated: one index in two states (a root and a publisher's key apart), with packages of one, two and another
+ * What is mutated: one index in three states (a root and a publisher's key between the first two), with packages of one, two and another
  * publisher's signatures, real tarballs, and a second index that the same keys signed. The same bytes each time.
  */
 import { fileHashOf, type IndexId } from "../../src/format/digest.ts";
 import { canonicalize, formatPretty, type JsonObject, type JsonValue } from "../../src/format/json.ts";
 import { type PackageName, parsePackageName } from "../../src/format/names.ts";
 import { recordPath, releasePath, shardOf, shardPath } from "../../src/format/paths.ts";
+import { parseRecord } from "../../src/format/record.ts";
 import type { Release } from "../../src/format/release.ts";
 import { parseVersion } from "../../src/format/versions.ts";
 import { type PackageView, readPackage } from "../../src/index/package-reader.ts";
@@ -26,15 +27,17 @@ export type HonestState = {
 };
 export type Honest = {
   readonly id: IndexId;
-  readonly older: HonestState;
-  readonly newer: HonestState;
+  /** Oldest first: under root 1, under root 2, and under root 2 again. */
+  readonly states: readonly [HonestState, HonestState, HonestState];
   /** Another index, of the same keys and names. */
   readonly other: FileMap;
-  /** Names of the packages of both states. */
+  /** Names of the packages of the newest state. */
   readonly names: readonly PackageName[];
   readonly absent: PackageName;
   /** Digests of all roots that were ever signed. */
   readonly roots: ReadonlySet<string>;
+  /** Digests of all records that were ever signed, each behind its name. */
+  readonly records: ReadonlySet<string>;
   /** What may ever be believed of a release: `name@version`, integrity and manifest. */
   readonly releases: ReadonlySet<string>;
   readonly tarballs: readonly { readonly bytes: Uint8Array; readonly release: Release }[];
@@ -88,7 +91,12 @@ export async function makeHonest(): Promise<Honest> {
 
   const tarballs: { bytes: Uint8Array; release: Release }[] = [];
   const releaseOf = async (index: string, name: string, version: string, signer: string): Promise<string> => {
-    const bytes = await makePackage({ name, version, description: `${name} “${version}”`, dependencies: { "@alice/core": "^1.0.0" } });
+    const bytes = await makePackage({
+      name,
+      version,
+      description: `${name} “${version}” of ${index.slice(0, 8)}`,
+      dependencies: { "@alice/core": "^1.0.0" },
+    });
     const { integrity, shasum, size, unpackedSize, fileCount, manifest } = await inspectTarball(bytes);
     const dist = data({ integrity, shasum, size, unpackedSize, fileCount });
     const signed = edit(RELEASE, ["index", index], ["name", name], ["version", version], ["dist", dist], ["manifest", manifest]);
@@ -157,22 +165,33 @@ export async function makeHonest(): Promise<Honest> {
     "Legacy.js": { versions: ["0.1.0"], signers: ["legacy"] },
     "@alice/new": { versions: ["1.0.0-beta.1"], signers: ["publisher new"] },
   };
+  const newest: Plan = { ...newer, "@alice/core": { versions: ["1.0.0", "2.0.0", "2.0.1"], signers: ["publisher b", "publisher c"] } };
   const bob = edit(first, ["name", "bob"]);
   const states = [
     await judged(id, await treeOf(id, first, rootFiles.slice(0, 1), older, 0), older),
     await judged(id, await treeOf(id, second, rootFiles, newer, 1), newer),
+    await judged(id, await treeOf(id, second, rootFiles, newest, 2), newest),
   ] as const;
+  const own = tarballs.filter(({ release }) => release.index === id);
   return {
     id,
-    older: states[0],
-    newer: states[1],
-    other: await treeOf(digest(bob), bob, [file("root", bob, "root")], older, 2),
-    names: Object.keys(newer).map(parsePackageName),
+    states,
+    other: await treeOf(digest(bob), bob, [file("root", bob, "root")], older, 3),
+    names: Object.keys(newest).map(parsePackageName),
     absent: parsePackageName("@alice/absent"),
-    roots: new Set(states[1].state.roots.map((root) => root.digest)),
-    releases: new Set(tarballs.filter(({ release }) => (release.index as string) === id).map(({ release }) => essenceOf(release))),
-    tarballs: tarballs.filter(({ release }) => (release.index as string) === id),
+    roots: new Set(states[2].state.roots.map((root) => root.digest)),
+    records: new Set(
+      states.flatMap(({ packages, files }) =>
+        [...packages.keys()].map((name) => recordKey(name, parseRecord(files.get(recordPath(name)) as Uint8Array))),
+      ),
+    ),
+    releases: new Set(own.map(({ release }) => essenceOf(release))),
+    tarballs: own,
   };
+}
+
+export function recordKey(name: PackageName, record: PackageView["record"]): string {
+  return `${name} ${record.digest}`;
 }
 
 async function judged(id: IndexId, files: FileMap, plan: Plan): Promise<HonestState> {

@@ -2,7 +2,8 @@
  * After a file was changed: the hashes above it made right again, as a host would that has no key, or only wrong ones.
  *
  * `rehash` leaves every signature as it was; `wrong keys` signs whatever changed with keys of other roles; `stolen` does
- * so, too, and then signs the checkpoint with the index's own checkpoint key (THREATS T1b).
+ * so, too, and then signs the checkpoint with the index's own checkpoint key (THREATS T1b). `careless` is an author's own
+ * doing: the record that lists the changed release has all the signatures that it needs, and so has the checkpoint.
  */
 import { fileHashOf } from "../../src/format/digest.ts";
 import type { Kind } from "../../src/format/envelope.ts";
@@ -14,7 +15,7 @@ import type { FileMap } from "./honest.ts";
 import { parsed } from "./mutate-json.ts";
 import type { Random } from "./random.ts";
 
-export type Seal = "rehash" | "wrong keys" | "stolen";
+export type Seal = "rehash" | "wrong keys" | "stolen" | "careless";
 
 /** Labels of keys that have no say in a document of that kind. */
 const WRONG: Readonly<Record<Kind, readonly (readonly string[])[]>> = {
@@ -24,6 +25,10 @@ const WRONG: Readonly<Record<Kind, readonly (readonly string[])[]>> = {
   package: [["checkpoint"], ["root"], ["stranger"], ["publisher b"], ["checkpoint", "root", "stranger"], []],
   release: [["checkpoint"], ["root"], ["stranger"], ["checkpoint", "root", "stranger"], []],
 };
+/** By name, where a release may be signed by one key and a record needs two: the one alone. */
+const HALF: Readonly<Record<string, readonly string[]>> = { "@alice/core": ["publisher b"] };
+/** By name, under root 2; of all others under root 1. */
+const PUBLISHERS: Readonly<Record<string, readonly string[]>> = { "@alice/core": ["publisher b", "publisher c"], "Legacy.js": ["legacy"] };
 
 function kindOf(path: string): Kind | null {
   if (path.startsWith("trust/")) return "root";
@@ -32,8 +37,11 @@ function kindOf(path: string): Kind | null {
   return path.endsWith("/record.json") ? "package" : "release";
 }
 
-/** @param changed the file that was changed */
-export function reseal(files: FileMap, changed: string, seal: Seal, random: Random): FileMap {
+/**
+ * @param changed the file that was changed
+ * @param options `keep`: its own signatures stay
+ */
+export function reseal(files: FileMap, changed: string, seal: Seal, random: Random, { keep = false } = {}): FileMap {
   const next = new Map(files);
   const put = (path: string, change: (signed: JsonObject) => JsonValue): void => {
     const bytes = next.get(path);
@@ -45,12 +53,12 @@ export function reseal(files: FileMap, changed: string, seal: Seal, random: Rand
   const shardAbove = (path: string): string => `${path.split("/").slice(0, 2).join("/")}/shard.json`;
 
   // Only what hangs below a changed file is signed anew: the others keep what their authors wrote.
-  if (kindOf(changed) !== null && seal !== "rehash" && changed !== CHECKPOINT_PATH) put(changed, (signed) => signed);
+  if (!keep && kindOf(changed) !== null && seal !== "rehash" && changed !== CHECKPOINT_PATH) put(changed, (signed) => signed);
   if (kindOf(changed) === "release") {
     const record = changed.replace(/[^/]+$/u, "record.json");
     const version = changed.replace(/^.*\//u, "").replace(/\.json$/u, "");
     put(record, (signed) => edit(signed, [["releases", version], hash(changed)]));
-    return reseal(next, record, seal === "rehash" ? seal : `${seal}`, random);
+    return reseal(next, record, seal, random, { keep: true });
   }
   if (kindOf(changed) === "package") {
     const shard = shardAbove(changed);
@@ -69,8 +77,9 @@ export function reseal(files: FileMap, changed: string, seal: Seal, random: Rand
     if (signed !== undefined) put(CHECKPOINT_PATH, (checkpoint) => edit(checkpoint, ["root/digest", digest(signed)]));
     return next;
   }
-  if (changed === CHECKPOINT_PATH) put(CHECKPOINT_PATH, (signed) => signed);
-  else {
+  if (changed === CHECKPOINT_PATH) {
+    if (!keep) put(CHECKPOINT_PATH, (signed) => signed);
+  } else {
     const shard = Object.keys(shardsOf(next)).find((digits) => shardPath(digits as never) === changed);
     if (shard !== undefined) put(CHECKPOINT_PATH, (signed) => edit(signed, [["shards", shard], hash(changed)]));
   }
@@ -97,8 +106,12 @@ function rewritten(
   try {
     const made = change(signed);
     if (seal === "rehash") return formatPretty(data({ signatures: envelope["signatures"] ?? [], signed: made }));
-    if (seal === "stolen" && kind === "checkpoint") return new Uint8Array(Buffer.from(file(kind, made, "checkpoint")));
-    const forged = file(kind, made, ...random.pick(WRONG[kind]));
+    const name = String(signed["name"]);
+    if (seal !== "wrong keys" && kind === "checkpoint") return new Uint8Array(Buffer.from(file(kind, made, "checkpoint")));
+    if (seal === "careless" && kind === "package")
+      return new Uint8Array(Buffer.from(file(kind, made, ...(PUBLISHERS[name] ?? ["publisher", "publisher new"]))));
+    const half = kind === "release" && seal !== "careless" ? HALF[name] : undefined;
+    const forged = file(kind, made, ...(half ?? random.pick(WRONG[kind])));
     return new Uint8Array(Buffer.from(random.once(3) ? mislabelled(forged, envelope, random) : forged));
   } catch {
     return null; // a mutation made something of it that no envelope can hold

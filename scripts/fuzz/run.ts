@@ -60,7 +60,7 @@ function memoryCase(honest: Honest, seed: number, n: number, steps?: readonly nu
     return { family: "tarball", how: [one.how], run: () => judgeTarball(one) };
   }
   if (which === 7) {
-    const one = packCase(random.pick([honest.older, honest.newer]).files, inner);
+    const one = packCase(random.pick(honest.states).files, inner);
     return { family: "git objects", how: one.how, run: () => judgePack(one) };
   }
   const one = indexCase(honest, inner, steps);
