@@ -56,7 +56,7 @@ const report = await fuzz({
   adapterCount: numberOf(values.adapters, 2000),
   only: values.case === undefined ? undefined : numberOf(values.case, 0),
   maxMs: values.minutes === undefined ? undefined : numberOf(values.minutes, 0) * 60_000,
-  progress: (done) => void process.stderr.write(`${String(done)} …\n`),
+  progress: (done, kept) => void process.stderr.write(`${String(done)} …, ${(kept / 1024 / 1024).toFixed(1)} MiB kept\n`),
 });
 process.stdout.write(`${summary(report)}\n`);
 if (report.failure !== null) {

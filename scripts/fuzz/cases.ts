@@ -1,4 +1,5 @@
 /** One case: an honest state, and one to three mutations of it by one family. Its seed makes it again. */
+import { posix } from "node:path";
 import type { PackageName } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, shardOf, shardPath } from "../../src/format/paths.ts";
 import type { FileMap, Honest, HonestState } from "./honest.ts";
@@ -9,6 +10,8 @@ import { reseal, type Seal } from "./reseal.ts";
 
 const FAMILIES = ["bytes", "JSON", "hashed again", "signed by wrong keys", "stolen checkpoint key", "careless publisher", "tree"] as const;
 export type Family = (typeof FAMILIES)[number];
+const { basename, dirname, join } = posix;
+
 export type IndexCase = {
   readonly family: Family;
   readonly base: HonestState;
@@ -69,18 +72,23 @@ type Made = { readonly files: FileMap; readonly how: string; readonly paths: rea
 
 function changeFile(files: FileMap, honest: Honest, base: HonestState, family: Family, random: Random): Made {
   const seal = SEALS[family];
-  const path = random.pick([...files.keys()].filter((one) => isOpenTo(one, family)));
+  const open = [...files.keys()].filter((one) => isOpenTo(one, family));
+  // Every kind of document as often as any other, though an index has more releases than checkpoints.
+  const kind = random.pick([...new Set(open.map(kindOf))]);
+  const path = random.pick(open.filter((one) => kindOf(one) === kind));
   // Documents of the same path in another state are the likeliest to be taken for it.
   const others = (): Uint8Array => anyTree(honest, random).get(path) ?? anyFile(honest, random);
   const old = files.get(path) ?? (base.files.get(path) as Uint8Array);
   if (seal !== undefined && random.once(3)) {
     // A whole document of another place or time, its signatures with it; only the hashes above are made to fit.
-    const kind = path.replace(/^.*\//u, "");
     const tree = anyTree(honest, random);
-    const alike = [...tree.keys()].filter((one) => one.endsWith(`/${kind}`));
+    const alike = [...tree.keys()].filter((one) => kindOf(one) === kind);
     const from = random.once(2) || alike.length === 0 ? path : random.pick(alike);
-    const bytes = tree.get(from) ?? old;
-    const next = reseal(new Map(files).set(path, bytes), path, seal, random, { keep: true });
+    const placed = new Map(files).set(path, tree.get(from) ?? old);
+    // A record comes with the releases that it lists.
+    if (kind === "record")
+      for (const [one, bytes] of tree) if (dirname(one) === dirname(from)) placed.set(join(dirname(path), basename(one)), bytes);
+    const next = reseal(placed, path, seal, random, { keep: true });
     return { files: next, how: `replay ${from} in ${path}`, paths: [path] };
   }
   const made = (family === "bytes" || random.once(8) ? changeBytes : changeJson)(old, random, others);
@@ -88,9 +96,16 @@ function changeFile(files: FileMap, honest: Honest, base: HonestState, family: F
   return { files: seal === undefined ? next : reseal(next, path, seal, random), how: `${made.how} in ${path}`, paths: [path] };
 }
 
-/** With the checkpoint key one changes what hangs below it; a publisher changes releases. */
+function kindOf(path: string): "root" | "checkpoint" | "shard" | "record" | "release" {
+  if (path.startsWith("trust/")) return "root";
+  if (path === CHECKPOINT_PATH) return "checkpoint";
+  if (path.endsWith("/shard.json")) return "shard";
+  return path.endsWith("/record.json") ? "record" : "release";
+}
+
+/** With the checkpoint key one changes it and what hangs below it; a publisher changes releases. */
 function isOpenTo(path: string, family: Family): boolean {
-  if (family === "stolen checkpoint key") return path.startsWith("packages/");
+  if (family === "stolen checkpoint key") return !path.startsWith("trust/");
   return family !== "careless publisher" || (path.startsWith("packages/") && !/\/(?:record|shard)\.json$/u.test(path));
 }
 

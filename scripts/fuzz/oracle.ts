@@ -57,6 +57,8 @@ export function requireHonestState(honest: Honest, state: TrustedState, stolen: 
   for (const root of state.roots)
     if (!honest.roots.has(root.digest))
       throw new WrongAcceptance(`root ${String(root.doc.version)} with digest ${root.digest}, which nobody signed`);
+  const { index, root } = state.checkpoint.doc;
+  if (index !== honest.id || root.digest !== state.roots.at(-1)?.digest) throw new WrongAcceptance("a checkpoint of another index or root");
   const known = honest.states.find((one) => one.state.checkpoint.digest === state.checkpoint.digest) ?? null;
   if (known === null && !stolen) throw new WrongAcceptance(`a checkpoint with digest ${state.checkpoint.digest}, which nobody signed`);
   return known;
@@ -83,7 +85,7 @@ export function requireHonestPackage(
   const found = judgementsOf(view);
   for (const [version, judgement] of found) {
     const essence = /^(?:ok|yanked) ([^]*)$/u.exec(judgement)?.[1];
-    if (essence !== undefined && !honest.releases.has(essence))
+    if (essence !== undefined && !(honest.releases.has(essence) && essence.startsWith(`${name}@${version} `)))
       throw new WrongAcceptance(`${name}@${version} as nobody signed it: ${judgement}`);
   }
   if (known === null) return;

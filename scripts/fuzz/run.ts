@@ -22,7 +22,7 @@ export type FuzzOptions = {
   readonly only?: number | undefined;
   /** Stop after so many. */
   readonly maxMs?: number | undefined;
-  readonly progress?: (done: number) => void;
+  readonly progress?: (done: number, keptBytes: number) => void;
 };
 export type FuzzFailure = { readonly n: number; readonly family: string; readonly how: readonly string[]; readonly error: unknown };
 export type FuzzReport = {
@@ -97,10 +97,10 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     cases++;
     if (failure !== null && (failure as FuzzFailure).family !== "tarball") failure = await smaller(honest, seed, failure);
     if (cases % BATCH !== 0) continue;
-    progress?.(cases);
     const used = collect();
     baseline ||= used; // the first batch warms caches up
     keptBytes = Math.max(keptBytes, used - baseline);
+    progress?.(cases, used - baseline);
     if (keptBytes > MAX_KEPT_BYTES)
       failure ??= {
         n,
