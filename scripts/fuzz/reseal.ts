@@ -106,7 +106,7 @@ function rewritten(
   try {
     const made = change(signed);
     if (seal === "rehash") return formatPretty(data({ signatures: envelope["signatures"] ?? [], signed: made }));
-    const name = String(signed["name"]);
+    const name = typeof signed["name"] === "string" ? signed["name"] : "";
     if (seal !== "wrong keys" && kind === "checkpoint") return new Uint8Array(Buffer.from(file(kind, made, "checkpoint")));
     if (seal === "careless" && kind === "package")
       return new Uint8Array(Buffer.from(file(kind, made, ...(PUBLISHERS[name] ?? ["publisher", "publisher new"]))));
