@@ -10,6 +10,7 @@ import { LOCKFILES, readLockfile } from "../src/audit/lockfile.ts";
 import { findScopeLines } from "../src/cli/clients/scope-lines.ts";
 import { clientOf } from "../src/cli/clients/notes.ts";
 import { namedRegistries, npmrcRegistry } from "../src/cli/clients/registry-lines.ts";
+import { parseKeys, parseThreshold } from "../src/cli/root-arguments.ts";
 import { readOwnIndices } from "../src/cli/own-indices.ts";
 import { findResolver } from "../src/cli/resolver-state.ts";
 import { isAcceptableKey, privateKeyFromSeed } from "../src/crypto/ed25519.ts";
@@ -45,7 +46,9 @@ import { parseSearch } from "../src/http/search-query.ts";
 import { parseIndexAddress, parseMirror } from "../src/index/address.ts";
 import { parsePackageSpec } from "../src/index/amend.ts";
 import { openPackageMemory } from "../src/index/memory.ts";
+import { formatRequest, parseRequest } from "../src/index/root/request.ts";
 import { openStateStore } from "../src/index/state.ts";
+import { verifyCheckpoint, verifyFirstRoot } from "../src/index/trust.ts";
 import { inspectTarball } from "../src/pack/inspect.ts";
 import { PACK_LIMITS } from "../src/pack/limits.ts";
 import { parsePackageJson } from "../src/pack/package-json.ts";
@@ -60,6 +63,7 @@ import { parseVia } from "../src/registry/upstream/via.ts";
 import type { Cell } from "../src/storage/cell.ts";
 import { type Files, nodeFiles } from "../src/storage/files.ts";
 import { layoutFrom } from "../src/storage/layout.ts";
+import { file, nextRoot, ROOT_1 } from "../scripts/vectors/kit.ts";
 import { PLAIN } from "./crypto/openssh-keys.ts";
 import { readVectors, textMember, type Vector } from "./format/vectors.ts";
 import { formatEntry as formatPacked, formatPack, idOf, repeatDelta } from "./support/lying-host.ts";
@@ -127,6 +131,17 @@ const lockfiles: Readonly<Record<string, string>> = {
   "bun.lock": '{ "lockfileVersion": 1, "workspaces": {}, "packages": { "x": ["x@1.0.0", "", {}, "sha512-AA=="], } }\n',
   "deno.lock": '{ "version": "5", "npm": { "x@1.0.0": { "integrity": "sha512-AA==" } } }\n',
 };
+
+const roots = [verifyFirstRoot(Buffer.from(ofIndex(/trust/)), id)] as const;
+const request = formatRequest({
+  state: { id, roots, checkpoint: verifyCheckpoint(Buffer.from(ofIndex(/checkpoint/)), roots) },
+  root: parseRoot(Buffer.from(file("root", nextRoot(ROOT_1, id, ["refreshDays", 7]), "root"))),
+  records: new Map(),
+  files: [{ path: "packages/5d/@alice+hello/2.0.0.json", content: new Uint8Array(Buffer.from("{}\n")) }],
+  broken: new Set(),
+  checkpoint: null,
+  message: "a change",
+});
 
 const PARSERS: Readonly<Record<string, Parser>> = {
   "JSON of the format": { good: [ofIndex(/checkpoint/)], read: (bytes) => parseExact(bytes, 1e6) },
@@ -234,8 +249,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
       });
       const body = await readJsonBody(request, BODY_LIMITS);
       return [
-        publicPartOf(parseProject(Buffer.from(project)), "advisories/bulk", body),
-        publicPartOf(parseProject(Buffer.from(project)), "audits", body),
+        publicPartOf(parseProject(Buffer.from(project)), "advisories/bulk", body, new Map()),
+        publicPartOf(parseProject(Buffer.from(project)), "audits", body, new Map()),
       ];
     },
   },
@@ -255,6 +270,11 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   "the memory of a package": {
     good: [JSON.stringify({ format: 1, record: "{}", releases: ["{}"], seen: null, since: { "1.0.0": "2026-01-01T00:00:00.000Z" } })],
     read: (bytes) => openPackageMemory(cellOf(bytes)).read(),
+  },
+  "requests for signatures": { good: [request], read: parseRequest },
+  "keys and thresholds on the command line": {
+    good: ["ed25519:_h_fXYAKxyI6lbNfDHFm1KWJVy0BZr3s3R3P21LhcbY", "2"],
+    read: text((input) => (input.length < 3 ? parseThreshold(input) : parseKeys([input]))),
   },
   "own indices": {
     good: [`{\n  "format": 1,\n  "indices": [\n    {\n      "id": "${id}",\n      "name": "alice",\n      "path": "/x"\n    }\n  ]\n}\n`],

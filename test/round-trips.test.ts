@@ -13,6 +13,8 @@ import { readOpenSshKey } from "../src/crypto/openssh.ts";
 import type { DisplayName } from "../src/format/decode.ts";
 import { fileHashOf, type IndexId } from "../src/format/digest.ts";
 import { isPackageName, parsePackageName } from "../src/format/names.ts";
+import { parseRecord } from "../src/format/record.ts";
+import { parseRoot } from "../src/format/root.ts";
 import { fillTemplate } from "../src/format/tarball-source.ts";
 import { formatTimestamp } from "../src/format/time.ts";
 import { parseVersion } from "../src/format/versions.ts";
@@ -27,12 +29,15 @@ import { parseSearch } from "../src/http/search-query.ts";
 import { parseIndexAddress } from "../src/index/address.ts";
 import { parsePackageSpec } from "../src/index/amend.ts";
 import { openPackageMemory } from "../src/index/memory.ts";
+import { formatRequest, parseRequest } from "../src/index/root/request.ts";
+import { verifyCheckpoint, verifyFirstRoot } from "../src/index/trust.ts";
 import { parsePax } from "../src/pack/pax.ts";
 import { decodeHeader } from "../src/pack/tar-header.ts";
 import { formatVia, parseVia } from "../src/registry/upstream/via.ts";
 import { openCell } from "../src/storage/cell.ts";
 import { nodeFiles } from "../src/storage/files.ts";
 import { layoutFrom } from "../src/storage/layout.ts";
+import { readVectors, type Vector } from "./format/vectors.ts";
 import { formatPack, idOf } from "./support/lying-host.ts";
 import { paxEntry, rawEntry } from "./support/tarball.ts";
 
@@ -287,6 +292,40 @@ describe("tarballs", () => {
     );
   });
 });
+
+describe("what people carry", () => {
+  it("requests for signatures, with their whole chain of roots", () => {
+    const [first, second] = vectorOf("chain", "ok-keys-replaced")["roots"] as readonly [string, string];
+    const files = vectorOf("index", "ok")["files"] as Readonly<Record<string, string>>;
+    const bytes = (text: string | undefined): Uint8Array => new Uint8Array(Buffer.from(text ?? ""));
+    const roots = [verifyFirstRoot(bytes(first), null)] as const;
+    const state = { id: roots[0].digest as string as IndexId, roots, checkpoint: verifyCheckpoint(bytes(files["checkpoint.json"]), roots) };
+    const record = parseRecord(bytes(files["packages/5d/@alice+hello/record.json"]));
+    const text = fc.string({ unit: "grapheme" }).filter((some) => some.isWellFormed());
+    const file = fc.record({
+      path: fc.stringMatching(/^(packages|proposals)\/[a-z]{2}\/[a-z+@]{1,8}\/[0-9]\.[0-9]\.[0-9]\.json$/),
+      content: fc.option(text.map(bytes)),
+    });
+    fc.assert(
+      fc.property(text, fc.array(file, { maxLength: 3 }), fc.boolean(), fc.boolean(), (message, others, hasRoot, hasRecord) => {
+        const pending = {
+          state,
+          root: hasRoot ? parseRoot(bytes(second)) : null,
+          records: new Map(hasRecord ? [[record.doc.name, { before: record, after: record }]] : []),
+          files: others,
+          broken: new Set<never>(),
+          checkpoint: null,
+          message,
+        };
+        expect(parseRequest(formatRequest(pending))).toEqual(pending);
+      }),
+    );
+  });
+});
+
+function vectorOf(area: string, label: string): Vector {
+  return readVectors(area).find((vector) => vector.label === label) as Vector;
+}
 
 describe("what a machine keeps", () => {
   it("the memory of a package", async () => {

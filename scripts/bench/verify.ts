@@ -63,7 +63,11 @@ export async function benchVerify(): Promise<void> {
 /** Signatures a second, by imprint's own clock: from the first file on, threads and all. */
 function verifyOnce(gitDir: string, id: string, flags: readonly string[]): number {
   const env = { ...process.env, IMPRINT_HOME: path.join(path.dirname(gitDir), "home") };
-  const ran = spawnSync(process.execPath, [BIN, "verify", gitDir, "--id", id, "--json", ...flags], { env, encoding: "utf8", maxBuffer: 1 << 26 });
+  const ran = spawnSync(process.execPath, [BIN, "verify", gitDir, "--id", id, "--json", ...flags], {
+    env,
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
   const report = JSON.parse(ran.stdout) as { readonly ok: boolean; readonly signatures: number; readonly seconds: number };
   if (!report.ok) throw new Error(ran.stderr);
   return report.signatures / report.seconds;
