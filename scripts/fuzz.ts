@@ -9,7 +9,11 @@
  * Each case must end in what its owner signed or in a refusal. Anything else prints the case and exits 1.
  */
 import { randomInt } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { parseArgs } from "node:util";
+import { textOf } from "../src/format/bytes.ts";
 import { fuzz, type FuzzFailure, type FuzzReport } from "./fuzz/run.ts";
 
 function numberOf(text: string | undefined, otherwise: number): number {
@@ -26,6 +30,15 @@ function table(title: string, counts: ReadonlyMap<string, number>): string {
 function describe({ n, family, how, error }: FuzzFailure, seed: number): string {
   const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `✗ case ${String(n)} of seed ${String(seed)}, ${family}: ${how.join("; ")}\n${what}\nagain: npm run fuzz -- --seed ${String(seed)} --case ${String(n)}\n`;
+}
+
+/** What a failing reader was given, in the shape of a vector of the area `index`: the start of one. */
+function keepVector({ n, family, how, files }: FuzzFailure, of: number): string | null {
+  if (files === null) return null;
+  const target = path.join(tmpdir(), `imprint-fuzz-${String(of)}-${String(n)}.json`);
+  const texts = [...files].map(([file, bytes]) => [file, textOf(bytes) ?? { base64: Buffer.from(bytes).toString("base64") }]);
+  writeFileSync(target, `${JSON.stringify({ description: `${family}: ${how.join("; ")}`, files: Object.fromEntries(texts) }, null, 2)}\n`);
+  return target;
 }
 
 function summary(report: FuzzReport): string {
@@ -61,5 +74,7 @@ const report = await fuzz({
 process.stdout.write(`${summary(report)}\n`);
 if (report.failure !== null) {
   process.stderr.write(describe(report.failure, seed));
+  const vector = keepVector(report.failure, seed);
+  if (vector !== null) process.stderr.write(`its files: ${vector}\n`);
   process.exitCode = 1;
 }

@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { openAdapters } from "./adapters.ts";
 import { indexCase } from "./cases.ts";
-import { type Honest, makeHonest } from "./honest.ts";
+import { type FileMap, type Honest, makeHonest } from "./honest.ts";
 import { type Ending, judgeIndex } from "./oracle.ts";
 import { judgePack, packCase } from "./packs.ts";
 import { randomOf, seedOfCase } from "./random.ts";
@@ -24,7 +24,13 @@ export type FuzzOptions = {
   readonly maxMs?: number | undefined;
   readonly progress?: (done: number, keptBytes: number) => void;
 };
-export type FuzzFailure = { readonly n: number; readonly family: string; readonly how: readonly string[]; readonly error: unknown };
+export type FuzzFailure = {
+  readonly n: number;
+  readonly family: string;
+  readonly how: readonly string[];
+  readonly error: unknown;
+  /** Of an index in memory: what the reader was given. */ readonly files: FileMap | null;
+};
 export type FuzzReport = {
   readonly cases: number;
   readonly adapterCases: number;
@@ -47,7 +53,7 @@ const MAX_ADAPTER_MS = 20_000;
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const BATCH = 5000;
 
-type Case = { readonly family: string; readonly how: readonly string[]; run(): Promise<readonly Ending[]> };
+type Case = { readonly family: string; readonly how: readonly string[]; readonly files?: FileMap; run(): Promise<readonly Ending[]> };
 
 /** Cases in memory: of every ten, seven of the index, two of its tarballs, one of its packs. */
 function memoryCase(honest: Honest, seed: number, n: number, steps?: readonly number[]): Case {
@@ -64,7 +70,7 @@ function memoryCase(honest: Honest, seed: number, n: number, steps?: readonly nu
     return { family: "git objects", how: one.how, run: () => judgePack(one) };
   }
   const one = indexCase(honest, inner, steps);
-  return { family: one.family, how: one.how, run: () => judgeIndex(honest, one, random) };
+  return { family: one.family, how: one.how, files: one.files, run: () => judgeIndex(honest, one, random) };
 }
 
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
@@ -83,7 +89,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
       add(counts.families, one.family);
       for (const how of one.how) add(counts.changes, how.replace(/(?: in |: | for | of the ).*$/u, ""));
       for (const ending of endings) add(counts.endings, ending);
-      if (error !== null) failure = { n, family: one.family, how: one.how, error };
+      if (error !== null) failure = { n, family: one.family, how: one.how, error, files: one.files ?? null };
     });
 
   const isOver = (): boolean => failure !== null || performance.now() - started > maxMs;
@@ -107,6 +113,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
         family: "memory",
         how: [`cases ${String(n - BATCH)} to ${String(n)}`],
         error: new Error(`${String(keptBytes)} bytes were kept`),
+        files: null,
       };
   }
   if (!isOver() && adapterCount > 0) {
@@ -147,7 +154,7 @@ async function smaller(honest: Honest, seed: number, failure: FuzzFailure): Prom
     const one = memoryCase(honest, seed, failure.n, steps);
     if (one.how.length === 0 || one.how.length >= failure.how.length) continue;
     const { error } = await attempt(one, MAX_CASE_MS);
-    if (error !== null) return { ...failure, how: one.how, error };
+    if (error !== null) return { ...failure, how: one.how, error, files: one.files ?? null };
   }
   return failure;
 }
