@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Sets everything up on a fresh clone and runs one job: demo, test, clients, check, bench or vectors.
+// Sets everything up on a fresh clone and runs one job: demo, test, clients, check, bench, vectors or fuzz.
 // Plain JavaScript without dependencies, because nothing is installed yet when it starts.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -19,6 +19,7 @@ const jobs = {
   clients: [script("install-clients.ts"), tool("vitest", ["run", "--config", "test/vitest.config.ts", "test/clients"])],
   bench: [script("bench.ts")],
   vectors: [script("vectors.ts")],
+  fuzz: [script("fuzz.ts")],
   check: [
     tool("oxfmt", ["-c", "scripts/oxfmt.json", "--check", "src", "scripts", "test"]),
     tool("oxlint", ["-c", "scripts/oxlint.json", "--type-aware", "--deny-warnings", "src", "scripts", "test"]),

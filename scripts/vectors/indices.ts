@@ -1,7 +1,6 @@
 /** Area `index`: whole small indices as `{path: text}`, read from a pinned id: reading 2 to 7. */
 import type { JsonObject, JsonValue } from "../../src/format/json.ts";
 import { formatPretty } from "../../src/format/json.ts";
-import { nextRoot } from "./chains.ts";
 import {
   CHECKPOINT,
   data,
@@ -12,6 +11,7 @@ import {
   file,
   HASH,
   INDEX_ID_OTHER,
+  nextRoot,
   publishers,
   RECORD,
   RELEASE,

@@ -28,9 +28,14 @@ export function sha256(text: string | Uint8Array): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
+const keys = new Map<string, PrivateKey>();
+
 /** The seed of a test key is sha256 of a label: anybody can make it again, nobody may use it for more. */
 export function key(label: string): PrivateKey {
-  return privateKeyFromSeed(new Uint8Array(createHash("sha256").update(`imprint test vector key: ${label}`).digest()));
+  const made =
+    keys.get(label) ?? privateKeyFromSeed(new Uint8Array(createHash("sha256").update(`imprint test vector key: ${label}`).digest()));
+  keys.set(label, made);
+  return made;
 }
 
 export function publicKey(label: string): string {
@@ -188,3 +193,8 @@ export const RELEASE: JsonObject = data({
   dist: DIST,
   manifest: data({ description: "Says hello", license: "MIT", hasInstallScript: false, hasShrinkwrap: false }),
 });
+
+/** A root that follows another one. */
+export function nextRoot(before: JsonObject, id: string, ...edits: readonly Edit[]): JsonObject {
+  return edit(before, ["index", id], ["version", (before["version"] as number) + 1], ["previous", digest(before)], ...edits);
+}

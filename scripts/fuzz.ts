@@ -1,0 +1,80 @@
+/**
+ * Mutations of real signed indices, read by the real reader:
+ *
+ *     npm run fuzz                        100,000 cases in memory and 2,000 through git and https, with a random seed
+ *     npm run fuzz -- --seed 7            the same again
+ *     npm run fuzz -- --seed 7 --case 12  one of them alone
+ *     npm run fuzz -- --count 5000 --adapters 100 --minutes 1
+ *
+ * Each case must end in what its owner signed or in a refusal. Anything else prints the case and exits 1.
+ */
+import { randomInt } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { textOf } from "../src/format/bytes.ts";
+import { fuzz, type FuzzFailure, type FuzzReport } from "./fuzz/run.ts";
+
+function numberOf(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  if (!/^[0-9]{1,10}$/u.test(text)) throw new Error(`${text} is no number`);
+  return Number(text);
+}
+
+function table(title: string, counts: ReadonlyMap<string, number>): string {
+  const rows = [...counts].toSorted(([, a], [, b]) => b - a).map(([name, count]) => `  ${String(count).padStart(8)}  ${name}`);
+  return [title, ...rows].join("\n");
+}
+
+function describe({ n, family, how, error }: FuzzFailure, seed: number): string {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `✗ case ${String(n)} of seed ${String(seed)}, ${family}: ${how.join("; ")}\n${what}\nagain: npm run fuzz -- --seed ${String(seed)} --case ${String(n)}\n`;
+}
+
+/** What a failing reader was given, in the shape of a vector of the area `index`: the start of one. */
+function keepVector({ n, family, how, files }: FuzzFailure, of: number): string | null {
+  if (files === null) return null;
+  const target = path.join(tmpdir(), `imprint-fuzz-${String(of)}-${String(n)}.json`);
+  const texts = [...files].map(([file, bytes]) => [file, textOf(bytes) ?? { base64: Buffer.from(bytes).toString("base64") }]);
+  writeFileSync(target, `${JSON.stringify({ description: `${family}: ${how.join("; ")}`, files: Object.fromEntries(texts) }, null, 2)}\n`);
+  return target;
+}
+
+function summary(report: FuzzReport): string {
+  const seconds = report.ms / 1000;
+  const rate = Math.round((report.cases + report.adapterCases) / seconds);
+  return [
+    table("mutations by family", report.families),
+    table("mutations by kind", report.changes),
+    table("how readings ended", report.endings),
+    `${String(report.cases)} cases in memory, ${String(report.adapterCases)} through git and https, ${seconds.toFixed(1)} s, ${String(rate)} a second; slowest ${report.slowestMs.toFixed(0)} ms; ${(report.keptBytes / 1024 / 1024).toFixed(1)} MiB kept`,
+  ].join("\n");
+}
+
+const { values } = parseArgs({
+  options: {
+    count: { type: "string" },
+    seed: { type: "string" },
+    minutes: { type: "string" },
+    case: { type: "string" },
+    adapters: { type: "string" },
+  },
+});
+const seed = numberOf(values.seed, randomInt(2 ** 32));
+process.stdout.write(`seed ${String(seed)}\n`);
+const report = await fuzz({
+  seed,
+  count: numberOf(values.count, 100_000),
+  adapterCount: numberOf(values.adapters, 2000),
+  only: values.case === undefined ? undefined : numberOf(values.case, 0),
+  maxMs: values.minutes === undefined ? undefined : numberOf(values.minutes, 0) * 60_000,
+  progress: (done, kept) => void process.stderr.write(`${String(done)} …, ${(kept / 1024 / 1024).toFixed(1)} MiB kept\n`),
+});
+process.stdout.write(`${summary(report)}\n`);
+if (report.failure !== null) {
+  process.stderr.write(describe(report.failure, seed));
+  const vector = keepVector(report.failure, seed);
+  if (vector !== null) process.stderr.write(`its files: ${vector}\n`);
+  process.exitCode = 1;
+}
