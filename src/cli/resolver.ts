@@ -169,6 +169,7 @@ async function openPolicy(
   const monotonicMs = (): number => performance.now();
   const registry = createResolver({
     project,
+    strict: deps.strict === true,
     indices: consumer.indices,
     upstream: createUpstream({ client, files: deps.files, folder: deps.layout.upstream, nowMs: deps.nowMs }),
     searchStore: openSearchStore(deps.files, (id) => deps.layout.search(id)),

@@ -27,9 +27,11 @@ export function lazySyncer(options: {
   readonly syncAfterMs: number;
   /** How long a request waits for that before the last verified state answers. */
   readonly syncWaitMs: number;
+  /** Nothing older than what was asked for answers: the fault is thrown, as one that clients do not wait for. */
+  readonly strict?: boolean;
   readonly warned: (alias: DisplayName, message: string) => void;
 }): LazySync {
-  const { nowMs, syncAfterMs, syncWaitMs, warned } = options;
+  const { nowMs, syncAfterMs, syncWaitMs, strict = false, warned } = options;
   const last = new Map<DisplayName, number>();
   const flights = new Map<DisplayName, Promise<ImprintError | null>>();
   /** Of the last time: why the host gave no news. */
@@ -81,7 +83,12 @@ export function lazySyncer(options: {
     warned(alias, `its host is slow; answering from the state signed ${believed.checkpoint.doc.time}`);
     return fault;
   };
-  return Object.assign(sync, {
+  const syncStrictly = async (alias: DisplayName, reader: IndexReader): Promise<null> => {
+    const fault = await sync(alias, reader);
+    if (fault === null) return null;
+    throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: ${fault.message} (${fault.code})`, { cause: fault });
+  };
+  return Object.assign(strict ? syncStrictly : sync, {
     holds: (alias: DisplayName) => {
       const at = last.get(alias);
       return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;

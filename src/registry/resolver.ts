@@ -31,6 +31,8 @@ import type { Via } from "./upstream/via.ts";
 
 export type ResolverOptions = {
   readonly project: Project;
+  /** `--strict`: an index whose host gives no news, or lies, does not answer. */
+  readonly strict?: boolean;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
   readonly upstream: Upstream;
   /** What searches have read. */
