@@ -44,7 +44,7 @@ export type VerifyReport = {
 type Progress = (done: { readonly packages: number; readonly of: number; readonly releases: number }) => void;
 
 /** Packages of one step on one core: between them progress is shown. */
-const BATCH = 200;
+const BATCH = 500;
 const REGULAR = new Set(["100644", "100755"]);
 
 /**

@@ -56,7 +56,11 @@ export async function verifyOnAllCores(
   const queue = jobs.values();
   const run = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL("./verify-worker.js", import.meta.url), { workerData });
+      const worker = new Worker(new URL("./verify-worker.js", import.meta.url), {
+        workerData,
+        // What a document leaves behind is dead as soon as it is judged: room for many of them costs less than tidying up after each.
+        resourceLimits: { maxYoungGenerationSizeMb: 64 },
+      });
       const next = (): void => {
         const { value, done } = queue.next();
         worker.postMessage(done === true ? null : value);

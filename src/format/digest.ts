@@ -2,8 +2,7 @@
  * SHA-256 as the format uses it. It lives in `format` because paths depend on it (`packages/<hh>/…`), and hashing is a
  * pure function of bytes.
  */
-import { createHash } from "node:crypto";
-import { toHex } from "./bytes.ts";
+import { hash } from "node:crypto";
 
 declare const brand: unique symbol;
 /** sha256 of a file's bytes, 64 lower-case hex digits. */
@@ -29,7 +28,7 @@ export function isIndexId(text: string): text is IndexId {
 }
 
 function sha256(bytes: Uint8Array): string {
-  return toHex(createHash("sha256").update(bytes).digest());
+  return hash("sha256", bytes, "hex");
 }
 
 export function fileHashOf(bytes: Uint8Array): FileHash {

@@ -14,13 +14,12 @@ const TREE_CACHE_BYTES = 24 * 1024 * 1024;
 
 export type ObjectInfo = { readonly id: ObjectId; readonly type: string; readonly size: number };
 
-/** What an adapter brings: the two questions that all else is made of, and where it pays, many of them at once. */
+export type ObjectWhole = { readonly info: ObjectInfo | null; readonly body: Buffer | null };
+
+/** What an adapter brings: the two questions that all else is made of, and where it pays, both of many objects at once. */
 export type RawObjects = Pick<ObjectReader, "info" | "bytes" | "close"> & {
-  /** As `info` and `bytes`, in the order of `ids`. */
-  readonly many?: {
-    info(ids: readonly ObjectId[]): Promise<readonly (ObjectInfo | null)[]>;
-    bytes(ids: readonly ObjectId[]): Promise<readonly (Buffer | null)[]>;
-  };
+  /** In the order of `ids`; null where one of them is larger than `maxBytes`, and each must be looked at first. */
+  readonly many?: (ids: readonly ObjectId[], maxBytes: number) => Promise<readonly ObjectWhole[] | null>;
 };
 
 /** Questions below which asking one by one is sooner done. */
@@ -33,10 +32,8 @@ export type ObjectReader = {
   bytes(id: ObjectId): Promise<Buffer | null>;
   /** Id of a commit's tree; throws INVALID_DOCUMENT where it is no commit of ours. */
   treeOf(commit: ObjectId): Promise<ObjectId>;
-  /** `info` of each, in order. */
-  infos(ids: readonly ObjectId[]): Promise<readonly (ObjectInfo | null)[]>;
-  /** `bytes` of each, in order. */
-  contents(ids: readonly ObjectId[]): Promise<readonly (Buffer | null)[]>;
+  /** Type, size and bytes of many objects in order; null where each must be asked for by itself, by `info` and `bytes`. */
+  many(ids: readonly ObjectId[], maxBytes: number): Promise<readonly ObjectWhole[] | null>;
   /** Reads trees that are about to be asked for, where there are many. */
   loadTrees(ids: readonly ObjectId[]): Promise<void>;
   /** Parents of a commit that is here, as it names them; null where it isn't here. */
@@ -57,10 +54,8 @@ export function readerOf(raw: RawObjects): ObjectReader {
     return body === null ? null : (body.toString("latin1").split("\n\n", 1)[0] ?? "");
   };
 
-  const infos: ObjectReader["infos"] = async (ids) =>
-    raw.many === undefined || ids.length < MANY ? Promise.all(ids.map(raw.info)) : raw.many.info(ids);
-  const contents: ObjectReader["contents"] = async (ids) =>
-    raw.many === undefined || ids.length < MANY ? Promise.all(ids.map(raw.bytes)) : raw.many.bytes(ids);
+  const many: ObjectReader["many"] = async (ids, maxBytes) =>
+    raw.many === undefined || ids.length < MANY ? null : raw.many(ids, maxBytes);
   const keep = (id: ObjectId, body: Buffer | null): Tree | null => {
     const tree = body === null ? null : parseTree(body, id.length === 64 ? 32 : 20);
     if (tree !== null) trees.set(id, tree);
@@ -71,14 +66,13 @@ export function readerOf(raw: RawObjects): ObjectReader {
   return {
     info: raw.info,
     bytes: raw.bytes,
-    infos,
-    contents,
+    many,
     async loadTrees(ids) {
-      const unknown = ids.filter((id) => !trees.has(id));
-      if (unknown.length < MANY || raw.many === undefined) return;
-      const wanted = (await infos(unknown)).filter(isTree).map(({ id }) => id);
-      const bodies = await contents(wanted);
-      for (const [i, id] of wanted.entries()) keep(id, bodies[i] ?? null);
+      const found = await many(
+        ids.filter((id) => !trees.has(id)),
+        MAX_TREE_BYTES,
+      );
+      for (const { info, body } of found ?? []) if (isTree(info)) keep(info.id, body);
     },
     close: raw.close,
     async treeOf(commit) {

@@ -62,14 +62,14 @@ async function blobsAt(target: Readable, root: ObjectId, request: ReadRequest): 
 async function sizesOf(target: Readable, ids: Iterable<ObjectId>): Promise<{ sizes: Map<ObjectId, number>; absent: ObjectId[] }> {
   const sizes = new Map<ObjectId, number>();
   const absent: ObjectId[] = [];
-  const asked = [...ids];
-  const infos = await target.objects.infos(asked);
-  for (const [i, id] of asked.entries()) {
-    const info = infos[i] ?? null;
-    if (info === null) absent.push(id);
-    // a tree says "file" and the object is something else: never read
-    else if (info.type === "blob") sizes.set(id, info.size);
-  }
+  await Promise.all(
+    Array.from(ids, async (id) => {
+      const info = await target.objects.info(id);
+      if (info === null) absent.push(id);
+      // a tree says "file" and the object is something else: never read
+      else if (info.type === "blob") sizes.set(id, info.size);
+    }),
+  );
   return { sizes, absent };
 }
 
@@ -78,6 +78,8 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
   const root = await target.objects.treeOf(request.commit);
   const places = await blobsAt(target, root, request);
   const wanted = new Set(places.filter((place): place is ObjectId => typeof place === "string"));
+  const whole = await readMany(target, request, places, wanted);
+  if (whole !== null) return whole;
   const { sizes, absent } = await sizesOf(target, wanted);
   if (absent.length > 0 && request.url !== null) {
     await target.fetchMissing(request.url, absent, request.limits, false);
@@ -85,20 +87,34 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
     for (const [id, size] of again.sizes) sizes.set(id, size);
   }
   const gone = new Set(absent.filter((id) => !sizes.has(id)));
-  const good: ObjectId[] = [];
-  const judged = request.files.map(({ maxBytes }, at): FileRead | ObjectId => {
-    const place = places[at] ?? MISSING;
+  return Promise.all(
+    request.files.map(async ({ maxBytes }, at): Promise<FileRead> => {
+      const place = places[at] ?? MISSING;
+      if (typeof place !== "string") return place;
+      const size = sizes.get(place);
+      if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
+      if (size > maxBytes) return TOO_LARGE;
+      const bytes = await target.objects.bytes(place);
+      return bytes === null ? UNAVAILABLE : { state: "found", bytes };
+    }),
+  );
+}
+
+/** Many files in one go; null where that is not to be had, or one of them is not there, and each is asked for by itself. */
+async function readMany(
+  { objects }: Readable,
+  { files }: ReadRequest,
+  places: readonly (ObjectId | FileRead)[],
+  wanted: ReadonlySet<ObjectId>,
+): Promise<readonly FileRead[] | null> {
+  const ids = [...wanted];
+  const found = await objects.many(ids, Math.max(0, ...new Set(files.map(({ maxBytes }) => maxBytes))));
+  if (found === null || found.some(({ info }) => info === null)) return null;
+  const byId = new Map(ids.map((id, i) => [id, found[i]]));
+  return places.map((place, at): FileRead => {
     if (typeof place !== "string") return place;
-    const size = sizes.get(place);
-    if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
-    if (size > maxBytes) return TOO_LARGE;
-    good.push(place);
-    return place;
-  });
-  const bodies = (await target.objects.contents(good)).values();
-  return judged.map((place): FileRead => {
-    if (typeof place !== "string") return place;
-    const bytes = bodies.next().value ?? null;
-    return bytes === null ? UNAVAILABLE : { state: "found", bytes };
+    const one = byId.get(place);
+    if (one?.info?.type !== "blob" || one.body === null) return MISSING;
+    return one.info.size > (files[at]?.maxBytes ?? 0) ? TOO_LARGE : { state: "found", bytes: one.body };
   });
 }

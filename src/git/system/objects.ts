@@ -29,7 +29,11 @@ function setRef(child: ChildProcess, hold: boolean): void {
 }
 
 /** Splits cat-file's output into replies: a line, and after it, if `bodies`, as many bytes as the line says and LF. */
-function replyParser(bodies: boolean, onReply: (reply: Reply) => void): (chunk: Buffer) => void {
+function replyParser(
+  bodies: boolean,
+  onReply: (reply: Reply) => void,
+  onHeader: (info: ObjectInfo) => void = () => {},
+): (chunk: Buffer) => void {
   let line = "";
   let info: ObjectInfo | null = null;
   let body: Buffer | null = null;
@@ -55,6 +59,7 @@ function replyParser(bodies: boolean, onReply: (reply: Reply) => void): (chunk: 
       info = size === undefined ? null : { id: id as ObjectId, type, size: Number(size) };
       if (!bodies || info === null) onReply({ info, body: null });
       else {
+        onHeader(info);
         body = Buffer.allocUnsafe(info.size + 1);
         filled = 0;
       }
@@ -112,12 +117,27 @@ function batch(git: Git, gitDir: string, mode: "--batch" | "--batch-check"): { a
   };
 }
 
-/** A process of its own that answers in large pieces: one that is kept must answer each question at once. */
-async function askMany(git: Git, gitDir: string, mode: "--batch" | "--batch-check", ids: readonly ObjectId[]): Promise<readonly Reply[]> {
+/**
+ * A process of its own that answers in large pieces: one that is kept must answer each question at once. It is stopped at the
+ * header of an object that is larger than it may be.
+ */
+async function askMany(git: Git, gitDir: string, ids: readonly ObjectId[], maxBytes: number): Promise<readonly Reply[] | null> {
   const replies: Reply[] = [];
-  const onOutput = replyParser(mode === "--batch", (reply) => replies.push(reply));
-  const args = [`--git-dir=${gitDir}`, "cat-file", mode, "--buffer"];
-  await mustGit(git, { args, input: [`${ids.join("\n")}\n`], onOutput, what: "read git objects" });
+  const tooLarge = new Error("an object is too large");
+  const onOutput = replyParser(
+    true,
+    (reply) => replies.push(reply),
+    ({ size }) => {
+      if (size > maxBytes) throw tooLarge;
+    },
+  );
+  const args = [`--git-dir=${gitDir}`, "cat-file", "--batch", "--buffer"];
+  try {
+    await mustGit(git, { args, input: [`${ids.join("\n")}\n`], onOutput, what: "read git objects" });
+  } catch (error) {
+    if (error === tooLarge) return null;
+    throw error;
+  }
   if (replies.length !== ids.length)
     throw new ImprintError("INVALID_DOCUMENT", "Cannot read git objects: git answered less than was asked");
   return replies;
@@ -130,10 +150,7 @@ export function openObjects(git: Git, gitDir: string): ObjectReader {
   return readerOf({
     info: async (name) => (await check.ask(name)).info,
     bytes: async (id) => (await content.ask(id)).body,
-    many: {
-      info: async (ids) => (await askMany(git, gitDir, "--batch-check", ids)).map(({ info }) => info),
-      bytes: async (ids) => (await askMany(git, gitDir, "--batch", ids)).map(({ body }) => body),
-    },
+    many: (ids, maxBytes) => askMany(git, gitDir, ids, maxBytes),
     async close() {
       await Promise.all([check.close(), content.close()]);
     },
