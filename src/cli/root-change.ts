@@ -149,7 +149,7 @@ export async function publishPending(
     first,
     build: async (base, nowMs) => {
       const isMoved = base.state.checkpoint.digest !== done.state.checkpoint.digest;
-      const next = !isMoved ? done : redo === undefined ? await rebase(options.pending, base) : await redo(base);
+      const next = redo === undefined ? await rebase(options.pending, base) : isMoved ? await redo(base) : done;
       if (next === null) throw new ImprintError("STATE_CHANGED", "Cannot change the root: somebody else did it meanwhile");
       const complete = await completePending(next, base.snapshot, keys, nowMs);
       if (complete.files === null) {

@@ -179,6 +179,12 @@ export function rootChanges(before: Root, after: Root): readonly string[] {
     if (threshold !== undefined && threshold !== entry.threshold)
       changes.push(`releases of ${pattern} now take ${entry.threshold} of ${entry.keys.length} keys`);
   }
+  if (before.refreshDays !== after.refreshDays)
+    changes.push(
+      after.refreshDays === 0
+        ? "it no longer promises to sign again"
+        : `it promises to sign again at least every ${after.refreshDays} days`,
+    );
   if (before.name !== after.name) changes.push(`it calls itself ${after.name}, before ${before.name}`);
   compare(before.mirrors, after.mirrors, (url, what) => `mirror ${redactUrl(url)} ${what}`);
   compare(before.tarballs, after.tarballs, (source, what) => `tarball source ${source} ${what}`);

@@ -6,17 +6,18 @@
  */
 import { meetsThreshold, signDocument, signersAmong } from "../../crypto/documents.ts";
 import type { PrivateKey } from "../../crypto/ed25519.ts";
-import { ImprintError } from "../../errors.ts";
+import { ImprintError, isImprintError } from "../../errors.ts";
 import { type Checkpoint, parseCheckpoint } from "../../format/checkpoint.ts";
 import { type FileHash, fileHashOf } from "../../format/digest.ts";
 import { formatEnvelope, type Signed } from "../../format/envelope.ts";
 import type { JsonObject } from "../../format/json.ts";
 import { formatPublicKey, type PublicKey } from "../../format/keys.ts";
 import type { PackageName } from "../../format/names.ts";
-import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, type ShardName } from "../../format/paths.ts";
+import { CHECKPOINT_PATH, PROPOSALS, recordPath, releasePath, rootPath, type ShardName } from "../../format/paths.ts";
 import { encodeRecord, type PackageRecord, parseRecord } from "../../format/record.ts";
 import { encodeRoot, parseRoot, type Publishers, publishersFor, type Role, type Root } from "../../format/root.ts";
 import type { FileChange } from "../../git/port.ts";
+import { readPackage } from "../package-reader.ts";
 import type { Accepted } from "../proposals.ts";
 import type { Snapshot } from "../source.ts";
 import { newestRoot, type RootChain, type TrustedState, verifyCheckpoint, verifyNextRoot } from "../trust.ts";
@@ -200,22 +201,56 @@ export function shortfallsOf(pending: Pending): readonly Shortfall[] {
 }
 
 /**
- * The change as it is to be made on what the index is now: nothing that was signed may have been overtaken.
+ * The change as it is to be made on what the index is now: nothing that was signed may have been overtaken, and what it says that
+ * a record was before must be so. A request comes from hands that may have changed what nobody signs.
  *
  * @throws ImprintError REQUEST_REFUSED
  */
 export async function rebase(pending: Pending, { state, snapshot }: Base): Promise<Pending> {
-  if (state.checkpoint.digest === pending.state.checkpoint.digest) return pending;
   const overtaken = (what: string): ImprintError => new ImprintError("REQUEST_REFUSED", `Cannot apply: ${what} since this was made`);
   if (newestRoot(state.roots).digest !== newestRoot(pending.state.roots).digest) throw overtaken("the root was changed");
-  const names = new Set(pending.records.keys());
-  const now = await recordsShortOf({ state, snapshot }, rootAfter(pending), { all: names, broken: pending.broken });
-  for (const [name, { before }] of pending.records)
-    if (now.get(name)?.digest !== before?.digest) throw overtaken(`the record of ${name} was changed`);
-  const late = [...now.keys()].find((name) => !names.has(name));
+  requireListed(pending);
+  const known = new Set([...pending.records].filter(([, { before }]) => before !== null).map(([name]) => name));
+  const { broken, records } = pending;
+  const now = await recordsShortOf({ state, snapshot }, rootAfter(pending), { all: known, skip: records, broken });
+  for (const [name, { before }] of records) {
+    const isSame = before === null ? !(await isReadable({ state, snapshot }, name)) : now.get(name)?.digest === before.digest;
+    if (!isSame) throw overtaken(`the record of ${name} was changed`);
+  }
+  const late = [...now.keys()].find((name) => !records.has(name));
   if (late !== undefined) throw overtaken(`${late} was published, and must be signed again for the new root,`);
+  if (state.checkpoint.digest === pending.state.checkpoint.digest) return pending;
   // What stood in the checkpoint was the older tree.
   return { ...pending, state, checkpoint: null };
+}
+
+async function isReadable({ state, snapshot }: Base, name: PackageName): Promise<boolean> {
+  try {
+    return (await readPackage(snapshot, state, name)) !== null;
+  } catch (error) {
+    if (!isImprintError(error)) throw error;
+    return false; // a thief broke it: that is what this mends
+  }
+}
+
+/**
+ * Files that come are releases that its records list by these bytes; files that go are releases that they no longer list, or
+ * proposals.
+ *
+ * @throws ImprintError REQUEST_REFUSED
+ */
+export function requireListed({ records, files }: Pick<Pending, "records" | "files">): void {
+  const listed = new Map<string, FileHash>();
+  for (const [name, { after }] of records) for (const [version, hash] of after.doc.releases) listed.set(releasePath(name, version), hash);
+  const folders = new Set([...records.keys()].map((name) => recordPath(name).slice(0, -"record.json".length)));
+  for (const { path, content } of files) {
+    const isOurs = folders.has(path.slice(0, path.lastIndexOf("/") + 1));
+    const isGood =
+      content === null
+        ? path.startsWith(`${PROPOSALS}/`) || (isOurs && !listed.has(path) && !path.endsWith("/record.json"))
+        : listed.get(path) === fileHashOf(content);
+    if (!isGood) throw new ImprintError("REQUEST_REFUSED", `Cannot use the request: no record of it says what it does to ${path}`);
+  }
 }
 
 /**

@@ -11,15 +11,15 @@ import { type Checkpoint, parseCheckpoint, shardName } from "../../format/checkp
 import { type Decoder, fail, integer, list, member, nullable, object, text } from "../../format/decode.ts";
 import { indexIdOf } from "../../format/digest.ts";
 import type { Signed } from "../../format/envelope.ts";
-import { formatPretty, type JsonObject, jsonObject, type JsonValue, parseExact } from "../../format/json.ts";
+import { canonicalize, formatPretty, type JsonObject, jsonObject, type JsonValue, parseExact } from "../../format/json.ts";
 import { LIMITS } from "../../format/limits.ts";
 import { parseRecord } from "../../format/record.ts";
-import { parseRoot, type Root } from "../../format/root.ts";
+import { encodeRoot, parseRoot, type Root } from "../../format/root.ts";
 import type { FileChange } from "../../git/port.ts";
 import { verifyRecord } from "../package-reader.ts";
 import { newestRoot, type RootChain, type TrustedState, verifyCheckpoint, verifyFirstRoot, verifyNextRoot } from "../trust.ts";
 import { requireSound } from "./edits.ts";
-import type { Pending, PendingRecord } from "./pending.ts";
+import { type Pending, type PendingRecord, requireListed } from "./pending.ts";
 
 const TYPE = "imprint.request";
 /** Bytes of a request: every record before and after, of an index of tens of thousands of packages. */
@@ -80,6 +80,7 @@ export function parseRequest(bytes: Uint8Array): Pending {
       message: member(file, "message", "", text),
     };
     requireOwnCheckpoint(pending, pending.checkpoint);
+    requireListed(pending);
     return pending;
   } catch (error) {
     if (!isImprintError(error) || error.code === "REQUEST_REFUSED" || error.code === "UNSUPPORTED_FORMAT") throw error;
@@ -104,7 +105,17 @@ function parseNext(roots: RootChain, bytes: Uint8Array | null): Signed<Root> | n
     root.doc.version === before.doc.version + 1 && root.doc.index === indexIdOf(roots[0].digest) && root.doc.previous === before.digest;
   if (!fits) throw new ImprintError("REQUEST_REFUSED", `Cannot use the request: its root does not follow root ${before.doc.version}`);
   requireSound(root.doc);
+  // Nobody can be shown what this version does not know.
+  const known = new Set([...Object.keys(encodeRoot(root.doc)), ...Object.keys(before.signed)]);
+  const kept = Object.keys(before.signed).filter((name) => !Object.hasOwn(encodeRoot(root.doc), name));
+  const isKept = kept.every((name) => canonicalText(before.signed[name]) === canonicalText(root.signed[name]));
+  if (!isKept || Object.keys(root.signed).some((name) => !known.has(name)))
+    throw new ImprintError("REQUEST_REFUSED", "Cannot use the request: its root changes members that this imprint does not know");
   return root;
+}
+
+function canonicalText(value: JsonValue | undefined): string {
+  return value === undefined ? "" : Buffer.from(canonicalize(value)).toString("utf8");
 }
 
 function recordOf(state: TrustedState): Decoder<PendingRecord> {
