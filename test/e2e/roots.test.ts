@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { testGit } from "../support/git-host.ts";
-import { BIN, type Outcome, type People, people, type Person } from "../support/people.ts";
+import { mergeBranch, testGit } from "../support/git-host.ts";
+import { type Outcome, type People, people, type Person } from "../support/people.ts";
 
 let world: People;
 beforeAll(async () => {
@@ -112,16 +112,19 @@ describe("keys come and go", () => {
   it("a second publisher joins, publishes, and leaves; what they published stays", async () => {
     const ben = await member("ben", index, "publisher");
     expect((await run(ann, "root", "add-key", ben.key)).stderr).toMatch(/publisher key \S+ added/);
-    // A publisher who has no checkpoint key proposes; here the owner lends it.
-    const file = path.join(world.folder, "ann-checkpoint.json");
-    await run(ann, "key", "export", "ann", "--only", "checkpoint", "--out", file);
-    const env = { IMPRINT_PASSPHRASE: "ann's passphrase" };
-    const lent = world.person("ben-with-both");
-    await world.sh(ben.who, world.folder, process.execPath, [BIN, "key", "export", "ben", "--out", path.join(world.folder, "ben.json")]);
-    expect(lent.name).toBe("ben-with-both");
-    expect((await world.sh(ben.who, world.folder, process.execPath, [BIN, "key", "import", file], env)).code).toBe(0);
+    const folder = world.folderOf("bens-d", { "package.json": { name: "@ann/d", version: "1.0.0", main: "i.js" }, "i.js": "" });
+    const proposed = await world.imprint(ben.who, folder, "publish", "--propose", "--branch", "bens", "--index", ben.clone);
+    expect([proposed.code, proposed.stderr]).toEqual([0, expect.stringMatching(/pull request from bens/)]);
+    mergeBranch(world.hosted("ann/index.git"), "bens");
+    expect((await run(ann, "seal")).code).toBe(0);
+    expect(await read("@ann/d")).toEqual({ "1.0.0": "ok" });
     expect((await run(ann, "root", "remove-key", ben.key)).stderr).toMatch(/publisher key \S+ removed/);
-    expect(await read("@ann/c")).toEqual({ "1.0.0": "ok" });
+    // His release stays as he signed it; the record, which he alone had signed, is the owner's now.
+    expect(await read("@ann/d")).toEqual({ "1.0.0": "ok" });
+    const again = world.folderOf("bens-d2", { "package.json": { name: "@ann/d", version: "1.1.0", main: "i.js" }, "i.js": "" });
+    const refused = await world.imprint(ben.who, again, "publish", "--propose", "--branch", "bens-2", "--index", ben.clone);
+    expect([refused.code, refused.stderr]).toEqual([3, expect.stringMatching(/0 of the 1 keys/)]);
+    expect((await run(ann, "verify", index.clone)).code).toBe(0);
   });
 
   it("what would lock the owner out is refused before anything is signed", async () => {

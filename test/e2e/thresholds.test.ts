@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { testGit } from "../support/git-host.ts";
+import { mergeBranch, testGit } from "../support/git-host.ts";
 import { type Outcome, type People, people, type Person } from "../support/people.ts";
 
 let world: People;
@@ -31,13 +31,7 @@ async function offered(pkg: string, who: string): Promise<string> {
   return (await world.imprint(person, shop, "why", pkg)).stdout;
 }
 
-/** The host's merge button: a proposal's branch becomes part of main. */
-function merge(branch: string): void {
-  const hosted = world.hosted("fay/index.git");
-  const tree = testGit(hosted, ["merge-tree", "--write-tree", "refs/heads/main", `refs/heads/${branch}`]);
-  const merged = testGit(hosted, ["commit-tree", tree, "-p", "refs/heads/main", "-p", `refs/heads/${branch}`, "-m", "Merge"]);
-  testGit(hosted, ["update-ref", "refs/heads/main", merged]);
-}
+const merge = (branch: string): void => mergeBranch(world.hosted("fay/index.git"), branch);
 
 beforeAll(async () => {
   world = await people();

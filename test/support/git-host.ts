@@ -228,3 +228,10 @@ export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
     },
   };
 }
+
+/** The host's merge button: a branch becomes part of main. */
+export function mergeBranch(gitDir: string, branch: string): void {
+  const tree = testGit(gitDir, ["merge-tree", "--write-tree", "refs/heads/main", `refs/heads/${branch}`]);
+  const merged = testGit(gitDir, ["commit-tree", tree, "-p", "refs/heads/main", "-p", `refs/heads/${branch}`, "-m", "Merge"]);
+  testGit(gitDir, ["update-ref", "refs/heads/main", merged]);
+}
