@@ -2,13 +2,14 @@
  * Lockfiles of every client: which packages a project has locked, from where, with which hash. One small reader a format,
  * all with the same answer; each reads what its client reads, and refuses what it does not know.
  */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
 import { type LockedPackage, lockfileText, type Refuse, refuser } from "./lockfiles/locked.ts";
 
 type Reader = (text: string, refuse: Refuse) => readonly LockedPackage[];
 
 /** Larger than any that a client has written; a parser needs some ten times as much memory. */
-export const LOCKFILE_MAX_BYTES = 64 * 1024 * 1024;
+export const LOCKFILE_MAX_BYTES = LIMITS.lockfileBytes;
 
 /** By file name. Loaded when needed: the parsers would cost every command their loading. */
 const READERS: Readonly<Record<string, () => Promise<Reader>>> = {

@@ -3,6 +3,7 @@
  * cost every `imprint run` a quarter of a second; for the same reason `run` is parsed by Node's own parser, and yargs is
  * loaded for everything else.
  */
+import { LIMITS } from "../format/limits.ts";
 import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -61,7 +62,7 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
   };
 }
 
-const MAX_INPUT_BYTES = 16 * 1024 * 1024;
+const MAX_INPUT_BYTES = LIMITS.hookInputBytes;
 
 async function readAll(stream: NodeJS.ReadStream): Promise<string> {
   const chunks: Buffer[] = [];

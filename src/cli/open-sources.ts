@@ -1,4 +1,5 @@
 /** The sources of one index: its addresses in imprint.json, git or static files, and the mirrors that its root names. */
+import { LIMITS } from "../format/limits.ts";
 import { createHash } from "node:crypto";
 import { ImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
@@ -14,11 +15,15 @@ import { judge } from "../storage/download.ts";
 import type { Deps } from "./deps.ts";
 
 /** One transfer from a git host. */
-export const TRANSFER_LIMITS: TransferLimits = { maxBytes: 2 * 1024 ** 3, maxObjects: 5_000_000, deadlineMs: 300_000 };
+export const TRANSFER_LIMITS: TransferLimits = {
+  maxBytes: LIMITS.transferBytes,
+  maxObjects: LIMITS.transferObjects,
+  deadlineMs: LIMITS.transferMs,
+};
 /** Milliseconds for one document of a static host: the largest is 8 MiB. */
-const DOCUMENT_DEADLINE_MS = 60_000;
-const DOCUMENT_IDLE_MS = 15_000;
-const MAX_VALIDATOR_BYTES = 4096;
+const DOCUMENT_DEADLINE_MS = LIMITS.sparseDocumentMs;
+const DOCUMENT_IDLE_MS = LIMITS.sparseIdleMs;
+const MAX_VALIDATOR_BYTES = LIMITS.validatorBytes;
 export const KEEP_HEAD = parseRefName("refs/imprint/head");
 
 export type OpenSources = {

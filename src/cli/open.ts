@@ -1,4 +1,5 @@
 /** Opens what commands work with: repositories, readers, tarballs. The composition root of everything but HTTP. */
+import { LIMITS } from "../format/limits.ts";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -30,8 +31,8 @@ import { KEEP_HEAD, openSources, openSparse, TRANSFER_LIMITS } from "./open-sour
 
 export { TRANSFER_LIMITS };
 
-const TARBALL_DEADLINE_MS = 300_000;
-const IDLE_MS = 30_000;
+const TARBALL_DEADLINE_MS = LIMITS.tarballMs;
+const IDLE_MS = LIMITS.tarballIdleMs;
 const KEEP_TARBALL = parseRefName("refs/imprint/tarball");
 
 export type OpenIndex = {

@@ -4,6 +4,7 @@
  * Whoever reaches a resolver reads what its indices hold, and asks upstream in its name. So beyond this machine it never
  * listens without a file of tokens.
  */
+import { LIMITS } from "../format/limits.ts";
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { isIPv6 } from "node:net";
@@ -35,7 +36,7 @@ export type Service = {
 export const LOCAL: ServiceOptions = { host: undefined, tokenFile: undefined, publicUrls: [], trustProxy: false };
 
 const LOOPBACK = "127.0.0.1";
-const MAX_TOKEN_FILE_BYTES = 1024 * 1024;
+const MAX_TOKEN_FILE_BYTES = LIMITS.tokenFileBytes;
 const TOKEN = /^[A-Za-z0-9._~+/=-]{20,200}$/;
 
 /** @throws ImprintError USAGE, CONFIG_INVALID, FILE_UNREADABLE */

@@ -5,6 +5,7 @@
  * or decided from the file (index id, purpose, public keys) is authenticated beside it, so a swapped id or public key
  * does not open. An empty passphrase is allowed: then whoever copies the file can publish, and `init` says so.
  */
+import { LIMITS } from "../format/limits.ts";
 import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "node:crypto";
 import { promisify } from "node:util";
 import { ImprintError, isImprintError } from "../errors.ts";
@@ -49,8 +50,8 @@ export type KeyFileHeader = {
 /** scrypt cost as age uses it interactively: 2^15 · 8 · 1, 32 MiB. */
 const COST = { logN: 15, r: 8, p: 1 } as const;
 /** A file asks for the work of opening it: more than this is an attack on memory, not a passphrase. */
-const MAX_LOG_N = 20;
-const MAX_BYTES = 65_536;
+const MAX_LOG_N = LIMITS.scryptLogN;
+const MAX_BYTES = LIMITS.keyFileBytes;
 const CIPHER = "chacha20-poly1305";
 
 /** @param random returns that many fresh random bytes */

@@ -2,12 +2,13 @@
  * ed25519 keys as ssh-keygen writes them. The secret is the same seed of RFC 8032, so a key that its owner keeps safe
  * already can sign releases; only the file around it is another.
  */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
 import { textOf } from "../format/bytes.ts";
 import { type PrivateKey, privateKeyFromSeed } from "./ed25519.ts";
 
 const BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----";
-const MAX_BYTES = 65_536;
+const MAX_BYTES = LIMITS.openSshKeyBytes;
 
 export function isOpenSshKey(bytes: Uint8Array): boolean {
   return textOf(bytes.subarray(0, MAX_BYTES))?.trimStart().startsWith(BEGIN) === true;

@@ -2,6 +2,7 @@
  * The two parts of imprint.json that give one name several sources: `agree` (indices that must say the same) and `overlay`
  * (an index over upstream). Exact names only: whoever reads a change of the file sees every name that it is about.
  */
+import { LIMITS } from "./limits.ts";
 import { type Decoder, displayName, type DisplayName, fail, integer, list, member, object, onlyMembers, packageName } from "./decode.ts";
 import type { PackageName } from "./names.ts";
 import type { Project } from "./project.ts";
@@ -14,7 +15,7 @@ export type Agreement = {
   readonly threshold: number;
 };
 
-const MAX_OF = 16;
+const MAX_OF = LIMITS.agreeing;
 
 export const decodeAgreement: Decoder<Agreement> = (value, at) => {
   const from = object(value, at);

@@ -7,12 +7,13 @@
  * itself or of ssh, and read any local folder; none of these may get past this file. What does get past names a host
  * and a path, and no secret: tokens belong to git's credential helpers, bound to their host.
  */
+import { LIMITS } from "../format/limits.ts";
 import { resolve } from "node:path";
 import { ImprintError } from "../errors.ts";
 import type { GitUrl, ObjectId, RefName } from "./port.ts";
 
-const MAX_URL_LENGTH = 2048;
-const MAX_REF_LENGTH = 512;
+const MAX_URL_LENGTH = LIMITS.gitUrlChars;
+const MAX_REF_LENGTH = LIMITS.refNameChars;
 
 /** Shorthands that npm and others made customary, always over https. */
 const SHORTHANDS: Readonly<Record<string, string>> = { github: "github.com", gitlab: "gitlab.com", codeberg: "codeberg.org" };

@@ -2,6 +2,7 @@
  * The body of a request, from a client that may be anybody: ended at a deadline, counted before and after inflating, and
  * parsed only when all of it is there.
  */
+import { LIMITS } from "../format/limits.ts";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
@@ -20,9 +21,13 @@ export type BodyLimits = {
 };
 
 /** A monorepo's whole dependency tree is a few megabytes. */
-export const BODY_LIMITS: BodyLimits = { maxSentBytes: 8 * 1024 * 1024, maxBytes: 32 * 1024 * 1024, deadlineMs: 15_000 };
+export const BODY_LIMITS: BodyLimits = {
+  maxSentBytes: LIMITS.requestSentBytes,
+  maxBytes: LIMITS.requestBodyBytes,
+  deadlineMs: LIMITS.requestMs,
+};
 
-const MAX_DEPTH = 1000;
+const MAX_DEPTH = LIMITS.requestDepth;
 
 /**
  * Why a request that changes or asks something by POST may come from a page on the web, or null. Browsers name the page

@@ -2,6 +2,7 @@
  * The raw request path, parsed once, before any routing: routers decode and match scoped names wrongly
  * (`/@s%2fp/latest`), and clients spell one package in three ways (`/@s%2fp`, `/@s%2Fp`, `/@s/p`).
  */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
 import { type PackageName, parsePackageName } from "../format/names.ts";
 import type { AuditEndpoint } from "../registry/port.ts";
@@ -19,7 +20,7 @@ export type RegistryRequest =
   | { readonly kind: "audit"; readonly endpoint: AuditEndpoint }
   | { readonly kind: "unknown" };
 
-const MAX_PATH_CHARS = 2048;
+const MAX_PATH_CHARS = LIMITS.pathChars;
 
 /**
  * @param rawPath path without query, undecoded, as `/@s%2fp/-/p-1.0.0.tgz`

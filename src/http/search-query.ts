@@ -1,10 +1,11 @@
 /** The query of `/-/v1/search`, from a client that may be anybody. */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
 
-const MAX_TEXT_CHARS = 400;
+const MAX_TEXT_CHARS = LIMITS.searchChars;
 const DEFAULT_SIZE = 20;
 /** npm's own registry gives no more at once. */
-const MAX_SIZE = 250;
+const MAX_SIZE = LIMITS.searchResults;
 const MAX_FROM = 1_000_000;
 
 /** @throws ImprintError BAD_REQUEST */

@@ -6,6 +6,7 @@
  * when the host breaks a package's files, the last verified ones are still served. It is local, but not believed: what
  * is read back goes through the same checks as what a host sends.
  */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
@@ -18,7 +19,7 @@ import { isVersion, type Version } from "../format/versions.ts";
 import type { Cell } from "../storage/cell.ts";
 
 /** Cap on the file. */
-export const MEMORY_MAX_BYTES = 256 * 1024 * 1024;
+export const MEMORY_MAX_BYTES = LIMITS.memoryBytes;
 
 /** The files of one package, self-contained: bytes as they were verified. */
 export type RememberedPackage = {

@@ -34,7 +34,7 @@ import {
 const STEP = "writing 4";
 const REGULAR = new Set(["100644", "100755"]);
 /** More at once is a mistake, or somebody who wants to keep a sealer busy. */
-const MAX_FILES = 20_000;
+const MAX_FILES = LIMITS.proposalFiles;
 
 /** What lies under `proposals/`, read and well-formed, but not judged. */
 export type Proposal = {

@@ -4,6 +4,7 @@
  * Serving never depends on the host being honest or there. A host that breaks files is found out and named; what was
  * verified before goes on being served, from this machine's own memory. The only network of this file is `sync`.
  */
+import { LIMITS } from "../format/limits.ts";
 import { LRUCache } from "lru-cache";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
@@ -76,9 +77,9 @@ const MAY_HAVE_MOVED = ["MISSING_FILE", "HASH_MISMATCH", "TOO_LARGE"] as const;
 /** Codes after which what this machine verified before is served: the host broke the package, or is not there. */
 const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT", "OFFLINE"] as const;
 /** Milliseconds that a slow source is waited for once another one has answered. */
-const MIRROR_WAIT_MS = 2000;
+const MIRROR_WAIT_MS = LIMITS.mirrorWaitMs;
 /** Mirrors that are asked at most: a root could name thousands. */
-const MAX_MIRRORS = 8;
+const MAX_MIRRORS = LIMITS.mirrors;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {

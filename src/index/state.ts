@@ -4,6 +4,7 @@
  * It is compare-and-swap, because two resolvers may sync at once and neither may undo what the other has proven. What is
  * read back is verified again, under the newest stored root: a damaged or edited file is never believed.
  */
+import { LIMITS } from "../format/limits.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { IndexId } from "../format/digest.ts";
@@ -27,7 +28,7 @@ export type StateStore = {
 };
 
 /** Cap on the file: more than all roots that an index may have. */
-export const STATE_MAX_BYTES = 512 * 1024 * 1024;
+export const STATE_MAX_BYTES = LIMITS.stateBytes;
 
 export function openStateStore(cell: Cell, id: IndexId): StateStore {
   return {

@@ -1,5 +1,7 @@
+import { LIMITS } from "../format/limits.ts";
+
 /**
- * Every cap of this room in one flat table. All are parameters, so that tests can lower them. A tarball of a hostile
+ * The caps of this room. All are parameters, so that tests can lower them. A tarball of a hostile
  * author may be any size that a gzip stream can name: whatever grows with its content has its own line here.
  */
 export type PackLimits = {
@@ -22,12 +24,12 @@ export type PackLimits = {
 };
 
 export const PACK_LIMITS: PackLimits = {
-  maxCompressedBytes: 512 * 1024 * 1024,
-  maxUnpackedBytes: 2 * 1024 * 1024 * 1024,
-  maxEntries: 100_000,
-  maxPathBytes: 1024,
-  maxPathsBytes: 16 * 1024 * 1024,
-  maxHeaderBytes: 64 * 1024,
-  maxPackageJsonBytes: 2 * 1024 * 1024,
-  maxPackageJsonDepth: 100,
+  maxCompressedBytes: LIMITS.packageBytes,
+  maxUnpackedBytes: LIMITS.packageUnpackedBytes,
+  maxEntries: LIMITS.packageEntries,
+  maxPathBytes: LIMITS.packagePathBytes,
+  maxPathsBytes: LIMITS.packagePathsBytes,
+  maxHeaderBytes: LIMITS.packageHeaderBytes,
+  maxPackageJsonBytes: LIMITS.packageJsonBytes,
+  maxPackageJsonDepth: LIMITS.packageJsonDepth,
 };

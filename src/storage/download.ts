@@ -5,12 +5,13 @@
  * name may change its mind; for https that gains an attacker nothing, since the machine it then names must prove that
  * it is the host (plain http is for loopback only).
  */
+import { LIMITS } from "../format/limits.ts";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { ImprintError } from "../errors.ts";
 import { hostOf, isLoopback, isPublicAddress } from "./addresses.ts";
 
-const MAX_REDIRECTS = 5;
+const MAX_REDIRECTS = LIMITS.downloadRedirects;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** All that another host is told of the caller's headers; any other may be a secret under a name of its own. */
 const HARMLESS = new Set(["accept", "accept-encoding", "cache-control", "user-agent"]);

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { privateKeyFromSeed, signMessage } from "../../src/crypto/ed25519.ts";
 import { formatPublicKey, formatSignature } from "../../src/format/keys.ts";
-import { LIMITS } from "../../src/format/limits.ts";
+import { FORMAT_LIMITS } from "../../src/format/limits.ts";
 import { readVectors, SCHEMA_FOLDER, textMember } from "./vectors.ts";
 
 const spec = readFileSync(new URL("SPEC.md", SCHEMA_FOLDER), "utf8");
@@ -31,7 +31,7 @@ describe("SPEC.md", () => {
 
   it("lists every limit of the code", () => {
     const table = spec.slice(spec.indexOf("### Limits"), spec.indexOf("## 3. Files"));
-    for (const [name, limit] of Object.entries(LIMITS)) expect(table, name).toContain(`| ${limit.toLocaleString("en-US")} |`);
+    for (const [name, limit] of Object.entries(FORMAT_LIMITS)) expect(table, name).toContain(`| ${limit.toLocaleString("en-US")} |`);
   });
 
   it("has every step, and links to what exists", () => {

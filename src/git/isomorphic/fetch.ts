@@ -2,6 +2,7 @@
  * Fetching without git: the library talks to the host, in a quarantine of its own, through our transport; the pack goes
  * through our intake. Nothing moves into the repository before all of it is there and checked.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { createHash } from "node:crypto";
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -32,7 +33,7 @@ export type Target = {
 };
 
 /** A host lists all of its refs before it sends a pack: a line for each tarball. */
-const LISTING_BYTES = 32 * 1024 * 1024;
+const LISTING_BYTES = LIMITS.refListingBytes;
 const REMOTE = "imprint";
 /** Where `openQuarantine` puts the commit that the host is told of. */
 const KEPT = "refs/imprint/kept";

@@ -5,14 +5,15 @@
  * As git does, a redirect is followed for the first request only, and what follows goes where it led. A token goes to
  * its own host or nowhere (THREATS G8).
  */
+import { LIMITS } from "../../format/limits.ts";
 import type { HttpClient } from "isomorphic-git";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, TransferLimits } from "../port.ts";
 import { authorizationFor, type GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 
-const MAX_REDIRECTS = 5;
-const STALL_MS = 60_000;
+const MAX_REDIRECTS = LIMITS.gitRedirects;
+const STALL_MS = LIMITS.gitStallMs;
 const AGENT = "git/imprint"; // hosts look for the first word
 const REFUSED = new Set([401, 403, 404, 405]);
 

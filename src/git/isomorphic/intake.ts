@@ -3,6 +3,7 @@
  * checks into quarantine, and the library is told of an empty one. (It would inflate without bound, take three times
  * as long, and file the pack under whatever name the host put at its end.)
  */
+import { LIMITS } from "../../format/limits.ts";
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,8 +18,8 @@ import { FLUSH, formatLine, readLines } from "./packet-lines.ts";
 export type EmbeddedCaps = { readonly maxPackBytes: number; readonly maxObjects: number };
 export const EMBEDDED_CAPS: EmbeddedCaps = { maxPackBytes: 64 * 1024 * 1024, maxObjects: 100_000 };
 /** JSON packs 3:1, an author's history of it 10:1; what packs better was made to. */
-const MAX_RATIO = 16;
-const MAX_TALK_BYTES = 1024 * 1024;
+const MAX_RATIO = LIMITS.packInflation;
+const MAX_TALK_BYTES = LIMITS.hostTalkBytes;
 const ADVICE = "install git 2.34 or newer, which has no such limit";
 
 /** Limits of one fetch: the caller's and ours, whichever is lower, and the error that says which it was. */

@@ -5,6 +5,7 @@
  * The library would do this without any bound, and would believe the pack's own numbers. Here the sum of declared sizes
  * is looked at before anything is allocated, and the work on delta chains is counted (THREATS G3, G6, T8).
  */
+import { LIMITS } from "../../format/limits.ts";
 import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
 import { crc32 } from "node:zlib";
@@ -45,7 +46,7 @@ export type IndexedPack = {
 const HEADER_BYTES = 12;
 const TRAILER_BYTES = 20;
 const CACHE_BYTES = 32 * 1024 * 1024;
-const MAX_CHAIN_BYTES = 64 * 1024 * 1024;
+const MAX_CHAIN_BYTES = LIMITS.deltaChainBytes;
 const BREATHE_EVERY_MS = 10;
 /** Bases that fell out of the cache are made again; a pack built to make that happen all the time is stopped. */
 const MAX_REWORK = 4;

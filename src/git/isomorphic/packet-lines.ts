@@ -1,7 +1,8 @@
 /** Git's packet lines: four hex digits of length, and that many bytes with them; `0000` to `0002` are marks. */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 
-const MAX_LINE_BYTES = 65_520;
+const MAX_LINE_BYTES = LIMITS.packetLineBytes;
 
 /** One line, or null for a mark. */
 export type PacketLine = Buffer | null;

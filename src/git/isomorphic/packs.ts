@@ -2,6 +2,7 @@
  * Packs of a repository on this disk, ours and those that the author's own git made: look-up by id in their index
  * files, and reading one object without loading the pack.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,9 +13,9 @@ import { applyDelta, brokenPack, deltaResultSize, inflateExactly, MAX_HEADER_BYT
 import type { Entry } from "./pack-format.ts";
 
 /** What may lie on this disk and still be read without git; the same for one object. */
-const MAX_INDEX_BYTES = 64 * 1024 * 1024;
-export const MAX_OBJECT_BYTES = 128 * 1024 * 1024;
-const MAX_CHAIN = 4096;
+const MAX_INDEX_BYTES = LIMITS.packIndexBytes;
+export const MAX_OBJECT_BYTES = LIMITS.objectBytes;
+const MAX_CHAIN = LIMITS.deltaChain;
 const CACHE_BYTES = 16 * 1024 * 1024;
 const IDS_AT = 8 + 1024;
 

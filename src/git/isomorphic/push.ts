@@ -2,6 +2,7 @@
  * Pushing without git: one receive-pack request of our own for all refs, each over the value that the writer built on,
  * all or none (THREATS C2, T14). The library's own push sends one ref a call, after walking the whole index.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefUpdate, TransferLimits } from "../port.ts";
 import { judgeRejections, refusalText, type Rejection } from "../store/push-words.ts";
@@ -15,7 +16,7 @@ import { missingObjects } from "./missing.ts";
 import { FLUSH, formatLine, readLines } from "./packet-lines.ts";
 
 const NO_ID = "0".repeat(40);
-const MAX_REPORT_BYTES = 1024 * 1024;
+const MAX_REPORT_BYTES = LIMITS.pushReportBytes;
 const MAX_WORDS = 5;
 
 type Advertised = { readonly refs: ReadonlyMap<string, ObjectId>; readonly capabilities: ReadonlySet<string> };

@@ -1,12 +1,13 @@
 /** Every path at a commit, by reading its trees. */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 import type { ObjectReader } from "./objects.ts";
 import { entriesOf } from "./tree.ts";
 
 const FOLDER = "040000";
-const MAX_LISTED = 1_000_000;
-const MAX_DEPTH = 1000;
+const MAX_LISTED = LIMITS.listedFilesEmbedded;
+const MAX_DEPTH = LIMITS.treeDepth;
 
 /** Paths and modes in the order of the trees, of one top folder where one is named. @throws ImprintError INVALID_DOCUMENT, TOO_LARGE */
 export async function listTree(

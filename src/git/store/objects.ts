@@ -1,15 +1,16 @@
 /**
  * Objects of one repository, whoever reads them: commits and trees parsed by ourselves, sizes looked at before bytes.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { LRUCache } from "lru-cache";
 import { ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName } from "../port.ts";
 import { parseTree } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 
-const MAX_COMMIT_BYTES = 1024 * 1024;
+const MAX_COMMIT_BYTES = LIMITS.commitBytes;
 /** A folder of 300,000 files; a larger tree is somebody's attack on our memory. */
-const MAX_TREE_BYTES = 16 * 1024 * 1024;
+const MAX_TREE_BYTES = LIMITS.treeBytes;
 const TREE_CACHE_BYTES = 24 * 1024 * 1024;
 
 export type ObjectInfo = { readonly id: ObjectId; readonly type: string; readonly size: number };

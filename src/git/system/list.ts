@@ -1,11 +1,12 @@
 /** Every path at a commit, from `git ls-tree`. */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 import type { Target } from "./fetch.ts";
 import { mustGit } from "./run.ts";
 
-const MAX_LISTED = 5_000_000;
-const MAX_PATH_BYTES = 64 * 1024;
+const MAX_LISTED = LIMITS.listedFiles;
+const MAX_PATH_BYTES = LIMITS.listedPathBytes;
 
 /** The port's `listFiles`: streamed, so that a host's million junk entries are counted, not kept, past the cap. */
 export async function listFiles(

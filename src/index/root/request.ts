@@ -23,7 +23,7 @@ import { type Pending, type PendingRecord, requireListed } from "./pending.ts";
 
 const TYPE = "imprint.request";
 /** Bytes of a request: every record before and after, of an index of tens of thousands of packages. */
-export const MAX_REQUEST_BYTES = 268_435_456;
+export const MAX_REQUEST_BYTES = LIMITS.requestBytes;
 /** What a request may change beside root, records, shards and checkpoint: releases that come or go, proposals that go. */
 const OTHER_FILES = /^(packages|proposals)\/[^/]+\/[^/]+\/[^/]+\.json$/u;
 

@@ -5,6 +5,7 @@
  * It sees only names that no index claims: the resolver has decided that before it comes here. Nothing is cached here.
  * Credentials go to the registry's own origin and nowhere else, whatever redirects and packuments say.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
@@ -58,7 +59,7 @@ export type ClientOptions = {
   readonly offline?: boolean;
 };
 
-const MAX_REDIRECTS = 5;
+const MAX_REDIRECTS = LIMITS.upstreamRedirects;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const RETRIES = 2;
 /** What TLS says of a certificate that it does not believe. */

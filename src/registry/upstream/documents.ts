@@ -2,6 +2,7 @@
  * Upstream's documents: asked for once by many, kept in memory and on disk, revalidated, and given stale where upstream
  * is down, slow or talks nonsense. A definite no (404, 401, 403) is never overruled: what was kept goes with it.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
@@ -49,7 +50,7 @@ export type Documents<Facts> = {
 };
 
 /** Largest known packuments are near 40 MB. */
-const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = LIMITS.upstreamDocumentBytes;
 const MAX_HELD_BYTES = 256 * 1024 * 1024;
 const MAX_NEGATIVES = 10_000;
 const gunzipAsync = promisify(gunzip);

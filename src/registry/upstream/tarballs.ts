@@ -5,6 +5,7 @@
  * back until the hash is right, so nobody ever completes a download that was cut, lengthened or changed, and only then
  * does the file get its name. A client that leaves leaves the others alone; when the last has left, the download ends.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
@@ -21,7 +22,7 @@ export type Tarballs = {
   open(tarball: UpstreamTarball, file: string, via: Via | undefined): Promise<TarballBody>;
 };
 
-const MAX_TARBALL_BYTES = 1024 * 1024 * 1024;
+const MAX_TARBALL_BYTES = LIMITS.upstreamTarballBytes;
 const CHUNK_BYTES = 64 * 1024;
 /** Up to this size all of it is awaited: a fault is then a status with a reason instead of a broken connection. */
 const WHOLE_BYTES = 128 * 1024;

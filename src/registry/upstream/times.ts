@@ -1,4 +1,6 @@
-/** How long upstream may take, in milliseconds. One flat table; tests lower it. */
+import { LIMITS } from "../../format/limits.ts";
+
+/** How long upstream may take, and what it says is good for, in milliseconds; tests lower them. */
 export type UpstreamTimes = {
   /** Until a connection stands. */
   readonly connectMs: number;
@@ -25,10 +27,10 @@ export type UpstreamTimes = {
 };
 
 export const UPSTREAM_TIMES: UpstreamTimes = {
-  connectMs: 5000,
-  idleMs: 15_000,
-  documentMs: 30_000,
-  tarballMs: 600_000,
+  connectMs: LIMITS.upstreamConnectMs,
+  idleMs: LIMITS.upstreamIdleMs,
+  documentMs: LIMITS.upstreamDocumentMs,
+  tarballMs: LIMITS.upstreamTarballMs,
   firstWaitMs: 250,
   maxWaitMs: 2000,
   patienceMs: 6000,
