@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import path from "node:path";
 import { styleText } from "node:util";
 import { createHostedRepository, startGitHost, testGit } from "../test/support/git-host.ts";
-import { people, type Person } from "../test/support/people.ts";
+import { BIN, people, type Person } from "../test/support/people.ts";
 
 const started = performance.now();
 const say = (text: string): void => console.log(`\n${styleText(["bold", "cyan"], `▌ ${text}`)}`);
@@ -151,6 +151,24 @@ try {
   const taken = await sh(dave, forged, "git", ["push", "-q"]);
   assert.match(taken.stderr, /Cannot take the push/);
   proven("yanked for whoever installs from now on; what is not signed does not get in");
+
+  say("Somebody steals alice's daily key and publishes; she takes it back");
+  const since = /"seq": (\d+)/.exec(testGit(hosted, ["show", "refs/heads/main:checkpoint.json"]))?.[1] ?? "";
+  const thief = person("mallory");
+  const keys = ".config/imprint/keys";
+  cpSync(path.join(alice.home, keys, "alice.daily.json"), path.join(thief.home, keys, "alice.daily.json"));
+  const evil = folderOf("evil", { "package.json": { name: "@alice/greet", version: "6.6.6", main: "index.js" }, "index.js": "evil();\n" });
+  const env = { IMPRINT_PASSPHRASE: "alice's passphrase" };
+  await sh(thief, world.folder, "git", ["clone", "-q", alices.url, "stolen-clone"]);
+  const published = await sh(thief, evil, process.execPath, [BIN, "publish", "--index", path.join(world.folder, "stolen-clone")], env);
+  assert.equal(published.code, 0, published.stderr);
+  const revoked = await imprint(alice, world.folder, "root", "revoke", "daily", "--since", since, "--withdraw", "@alice/greet@6.6.6");
+  assert.equal(revoked.code, 0, revoked.stderr);
+  assert.equal((await imprint(carol, shop, "sync")).code, 0);
+  assert.match((await imprint(carol, shop, "why", "@alice/greet")).stdout, /6\.6\.6 withdrawn \(signed by a stolen key\)/);
+  assert.match((await imprint(carol, shop, "trust", "diff")).stdout, /root 2: .*publisher key ed25519:\S+ removed/);
+  assert.equal((await imprint(dave, colleagueShop, "run", "npm", "ci")).code, 0);
+  proven("her own releases stay, the thief's is withdrawn, his key signs nothing any more");
   console.log(`\n${styleText(["bold", "green"], "The demo holds")} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 } finally {
   await Promise.all([world.close(), secondHost.close()]);

@@ -30,6 +30,7 @@ import { theOwnIndex } from "./own-indices.ts";
 import { requireRemote, signAndUpload, uploadedText } from "./sign.ts";
 import { clean } from "./terminal.ts";
 import { type OpenUpload, openUpload } from "./upload.ts";
+import { shortKeys } from "./views/news.ts";
 
 export type RootOptions = {
   readonly index: string | undefined;
@@ -176,7 +177,7 @@ export function factsOf(pending: Pending): Pick<ChangedRoot, "version" | "change
 
 export function sayChanges({ terminal }: Deps, pending: Pending): void {
   const { version, changes } = factsOf(pending);
-  for (const change of changes) terminal.talk(clean(`  root ${version ?? ""}: ${change}`));
+  for (const change of changes) terminal.talk(clean(`  root ${version ?? ""}: ${shortKeys(change)}`));
   const again = [...pending.records.values()].filter(({ before, after }) => before?.digest === after.digest).length;
   if (again > 0) terminal.talk(`  ${again} ${again === 1 ? "record is" : "records are"} signed again; no release file changes`);
 }
