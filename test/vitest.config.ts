@@ -8,7 +8,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
-    reporters: ["default", "json"],
+    setupFiles: ["test/support/observed-codes.ts"],
+    reporters: ["default", "json", "./test/support/threat-reporter.ts"],
     outputFile: { json: "coverage/report.json" },
     coverage: {
       provider: "v8",
