@@ -223,14 +223,14 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(await read(head, ["a"], { url: null })).toEqual(["1"]);
       });
 
-      test("over maxObjects is TOO_LARGE", async () => {
+      test("T8 over maxObjects is TOO_LARGE", async () => {
         const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`f${String(at)}`, String(at)]));
         put(files);
         await expect(fetch({ limits: { maxObjects: 100 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
         expect(await repository.head(KEPT)).toBeNull();
       });
 
-      test("a host that trickles meets the deadline, and another host is not held up", async () => {
+      test("T9 a host that trickles meets the deadline, and another host is not held up", async () => {
         put({ a: "1" });
         const slow = await serve({
           intercept: (_, response) => {

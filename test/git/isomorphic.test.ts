@@ -31,7 +31,7 @@ import { formatEntry, formatPack, repeatDelta, sendPack } from "../support/lying
 import { gitContract, LIMITS, noise } from "./contract.ts";
 
 gitContract(
-  "isomorphic-git",
+  "isomorphic git",
   async (dir) => {
     await createBareRepository(dir);
     return openIsomorphicGit({ gitDir: dir });
