@@ -20,8 +20,16 @@ export type Threat = {
   readonly sources: readonly string[];
 };
 export type CaseOfThreat = { readonly name: readonly string[]; readonly passed: boolean; readonly observed: readonly string[] };
-export type ThreatRow = Threat & { readonly cases: number; readonly seen: readonly string[]; readonly missing: readonly string[] };
+export type ThreatRow = Threat & {
+  readonly cases: number;
+  /** Source → cases through it. */
+  readonly through: ReadonlyMap<string, number>;
+  readonly seen: readonly string[];
+  readonly missing: readonly string[];
+};
 
+/** As `SOURCE_KINDS` of the world, which a reporter has no need to load. */
+const SOURCES = ["system", "isomorphic", "sparse"];
 const ID = /^[A-Z]\d{1,2}[a-c]?$/u;
 
 /** The ids at the start of a name: `T8, T9 limits`, `K2 E2 a chain`. */
@@ -44,29 +52,44 @@ export function joinThreats(threats: readonly Threat[], cases: readonly CaseOfTh
   }
   return threats.map((threat) => {
     const mine = byId.get(threat.id) ?? [];
-    const words = new Set(mine.flatMap(({ name }) => name.join(" ").split(/[^A-Za-z]+/u)));
+    const through = new Map(
+      SOURCES.map(
+        (source) =>
+          [
+            source,
+            mine.filter(({ name }) =>
+              name
+                .join(" ")
+                .split(/[^A-Za-z]+/u)
+                .includes(source),
+            ).length,
+          ] as const,
+      ),
+    );
     const seen = [...new Set(mine.flatMap(({ observed }) => observed))].toSorted();
     const missing = [
       ...(mine.length === 0 ? ["no test passed"] : []),
-      ...threat.sources.filter((source) => !words.has(source)).map((source) => `no test through ${source}`),
+      ...threat.sources.filter((source) => (through.get(source) ?? 0) === 0).map((source) => `no test through ${source}`),
       ...threat.codes.filter((code) => !seen.includes(code)).map((code) => `no test saw ${code}`),
     ];
-    return { ...threat, cases: mine.length, seen, missing };
+    return { ...threat, cases: mine.length, through, seen, missing };
   });
 }
 
-/** Lines of a table: id, cases, sources, the codes of the row, and beside them what the tests saw besides. */
+/** Lines of a table: id, cases, how many of them through each source, and the codes, or in words what happens. */
 export function formatThreats(rows: readonly ThreatRow[]): readonly string[] {
-  const cells = rows.map(({ id, cases, sources, codes, must }) => [
+  const cells = rows.map(({ id, cases, through, codes, must }) => [
     id,
     String(cases),
-    sources.join(" ") || "–",
+    ...SOURCES.map((source) => String(through.get(source) ?? 0).replace(/^0$/u, "")),
     codes.join(" ") || `(${must})`,
   ]);
-  const all = [["id", "cases", "sources", "refused by"], ...cells];
-  const widths = [0, 1, 2].map((column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
-  return all.map(([id = "", cases = "", sources = "", codes = ""]) =>
-    [id.padEnd(widths[0] ?? 0), cases.padStart(widths[1] ?? 0), sources.padEnd(widths[2] ?? 0), codes].join("  "),
+  const all = [["id", "cases", ...SOURCES, "refused by"], ...cells];
+  const width = (column: number): number => Math.max(...all.map((row) => (row[column] ?? "").length));
+  return all.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(width(0)) : column === row.length - 1 ? cell : cell.padStart(width(column))))
+      .join("  "),
   );
 }
 
