@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { ThreatReporter } from "./support/threat-reporter.ts";
 
 export default defineConfig({
   test: {
@@ -9,7 +10,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     maxWorkers: 2,
     setupFiles: ["test/support/observed-codes.ts"],
-    reporters: ["default", "json", "./test/support/threat-reporter.ts"],
+    reporters: ["default", "json", new ThreatReporter()],
     outputFile: { json: "coverage/report.json" },
     coverage: {
       provider: "v8",

@@ -1,6 +1,4 @@
 /** What a host can do to the files of an index, and what comes of it. Ids are those of THREATS. */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../src/errors.ts";
 import { fileHashOf } from "../../src/format/digest.ts";
@@ -8,7 +6,7 @@ import type { PackageName } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, rootPath, shardOf, shardPath } from "../../src/format/paths.ts";
 import type { Version } from "../../src/format/versions.ts";
 import type { ObjectId } from "../../src/git/port.ts";
-import { commitHosted, type HostedFile } from "../support/git-host.ts";
+import { commitHosted } from "../support/git-host.ts";
 import {
   publicKeyOf,
   SOURCE_KINDS,
@@ -394,64 +392,6 @@ function alicePublisher() {
 function aliceCheckpoint() {
   return [publicKeyOf(alice.keys.checkpoint)];
 }
-
-describe.each(["system", "isomorphic"] as const)("trees that a host makes, through %s git", (kind) => {
-  const all = async (): Promise<Record<string, HostedFile>> =>
-    Object.fromEntries(await Promise.all(alice.paths().map(async (path) => [path, await alice.read(path)] as const)));
-  const folder = FILES.record.slice(0, FILES.record.lastIndexOf("/"));
-
-  it.each<[string, (files: Record<string, HostedFile>) => void, string]>([
-    ["a link in the place of a release", (files) => void (files[FILES.release] = { mode: "120000", target: "1.0.0.json" }), FILES.release],
-    ["a link in the place of a record", (files) => void (files[FILES.record] = { mode: "120000", target: "../shard.json" }), FILES.record],
-    [
-      "a link in the place of the folder",
-      (files) => {
-        for (const path of Object.keys(files).filter((file) => file.startsWith(`${folder}/`))) {
-          files[path.replace(folder, "elsewhere")] = files[path] as HostedFile;
-          delete files[path];
-        }
-        files[folder] = { mode: "120000", target: "../../elsewhere" };
-      },
-      FILES.record,
-    ],
-    [
-      "a submodule in the place of the folder",
-      (files) => {
-        for (const path of Object.keys(files)) if (path.startsWith(`${folder}/`)) delete files[path];
-        files[folder] = { mode: "160000", target: "1".repeat(40) };
-      },
-      FILES.record,
-    ],
-  ])("G5 %s: refused by name, others serve", async (_, change, file) => {
-    const files = await all();
-    change(files);
-    commitHosted(alice.gitDir, files);
-    const c = await w.consumer({ through: kind, indices: { alice: { index: alice } } });
-    await c.sync();
-    await expect(c.read(A)).rejects.toEqual(refusal("MISSING_FILE", "reading 6", file));
-    expect(await c.verdicts(B)).toEqual({ "1.0.0": "ok" });
-  });
-
-  it("G5 links out of the tree, submodules, names that differ by case, and deep folders beside what is read: never looked at", async () => {
-    const outside = join(w.folder, `outside-${kind}`);
-    commitHosted(alice.gitDir, {
-      ...(await all()),
-      "link-out": { mode: "120000", target: outside },
-      "packages/zz": { mode: "120000", target: "/etc" },
-      submodule: { mode: "160000", target: "2".repeat(40) },
-      "CHECKPOINT.json": "{}",
-      "Trust/1.json": "{}",
-      [`${"d/".repeat(900)}file`]: "x",
-    });
-    const c = await w.consumer({ through: kind, indices: { alice: { index: alice } } });
-    const before = readdirSync(w.folder);
-    await c.sync();
-    expect(await c.verdicts(A)).toEqual({ "1.0.0": "ok", "1.1.0": "ok" });
-    expect(c.warnings).toEqual([]);
-    expect(readdirSync(w.folder).filter((name) => !before.includes(name) && !c.home.endsWith(name))).toEqual([]);
-    expect(readdirSync(c.home).filter((name) => ["link-out", "submodule", ".git"].includes(name))).toEqual([]);
-  });
-});
 
 /** The file's own bytes behind a link: content that would pass, at an entry that is no file. */
 async function linkInstead(path: string): Promise<void> {

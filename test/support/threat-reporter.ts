@@ -93,7 +93,7 @@ export function formatThreats(rows: readonly ThreatRow[]): readonly string[] {
   );
 }
 
-export default class ThreatReporter implements Reporter {
+export class ThreatReporter implements Reporter {
   #vitest: Vitest | null = null;
 
   onInit(vitest: Vitest): void {
