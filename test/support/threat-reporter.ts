@@ -42,6 +42,10 @@ export function idsOf(name: string): readonly string[] {
   return ids;
 }
 
+function wordsOf(name: readonly string[]): readonly string[] {
+  return name.join(" ").split(/[^A-Za-z]+/u);
+}
+
 /** Each threat with the cases that passed for it, and what it still lacks. */
 export function joinThreats(threats: readonly Threat[], cases: readonly CaseOfThreat[]): readonly ThreatRow[] {
   const byId = new Map<string, CaseOfThreat[]>(threats.map(({ id }) => [id, []]));
@@ -52,20 +56,8 @@ export function joinThreats(threats: readonly Threat[], cases: readonly CaseOfTh
   }
   return threats.map((threat) => {
     const mine = byId.get(threat.id) ?? [];
-    const through = new Map(
-      SOURCES.map(
-        (source) =>
-          [
-            source,
-            mine.filter(({ name }) =>
-              name
-                .join(" ")
-                .split(/[^A-Za-z]+/u)
-                .includes(source),
-            ).length,
-          ] as const,
-      ),
-    );
+    const throughIt = (source: string): number => mine.filter(({ name }) => wordsOf(name).includes(source)).length;
+    const through = new Map(threat.sources.map((source) => [source, throughIt(source)] as const));
     const seen = [...new Set(mine.flatMap(({ observed }) => observed))].toSorted();
     const missing = [
       ...(mine.length === 0 ? ["no test passed"] : []),
