@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { ThreatReporter } from "./support/threat-reporter.ts";
 
 export default defineConfig({
   test: {
@@ -8,7 +9,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
-    reporters: ["default", "json"],
+    setupFiles: ["test/support/observed-codes.ts"],
+    reporters: ["default", "json", new ThreatReporter()],
     outputFile: { json: "coverage/report.json" },
     coverage: {
       provider: "v8",

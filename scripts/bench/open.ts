@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { startGitHost } from "../../test/support/git-host.ts";
 import { generateIndex } from "./generate.ts";
+import { benchMillion } from "./million.ts";
 import { alternate, budget, line, median, timeCommand } from "./measure.ts";
 import { BIN } from "./run.ts";
 
@@ -28,6 +29,7 @@ export async function benchOpen(): Promise<void> {
     await Promise.all([filtering.close(), plain.close()]);
     rmSync(world, { recursive: true, force: true });
   }
+  await benchMillion();
 }
 
 function project(world: string, name: string, url: string, id: string): string {

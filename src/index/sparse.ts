@@ -105,7 +105,7 @@ export function sparseSource(options: SparseOptions): IndexSource {
         throw new ImprintError(
           "NOT_AN_INDEX",
           `Cannot read index at ${url}: ${CHECKPOINT_PATH} is missing (the host answered ${status}${status === 200 ? " with something else" : ""})`,
-          STEP_1,
+          { ...STEP_1, step: "reading 2" },
         );
       const hash = fileHashOf(read.bytes);
       await documents.put(hash, read.bytes);

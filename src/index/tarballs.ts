@@ -51,11 +51,11 @@ export function openTarballStore(effects: TarballEffects): TarballStore {
       }
     }
     const worst = faults.find(({ code }) => code === "TARBALL_MISMATCH") ?? faults[0];
-    throw new ImprintError(
-      worst?.code ?? "MISSING_FILE",
-      `Cannot serve ${name}@${version}: ${worst?.message ?? "its index names no source of tarballs"}`,
-      { cause: worst },
-    );
+    // An address that may not be asked is the index's fault, not that of whoever wants the tarball: no 400, no usage error.
+    const code = worst === undefined || worst.code === "INVALID_URL" ? "MISSING_FILE" : worst.code;
+    throw new ImprintError(code, `Cannot serve ${name}@${version}: ${worst?.message ?? "its index names no source of tarballs"}`, {
+      cause: worst,
+    });
   };
 
   return {

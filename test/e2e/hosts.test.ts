@@ -245,7 +245,7 @@ describe.each(GITS)("a host that takes only branches and tags, by %s git", (git)
       /it takes only branches and tags, not refs\/tarballs\/.*; imprint root tarballs 'git\+<url>' puts tarballs into a repository that does/,
     );
     expect(testGit(dir, ["for-each-ref", "--format=%(objectname) %(refname)"])).toBe(`${head} refs/heads/main`);
-    expect((await ok(imprint(who, folder, ["root", "tarballs", `git+${world.host.url(blobs)}`], env))).stderr).toMatch(/; pushed/);
+    expect((await ok(imprint(who, folder, ["root", "tarballs", `git+${world.host.url(blobs)}`], env))).stderr).toMatch(/pushed main/);
     expect((await ok(imprint(who, folder, ["publish", "--dry-run"], env))).stderr).toMatch(/tarballs go to .*tarballs\.git first/);
     await ok(imprint(who, folder, ["publish"], env));
     expect(testGit(other, ["for-each-ref", "--format=%(refname)"])).toMatch(/^refs\/tarballs\/[0-9a-f]{64}$/);

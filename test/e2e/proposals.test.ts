@@ -119,7 +119,7 @@ async function lie(t: Team, place: string, edit: (release: Release) => Partial<R
 }
 
 describe("propose, verify --proposal, seal", () => {
-  it("goes from a fork to a release, and readers see nothing of it before the seal (W2)", async () => {
+  it("W2 goes from a fork to a release, and readers see nothing of it before the seal", async () => {
     const t = await team("vera");
     const proposed = await t.propose("@vera/tool", "1.0.0");
     expect(proposed.stderr).toMatch(/pushed propose-vera-tool-1\.0\.0 and 1 tarball to .*Now open a pull request/s);
@@ -190,7 +190,7 @@ describe("propose, verify --proposal, seal", () => {
   });
 });
 
-describe("refused, by name (W1)", () => {
+describe("W1 refused, by name", () => {
   let t: Team;
   beforeAll(async () => {
     t = await team("xena");
@@ -256,7 +256,7 @@ describe("refused, by name (W1)", () => {
       /record\.json is no part of a proposal/,
     ],
     [
-      "a manifest that is not the tarball's, well signed (T10)",
+      "W1 T10 a manifest that is not the tarball's, well signed",
       (_, at) => lie(t, at, ({ manifest }) => ({ manifest: { ...manifest, dependencies: { "left-pad": "*" } } })),
       /the tarball's package\.json differs from the signed manifest in dependencies/,
     ],

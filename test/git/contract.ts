@@ -223,14 +223,14 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(await read(head, ["a"], { url: null })).toEqual(["1"]);
       });
 
-      test("over maxObjects is TOO_LARGE", async () => {
+      test("T8 over maxObjects is TOO_LARGE", async () => {
         const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`f${String(at)}`, String(at)]));
         put(files);
         await expect(fetch({ limits: { maxObjects: 100 } })).rejects.toMatchObject({ code: "TOO_LARGE" });
         expect(await repository.head(KEPT)).toBeNull();
       });
 
-      test("a host that trickles meets the deadline, and another host is not held up", async () => {
+      test("T9 a host that trickles meets the deadline, and another host is not held up", async () => {
         put({ a: "1" });
         const slow = await serve({
           intercept: (_, response) => {
@@ -263,7 +263,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         await expect(fetch({ url: address(host, "nobody.git") })).rejects.toMatchObject({ code: "UNREACHABLE" });
       });
 
-      test("endless data is stopped (THREATS T8)", async () => {
+      test("T8 endless data is stopped", async () => {
         const endless = await serve({
           intercept: lie("1".repeat(40), ({ write, response }) => {
             // a pack of ten blobs, the first of them 200 MB of stored, incompressible data
@@ -282,7 +282,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(process.memoryUsage().rss - before).toBeLessThan(64 << 20);
       });
 
-      test.runIf(process.platform === "linux")("refs without end are TOO_LARGE before the machine is full (THREATS T8)", async () => {
+      test.runIf(process.platform === "linux")("T8 refs without end are TOO_LARGE before the machine is full", async () => {
         const line = (at: number): string => {
           const content = `${at.toString(16).padStart(40, "1")} refs/heads/${"x".repeat(200)}${String(at)}\n`;
           return (content.length + 4).toString(16).padStart(4, "0") + content;
@@ -353,7 +353,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(reads.map((one) => (one.state === "found" ? Buffer.from(one.bytes) : one.state))).toEqual([base, twice, four]);
       });
 
-      test("objects that were left out are unavailable, and what is there is read (THREATS G3)", async () => {
+      test("G3 objects that were left out are unavailable, and what is there is read", async () => {
         const more = treeOf([
           ["100644", "a", idOf("blob", file)],
           ["40000", "gone", "2".repeat(40)],
@@ -399,7 +399,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
           () => formatPack([...good, { type: "ref", content: Buffer.from([7, 9, 0x90, 7]), base: idOf("blob", file) }]),
         ],
       ];
-      test.each(lies)("%s is UNREACHABLE, and changes nothing (THREATS G3)", async (_, make) => {
+      test.each(lies)("G3 %s is UNREACHABLE, and changes nothing", async (_, make) => {
         const before = put({ a: "1" });
         await fetch();
         await expect(fetchPack(make())).rejects.toMatchObject({ code: "UNREACHABLE" });
@@ -420,7 +420,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
           },
         ],
       ];
-      test.each(bombs)("%s is TOO_LARGE, in flat memory (THREATS G6)", async (_, make) => {
+      test.each(bombs)("G6 %s is TOO_LARGE, in flat memory", async (_, make) => {
         const pack = make();
         const before = process.memoryUsage().rss;
         await expect(fetchPack(pack, { maxBytes: 1 << 20, maxObjects: 1000 })).rejects.toMatchObject({ code: "TOO_LARGE" });
@@ -428,7 +428,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(await repository.head(KEPT)).toBeNull();
       });
 
-      test("folders a thousand deep, and names that are git's own, are only names (THREATS G5)", async () => {
+      test("G5 folders a thousand deep, and names that are git's own, are only names", async () => {
         const entries: PackedEntry[] = [{ type: "blob", content: file }];
         let id = idOf("blob", file);
         for (let depth = 0; depth < 1000; depth++) {
@@ -723,7 +723,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         expect(hosted(MAIN)).toBe(redone);
       });
 
-      test("a race that is lost in the last moment, after the host listed its refs, is LOST_RACE too (THREATS C2)", async () => {
+      test("C2 a race that is lost in the last moment, after the host listed its refs, is LOST_RACE too", async () => {
         const base = put({ a: "1" });
         await fetch();
         const ours = await write(base, { a: "ours" });
@@ -776,7 +776,7 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
       });
     });
 
-    test("addresses that parseGitUrl would refuse get nowhere even past it (THREATS G7)", async () => {
+    test("G7 addresses that parseGitUrl would refuse get nowhere even past it", async () => {
       const marker = join(root, "ran");
       for (const odd of [
         `ext::sh -c touch% ${marker}`,

@@ -31,7 +31,7 @@ import { formatEntry, formatPack, repeatDelta, sendPack } from "../support/lying
 import { gitContract, LIMITS, noise } from "./contract.ts";
 
 gitContract(
-  "isomorphic-git",
+  "isomorphic git",
   async (dir) => {
     await createBareRepository(dir);
     return openIsomorphicGit({ gitDir: dir });
@@ -231,7 +231,7 @@ describe("fetching", () => {
     expect(await repository.head(KEPT)).toBe(small);
   });
 
-  test("a small pack that inflates without end is TOO_LARGE, in flat memory and at once (THREATS G6)", async () => {
+  test("G6 a small pack that inflates without end is TOO_LARGE, in flat memory and at once", async () => {
     const { root, fetch } = await bench();
     const zeros = Buffer.alloc(1 << 20);
     const base = { type: "blob", content: zeros } as const;
@@ -322,7 +322,7 @@ describe("fetching", () => {
     );
   });
 
-  test("a host that falls silent in the middle of its answer is given up long before the deadline (THREATS T9)", async () => {
+  test("T9 a host that falls silent in the middle of its answer is given up long before the deadline", async () => {
     const { url } = await bench({
       host: { intercept: (_, response) => (response.writeHead(200, { "content-length": "1000" }).write("0"), true) },
     });
@@ -422,7 +422,7 @@ describe("crashes and time", () => {
   const leftovers = (cache: string): string[] =>
     existsSync(join(cache, "imprint-quarantine")) ? readdirSync(join(cache, "imprint-quarantine")) : [];
 
-  test("kill -9 in the middle of a fetch: the repository is as it was, the next fetch sweeps and works (THREATS C1)", async () => {
+  test("C1 kill -9 in the middle of a fetch: the repository is as it was, the next fetch sweeps and works", async () => {
     let stall = false;
     const { bare, cache, host, fetch, repository } = await bench({
       host: {
@@ -526,7 +526,7 @@ describe("the work tree", () => {
     testGit(gitDir, ["fsck", "--full", "--strict"]);
   });
 
-  test("a host's commit writes nothing outside: .git and its aliases, links on the way (THREATS G5)", async () => {
+  test("G5 a host's commit writes nothing outside: .git and its aliases, links on the way", async () => {
     const { dir, gitDir, head } = await made();
     const outside = join(dir, "..", "outside");
     mkdirSync(outside);
@@ -555,7 +555,7 @@ describe("the work tree", () => {
     expect(testGit(gitDir, ["rev-parse", "main"])).toBe(head);
   });
 
-  test("a move that a kill left half done is completed by the next look (THREATS C1)", async () => {
+  test("C1 a move that a kill left half done is completed by the next look", async () => {
     const { dir, gitDir, head, next } = await made();
     const to = await next({ "checkpoint.json": "c2\n", "packages/00/+a/record.json": "{}", "trust/1.json": null });
     writeFileSync(join(gitDir, "imprint-move"), `${head} ${to} refs/heads/main\n`);

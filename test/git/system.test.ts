@@ -188,7 +188,7 @@ describe("running git", () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  test("a header for every host goes to none, one for a host to that host (THREATS G8)", async () => {
+  test("G8 a header for every host goes to none, one for a host to that host", async () => {
     const root = mkdtempSync(join(tmpdir(), "imprint-config-"));
     onTestFinished(() => rmSync(root, { recursive: true, force: true }));
     const config = join(root, "config");
@@ -207,7 +207,7 @@ describe("running git", () => {
 });
 
 describe("hostile transfers", () => {
-  test("a small pack that inflates without end: a blob is streamed past, anything else is TOO_LARGE (THREATS G6)", async () => {
+  test("G6 a small pack that inflates without end: a blob is streamed past, anything else is TOO_LARGE", async () => {
     const { bare, fetch, repository } = await bench();
     const before = process.memoryUsage().rss;
     const bomb = commitHosted(bare, { bomb: Buffer.alloc(64 << 20), a: "1" }) as ObjectId;
@@ -292,7 +292,7 @@ describe("crashes and time", () => {
   const leftovers = (cache: string): string[] =>
     existsSync(join(cache, "imprint-quarantine")) ? readdirSync(join(cache, "imprint-quarantine")) : [];
 
-  test("kill -9 in the middle of a fetch: the repository is as it was, the next fetch sweeps and works (THREATS C1)", async () => {
+  test("C1 kill -9 in the middle of a fetch: the repository is as it was, the next fetch sweeps and works", async () => {
     let stall = false;
     const { bare, cache, host, fetch, repository } = await bench({
       host: {

@@ -7,8 +7,9 @@ import { releasePath } from "../../src/format/paths.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { Version } from "../../src/format/versions.ts";
 import { imprintIn } from "../cli/in-process.ts";
+import { testGitAsync } from "../support/git-host.ts";
 import { startStaticHost, type StaticHost, treeOf } from "../support/static-host.ts";
-import { type ConsumerOptions, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
+import { type ConsumerOptions, SOURCE_KINDS, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
 const UNUSED_PORT = 1;
 const DEAD = `http://127.0.0.1:${String(UNUSED_PORT)}/alice.git`;
@@ -43,6 +44,13 @@ async function mirror(files: ReadonlyMap<string, Uint8Array> = treeOf(alice.gitD
   return host;
 }
 
+/** The address of the same index in another repository, at the same commit. */
+async function gitCopy(): Promise<string> {
+  const other = await w.index(`${alice.name}copy`);
+  await testGitAsync(other.gitDir, ["fetch", "--quiet", alice.gitDir, "+refs/heads/main:refs/heads/main"]);
+  return other.url;
+}
+
 /** Takes connections and says nothing. */
 async function blackHole(): Promise<string> {
   const server = createServer((socket) => void socket.on("error", () => undefined));
@@ -65,21 +73,25 @@ function flipped(files: ReadonlyMap<string, Uint8Array>, file: string): Readonly
 }
 
 describe("T12 mirrors", () => {
-  it("T12 A is stale, B fresh, C corrupt, D gone: B is used whatever its place, the others are reported", async () => {
-    await start();
-    const stale = await mirror();
-    await alice.publish(pkg, "1.1.0");
-    const corrupt = await mirror(flipped(treeOf(alice.gitDir), "checkpoint.json"));
-    const urls = [stale.url, corrupt.url, DEAD];
-    for (const at of [0, 1, 3]) {
-      const c = await consumer(urls.toSpliced(at, 0, alice.url));
-      expect((await c.sync()).stored.state.checkpoint.digest).toBe((await alice.checkpoint()).digest);
-      expect(codes(c).toSorted()).toEqual(["BAD_SIGNATURE", "ROLLBACK", "UNREACHABLE"]);
-      expect(await c.verdicts(pkg)).toEqual({ "1.0.0": "ok", "1.1.0": "ok" });
-      // The same person on another day: the files are still those of the source that gave the state.
-      expect(await (await c.again()).verdicts(pkg)).toEqual({ "1.0.0": "ok", "1.1.0": "ok" });
-    }
-  });
+  it.each(SOURCE_KINDS)(
+    "T12 (%s) A is stale, B fresh, C corrupt, D gone: B is used whatever its place, the others are reported",
+    async (through) => {
+      await start();
+      const fresh = through === "sparse" ? alice.filesUrl : alice.url;
+      const stale = through === "sparse" ? await mirror() : { url: await gitCopy() };
+      await alice.publish(pkg, "1.1.0");
+      const corrupt = await mirror(flipped(treeOf(alice.gitDir), "checkpoint.json"));
+      const urls = [stale.url, corrupt.url, DEAD];
+      for (const at of [0, 1, 3]) {
+        const c = await consumer(urls.toSpliced(at, 0, fresh), { through });
+        expect((await c.sync()).stored.state.checkpoint.digest).toBe((await alice.checkpoint()).digest);
+        expect(codes(c).toSorted()).toEqual(["BAD_SIGNATURE", "ROLLBACK", "UNREACHABLE"]);
+        expect(await c.verdicts(pkg)).toEqual({ "1.0.0": "ok", "1.1.0": "ok" });
+        // The same person on another day: the files are still those of the source that gave the state.
+        expect(await (await c.again()).verdicts(pkg)).toEqual({ "1.0.0": "ok", "1.1.0": "ok" });
+      }
+    },
+  );
 
   it("T12 all stale is a ROLLBACK, also where one of them is gone; what was verified serves", async () => {
     await start();
@@ -117,9 +129,9 @@ describe("T12 mirrors", () => {
   });
 
   it.each([
-    ["static files", "system", (url: string) => url],
-    ["git", "system", (url: string) => url.replace("sparse+", "").concat("x.git")],
-    ["embedded git", "isomorphic", (url: string) => url.replace("sparse+", "").concat("x.git")],
+    ["sparse", "system", (url: string) => url],
+    ["system git", "system", (url: string) => url.replace("sparse+", "").concat("x.git")],
+    ["isomorphic git", "isomorphic", (url: string) => url.replace("sparse+", "").concat("x.git")],
   ])("T9 a first address that never answers costs two seconds, is named, and is given up: %s", async (_, kind, hole) => {
     await start();
     const c = await consumer([hole(await blackHole()), alice.url], { env: { IMPRINT_GIT: kind } });
@@ -134,7 +146,7 @@ describe("T12 mirrors", () => {
   });
 
   it.each(["missing", "changed"])(
-    "a file that is %s at the source of the state is taken from another one, and that is said",
+    "T12 (sparse) a file that is %s at the source of the state is taken from another one, and that is said",
     async (how) => {
       await start();
       const file = releasePath(pkg, "1.0.0" as Version);
@@ -156,14 +168,11 @@ describe("T12 mirrors", () => {
     },
   );
 
-  it.each(["system", "isomorphic"])("%s git twice: a package that the first one withholds comes from the second", async (kind) => {
+  it.each(["system", "isomorphic"])("T12 %s git twice: a package that the first one withholds comes from the second", async (kind) => {
     await start();
-    const other = await w.index(`${alice.name}copy`);
-    // The same index on another host, at the same commit.
-    const { testGitAsync } = await import("../support/git-host.ts");
-    await testGitAsync(other.gitDir, ["fetch", "--quiet", alice.gitDir, "+refs/heads/main:refs/heads/main"]);
+    const other = await gitCopy();
     await alice.remove(releasePath(pkg, "1.0.0" as Version));
-    const c = await consumer([alice.url, other.url], { env: { IMPRINT_GIT: kind } });
+    const c = await consumer([alice.url, other], { env: { IMPRINT_GIT: kind } });
     await c.sync();
     expect(await c.verdicts(pkg)).toEqual({ "1.0.0": "ok" });
     expect(codes(c)).toEqual(["MISSING_FILE"]);

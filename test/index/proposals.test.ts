@@ -84,8 +84,8 @@ async function verdict(): Promise<string> {
   return mine.length === 0 ? "fits" : mine.map(({ code, message }) => `${code}: ${message}`).join("\n");
 }
 
-describe("a proposal is refused (W1)", () => {
-  it("but not an honest one, and readers see nothing of it (W2)", async () => {
+describe("W1 a proposal is refused", () => {
+  it("W1 W2 but not an honest one, and readers see nothing of it", async () => {
     await propose(await base());
     expect(await verdict()).toBe("fits");
     const reader = await w.consumer({ indices: { zoe: { index } } });

@@ -18,11 +18,9 @@ import { readVectors, SCHEMA_FOLDER, textMember, type Vector } from "../format/v
 import { commitHosted, createHostedRepository } from "../support/git-host.ts";
 import { CHAIN_PACKAGE, indexOver, signedOf } from "../support/root-chain.ts";
 import { startStaticHost, type StaticHost } from "../support/static-host.ts";
-import { type World, world } from "../support/world.ts";
+import { SOURCE_KINDS, type SourceKind, type World, world } from "../support/world.ts";
 
 const VECTORS = readVectors("chain");
-const SOURCES = ["system", "isomorphic", "https"] as const;
-type SourceName = (typeof SOURCES)[number];
 
 let w: World;
 let web: StaticHost;
@@ -49,14 +47,14 @@ type Synced =
 type Person = { sync(url?: string): Promise<Synced> };
 
 /** Somebody with a memory of their own who pinned `id` and reads through one kind of source. */
-function reader(source: SourceName, repo: string, id: string): Person {
+function reader(source: SourceKind, repo: string, id: string): Person {
   const home = join(w.folder, `reader-${String(++homes)}`);
   const deps = w.deps({
     home,
     cwd: home,
-    env: source === "https" ? { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" } : { IMPRINT_GIT: source },
+    env: source === "sparse" ? { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" } : { IMPRINT_GIT: source },
   });
-  const url = source === "https" ? web.url : w.host.url(repo);
+  const url = source === "sparse" ? web.url : w.host.url(repo);
   return {
     async sync() {
       const entry = { id: id as IndexId, urls: [url], ref: parseRefName("refs/heads/main"), packages: [parsePackagePattern("@alice/*")] };
@@ -81,7 +79,7 @@ function serve(repo: string, files: Readonly<Record<string, string>>): void {
   commitHosted(createHostedRepository(join(w.folder, "hosted"), repo), files);
 }
 
-for (const source of SOURCES) {
+for (const source of SOURCE_KINDS) {
   describe(`root chains through ${source}`, () => {
     for (const vector of VECTORS) {
       it(`K2 E2 ${vector.label}: ${vector.description}`, async () => {

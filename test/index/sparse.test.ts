@@ -171,7 +171,7 @@ describe("an honest host", () => {
   });
 });
 
-describe("H1 hosts that do not say 404", () => {
+describe("H1 (sparse) hosts that do not say 404", () => {
   it.each([
     [200, "<!doctype html><title>Not found</title>"],
     [200, ""],
@@ -229,7 +229,7 @@ describe("H1 hosts that do not say 404", () => {
   });
 });
 
-describe("C3 the tree is replaced while it is read", () => {
+describe("C3 (sparse) the tree is replaced while it is read", () => {
   /** Reads everything of a stranger's first look, or of a reader who knows the old state. */
   const look = async (c: TestConsumer): Promise<readonly string[]> => {
     await c.sync();
@@ -288,7 +288,7 @@ describe("C3 the tree is replaced while it is read", () => {
   });
 });
 
-describe("T8, T9 limits", () => {
+describe("T8, T9 limits (sparse)", () => {
   it("T9 one byte a second ends at the deadline, in the checkpoint and in a file", async () => {
     for (const slow of ["/checkpoint.json", "/trust/1.json"]) {
       host.intercept = (request, response) => {

@@ -80,7 +80,7 @@ it("an https template is filled, percent-encoded, and its bytes are served", asy
   expect(await fetched([TEMPLATE], { [FILLED]: BYTES })).toEqual({ asked: [FILLED], got: BYTES.toString(), code: null });
 });
 
-it("where a source has nothing, or other bytes, the next one is asked", async () => {
+it("B2 T8 where a source has nothing, or other bytes, more or fewer, the next one is asked", async () => {
   const lying = Buffer.from("the bytes that were forged");
   for (const first of [{}, { [FILLED]: lying }, { [FILLED]: Buffer.concat([BYTES, BYTES]) }, { [FILLED]: BYTES.subarray(1) }]) {
     const result = await fetched([TEMPLATE, "git"], { ...first, [`own ${REF}`]: BYTES });

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { createGzip, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
-import { isImprintError } from "../../src/errors.ts";
+import { ImprintError } from "../../src/errors.ts";
 import { inspectTarball } from "../../src/pack/inspect.ts";
 import type { InspectOptions } from "../../src/pack/inspect.ts";
 import { gnuLongNameEntry, gzip, makePackage, makeTarball, paxEntry, rawEntry, rawTar, rawTarball } from "../support/tarball.ts";
@@ -24,8 +24,8 @@ async function refusal(source: Uint8Array | string, options: InspectOptions = {}
     () => "accepted",
     (thrown: unknown) => thrown,
   );
-  if (!isImprintError(error, "TARBALL_REFUSED")) throw new Error(`not TARBALL_REFUSED: ${String(error)}`, { cause: error });
-  return error.message;
+  expect(error).toMatchObject({ code: "TARBALL_REFUSED" });
+  return error instanceof ImprintError ? error.message : String(error);
 }
 
 async function fileWith(bytes: Uint8Array): Promise<string> {

@@ -33,6 +33,9 @@ export function layOut(gitDir: string, folder: string): void {
   }
 }
 
+/** A path's bytes, if it is there. */
+export type StaticFiles = { get(path: string): Uint8Array | undefined };
+
 export type StaticHost = {
   /** `sparse+http://127.0.0.1:port/` */
   readonly url: string;
@@ -40,13 +43,13 @@ export type StaticHost = {
   /** Paths asked for, in order; tests may empty it. */
   readonly asked: string[];
   readonly headers: IncomingMessage["headers"][];
-  files: ReadonlyMap<string, Uint8Array>;
+  files: StaticFiles;
   /** Answers a request itself and returns true, or leaves it. `n`: requests before this one. */
   intercept: ((request: IncomingMessage, response: ServerResponse, n: number) => boolean) | null;
   close(): Promise<void>;
 };
 
-export async function startStaticHost(files: ReadonlyMap<string, Uint8Array>): Promise<StaticHost> {
+export async function startStaticHost(files: StaticFiles): Promise<StaticHost> {
   let n = 0;
   const server = createServer((request, response) => {
     response.on("error", () => undefined);

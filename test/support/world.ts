@@ -5,9 +5,11 @@
  * Everything honest goes through the code that the command line uses; everything hostile is a commit to the hosted
  * repository, which is all that a git host can do. `forge` and `seal` are what it can do with a stolen checkpoint key.
  */
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Hono } from "hono";
@@ -84,6 +86,8 @@ export type TestIndex = {
   readonly name: DisplayName;
   readonly id: IndexId;
   readonly url: string;
+  /** The files of the same branch as a static host has them: `sparse+http://…/`. */
+  readonly filesUrl: string;
   readonly keys: IndexKeys;
   /** The hosted bare repository. */
   readonly gitDir: string;
@@ -154,6 +158,10 @@ export type TestIndex = {
   ): Promise<void>;
 };
 
+/** The three ways to the same bytes: both gits, and plain files over HTTP. */
+export const SOURCE_KINDS = ["system", "isomorphic", "sparse"] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
+
 export type ConsumerOptions = {
   /** Alias → index, claims (its scope unless given), addresses (its own). */
   readonly indices?: Readonly<
@@ -187,6 +195,8 @@ export type ConsumerOptions = {
   /** Unix time in milliseconds by which upstream's answers age. */
   readonly nowMs?: () => number;
   readonly lock?: Readonly<Record<string, LockEntry>>;
+  /** What the bytes of its indices come through; `auto` git (the system's, where there is one) unless given. */
+  readonly through?: SourceKind;
   /** IMPRINT_HOME; a new one unless given. */
   readonly home?: string;
   /** The disk; the real one unless given. */
@@ -199,7 +209,7 @@ export type ConsumerOptions = {
   readonly wallMs?: () => number;
 };
 
-type PolicyOptions = Pick<ConsumerOptions, "indices" | "upstream" | "agree" | "overlay">;
+type PolicyOptions = Pick<ConsumerOptions, "indices" | "upstream" | "agree" | "overlay" | "through">;
 
 /** Tests look into answers where they expect something; what is not there fails them. */
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -267,10 +277,12 @@ export async function world({ startMs = Date.UTC(2026, 0, 1) }: { readonly start
   const down = new Set<string>();
   const host = await startGitHost({
     root: hosted,
-    intercept: (request) => {
-      const repo = (request.url ?? "").split("/")[1] ?? "";
-      if (!down.has(repo)) return false;
-      request.socket.destroy();
+    intercept: (request, response) => {
+      const [, first = "", second = "", ...rest] = (request.url ?? "").split("/");
+      const repo = first === FILES ? second : first;
+      if (down.has(repo)) request.socket.destroy();
+      else if (first === FILES) answerFile(join(hosted, repo), decodeURIComponent(rest.join("/")), response);
+      else return false;
       return true;
     },
   });
@@ -314,6 +326,17 @@ export async function world({ startMs = Date.UTC(2026, 0, 1) }: { readonly start
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** Where the world's host has the files of each repository's branch, beside the repositories themselves. */
+const FILES = "files";
+
+/** A file of the branch as it is now. Links and folders are not there, as on an object store. */
+function answerFile(gitDir: string, path: string, response: ServerResponse): void {
+  const [mode, , rest] = testGit(gitDir, ["ls-tree", MAIN, "--", path]).split(" ");
+  if (mode !== "100644" || rest === undefined) return void response.writeHead(404).end("not here");
+  const { stdout } = spawnSync("git", [`--git-dir=${gitDir}`, "cat-file", "blob", rest.slice(0, 40)], { maxBuffer: 1 << 28 });
+  response.writeHead(200, { "content-type": "application/json" }).end(stdout);
 }
 
 /** A key pair that nobody knows. */
@@ -417,6 +440,7 @@ async function makeIndex(options: {
     name,
     id,
     url: host.url(repo),
+    filesUrl: `sparse+${host.url(`${FILES}/${repo}/`)}`,
     keys,
     gitDir,
     repository,
@@ -535,7 +559,7 @@ async function makeIndex(options: {
   };
 }
 
-function projectOf({ indices = {}, upstream = {}, agree, overlay }: PolicyOptions, registry: string): Project {
+function projectOf({ indices = {}, upstream = {}, agree, overlay, through }: PolicyOptions, registry: string): Project {
   return {
     ...(agree === undefined ? {} : { agree: agree as Agreement }),
     ...(overlay === undefined ? {} : { overlay: overlay as readonly PackageName[] }),
@@ -544,7 +568,7 @@ function projectOf({ indices = {}, upstream = {}, agree, overlay }: PolicyOption
         alias as DisplayName,
         {
           id: index.id,
-          urls: urls ?? [index.url],
+          urls: urls ?? [through === "sparse" ? index.filesUrl : index.url],
           ref: MAIN,
           packages: (packages ?? [`@${index.name}/*`]) as readonly PackagePattern[],
           ...(minAgeHours === undefined ? {} : { minAgeHours }),
@@ -558,6 +582,12 @@ function projectOf({ indices = {}, upstream = {}, agree, overlay }: PolicyOption
       registry,
     },
   };
+}
+
+/** What a person sets to read through this source. */
+export function environmentThrough(through: SourceKind | undefined): NodeJS.ProcessEnv {
+  if (through === undefined) return {};
+  return through === "sparse" ? { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" } : { IMPRINT_GIT: through };
 }
 
 function layoutOf(home: string): Layout {
@@ -611,7 +641,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
   const told: string[] = [];
   const warnings: ImprintError[] = [];
   const refused: ImprintError[] = [];
-  const deps = testDeps(home, home, files, Date.now, env, told);
+  const deps = testDeps(home, home, files, Date.now, { ...environmentThrough(options.through), ...env }, told);
   const indices = new Map<DisplayName, OpenIndex>();
   for (const [alias, entry] of project.indices)
     indices.set(alias, await openIndex(deps, alias, entry, lock[alias] ?? null, (_, error) => warnings.push(error)));

@@ -155,7 +155,9 @@ function suspectsOf({ packages }: Survey): readonly Suspect[] {
 
 function say({ terminal }: Deps, found: Survey, stolen: readonly PublicKey[]): void {
   const suspects = suspectsOf(found);
-  terminal.talk(`${stolen.map(shortKey).join(", ")} did ${suspects.length === 0 ? "nothing" : `${suspects.length} ${suspects.length === 1 ? "thing" : "things"}`} since:`);
+  terminal.talk(
+    `${stolen.map(shortKey).join(", ")} did ${suspects.length === 0 ? "nothing" : `${suspects.length} ${suspects.length === 1 ? "thing" : "things"}`} since:`,
+  );
   for (const { spec, words } of suspects) terminal.talk(clean(`  ${spec}   ${words}`));
   for (const { restored } of found.packages) for (const what of restored) terminal.talk(clean(`  comes back: ${what}`));
 }
