@@ -5,7 +5,9 @@ import { formatPublicKey, type PublicKey, shortKey } from "../format/keys.ts";
 import { keysOfRoot } from "../index/root/edits.ts";
 import type { Keys } from "../index/root/pending.ts";
 import type { Root } from "../format/root.ts";
+import { newestRoot, type RootChain } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
+import { holdingKeys } from "./key-lock.ts";
 import { type FoundKeyFile, keyFileOf, keysFor, listKeyFiles, saveKeyFile } from "./key-store.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { newPassphrase } from "./passphrase.ts";
@@ -34,47 +36,79 @@ export async function openAllKeys(deps: Deps, index: Index, wanted: readonly Key
 const PURPOSES: readonly KeyPurpose[] = ["root", "publisher", "checkpoint"];
 
 /**
- * New keys, kept on disk before anything names them. One that an interrupted run made, and that `root` does not name, is
- * taken again.
+ * New keys, kept on disk before anything names them. One that an interrupted run made, and that no root ever named, is taken
+ * again: one that a root named once may be the very key that was stolen.
  *
  * @returns public keys, in the order of `purposes`
  */
-export async function makeKeys(deps: Deps, index: Index, root: Root, purposes: readonly KeyPurpose[]): Promise<readonly PublicKey[]> {
-  const named = keysOfRoot(root);
-  const made: PublicKey[] = [];
-  for (const purpose of purposes) {
-    const kind: KeyFileKind = purpose === "root" ? "root" : "daily";
-    const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kind);
-    const unused = found?.header.keys.find(
-      (entry) => entry.purpose === purpose && !named.has(entry.publicKey) && !made.includes(entry.publicKey),
-    );
-    if (unused !== undefined) {
-      made.push(unused.publicKey);
-      continue;
+export async function makeKeys(deps: Deps, index: Index, roots: RootChain, purposes: readonly KeyPurpose[]): Promise<readonly PublicKey[]> {
+  const used = everNamed(roots);
+  const passphrases = await passphrasesFor(deps, index, purposes);
+  return holdingKeys(deps, async () => {
+    const made: PublicKey[] = [];
+    for (const purpose of purposes) {
+      const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kindOf(purpose));
+      const unused = found?.header.keys.find(
+        (entry) => entry.purpose === purpose && !used.has(entry.publicKey) && !made.includes(entry.publicKey),
+      );
+      made.push(unused?.publicKey ?? (await addKey(deps, index, purpose, { found, passphrases })));
     }
-    const key = generatePrivateKey();
-    const before = found === undefined ? null : await keyFileOf(deps, found, deps);
-    const passphrase = before === null ? await newPassphrase(index.name, deps) : before.passphrase;
-    const file: KeyFile = before?.file ?? { kind, name: index.name, index: index.id, keys: [] };
-    await saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrase);
-    made.push(formatPublicKey(key.publicKey));
-  }
-  return made;
+    return made;
+  });
 }
 
-/** Drops the keys that `before` named and `after` does not: whoever steals the file later gets none that ever counted. */
-export async function dropOldKeys(deps: Deps, index: Index, before: Root, after: Root): Promise<void> {
-  const [old, now] = [keysOfRoot(before), keysOfRoot(after)];
-  const isOld = (key: PublicKey): boolean => old.has(key) && !now.has(key);
-  for (const found of await filesOf(deps, index)) {
-    if (!found.header.keys.some(({ publicKey }) => isOld(publicKey))) continue;
-    const { file, passphrase } = await keyFileOf(deps, found, deps);
-    const keys = file.keys.filter(({ key }) => !isOld(formatPublicKey(key.publicKey)));
-    if (keys.length === 0) await deps.files.remove(found.path);
-    else await saveKeyFile(deps, { ...file, keys }, passphrase);
-    const gone = found.header.keys.filter(({ publicKey }) => isOld(publicKey)).map(({ publicKey }) => shortKey(publicKey));
-    deps.terminal.talk(`${found.path}   without ${gone.join(", ")} from now on; copies of it elsewhere sign nothing any more`);
+/** Of the files that keys go into; whoever has to be asked is asked before the lock. */
+async function passphrasesFor(deps: Deps, index: Index, purposes: readonly KeyPurpose[]): Promise<ReadonlyMap<KeyFileKind, string>> {
+  const [files, passphrases] = [await filesOf(deps, index), new Map<KeyFileKind, string>()];
+  for (const kind of new Set(purposes.map(kindOf))) {
+    const found = files.find(({ header }) => header.kind === kind);
+    passphrases.set(
+      kind,
+      found === undefined ? await newPassphrase(index.name, deps) : (await keyFileOf(deps, found, deps)).passphrase,
+    );
   }
+  return passphrases;
+}
+
+async function addKey(
+  deps: Deps,
+  index: Index,
+  purpose: KeyPurpose,
+  { found, passphrases }: { readonly found: FoundKeyFile | undefined; readonly passphrases: ReadonlyMap<KeyFileKind, string> },
+): Promise<PublicKey> {
+  const [kind, key] = [kindOf(purpose), generatePrivateKey()];
+  const file: KeyFile =
+    found === undefined ? { kind, name: index.name, index: index.id, keys: [] } : (await keyFileOf(deps, found, deps)).file;
+  await saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrases.get(kind) ?? "");
+  return formatPublicKey(key.publicKey);
+}
+
+/** Drops the keys that a root named and `after` does not: whoever steals the file later gets none that ever counted. */
+export async function dropOldKeys(deps: Deps, index: Index, roots: RootChain, after: Root = newestRoot(roots).doc): Promise<void> {
+  const [used, now] = [everNamed(roots), keysOfRoot(after)];
+  const isOld = (key: PublicKey): boolean => used.has(key) && !now.has(key);
+  const hasOld = ({ header }: FoundKeyFile): boolean => header.keys.some(({ publicKey }) => isOld(publicKey));
+  const stale = (await filesOf(deps, index)).filter(hasOld);
+  for (const found of stale) await keyFileOf(deps, found, deps); // asks for the passphrase
+  if (stale.length > 0)
+    await holdingKeys(deps, async () => {
+      for (const found of (await filesOf(deps, index)).filter(hasOld)) {
+        const { file, passphrase } = await keyFileOf(deps, found, deps);
+        const keys = file.keys.filter(({ key }) => !isOld(formatPublicKey(key.publicKey)));
+        if (keys.length === 0) await deps.files.remove(found.path);
+        else await saveKeyFile(deps, { ...file, keys }, passphrase);
+        const gone = found.header.keys.filter(({ publicKey }) => isOld(publicKey)).map(({ publicKey }) => shortKey(publicKey));
+        deps.terminal.talk(`${found.path}   without ${gone.join(", ")} from now on; copies of it elsewhere sign nothing any more`);
+      }
+    });
+}
+
+function everNamed(roots: RootChain): ReadonlySet<PublicKey> {
+  return new Set(roots.flatMap(({ doc }) => [...keysOfRoot(doc)]));
+}
+
+function kindOf(purpose: KeyPurpose): KeyFileKind {
+  return purpose === "root" ? "root" : "daily";
 }
 
 async function filesOf(deps: Deps, { id }: Index): Promise<readonly FoundKeyFile[]> {
