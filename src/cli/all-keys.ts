@@ -1,6 +1,6 @@
 /** Every key of this machine for one index, and how new ones come and old ones go, so that no crash in between loses one. */
 import { generatePrivateKey, type PrivateKey } from "../crypto/ed25519.ts";
-import type { KeyFile, KeyFileKind, KeyPurpose } from "../crypto/key-file.ts";
+import type { KeyFile, KeyFileKind, KeyPurpose, StoredKey } from "../crypto/key-file.ts";
 import { formatPublicKey, type PublicKey, shortKey } from "../format/keys.ts";
 import { keysOfRoot } from "../index/root/edits.ts";
 import type { Keys } from "../index/root/pending.ts";
@@ -8,7 +8,7 @@ import type { Root } from "../format/root.ts";
 import { newestRoot, type RootChain } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
 import { holdingKeys } from "./key-lock.ts";
-import { type FoundKeyFile, keyFileOf, keysFor, listKeyFiles, saveKeyFile } from "./key-store.ts";
+import { type FoundKeyFile, keyFileOf, keysFor, listKeyFiles, passphraseOf, saveKeyFile } from "./key-store.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { newPassphrase } from "./passphrase.ts";
 
@@ -42,19 +42,28 @@ const PURPOSES: readonly KeyPurpose[] = ["root", "publisher", "checkpoint"];
  * @returns public keys, in the order of `purposes`
  */
 export async function makeKeys(deps: Deps, index: Index, roots: RootChain, purposes: readonly KeyPurpose[]): Promise<readonly PublicKey[]> {
-  const used = everNamed(roots);
-  const passphrases = await passphrasesFor(deps, index, purposes);
-  return holdingKeys(deps, async () => {
-    const made: PublicKey[] = [];
-    for (const purpose of purposes) {
-      const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kindOf(purpose));
-      const unused = found?.header.keys.find(
-        (entry) => entry.purpose === purpose && !used.has(entry.publicKey) && !made.includes(entry.publicKey),
-      );
-      made.push(unused?.publicKey ?? (await addKey(deps, index, purpose, { found, passphrases })));
+  const [used, passphrases] = [everNamed(roots), await passphrasesFor(deps, index, purposes)];
+  const made = new Map<number, PublicKey>();
+  await holdingKeys(deps, async () => {
+    for (const [kind, passphrase] of passphrases) {
+      const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kind);
+      const fresh: StoredKey[] = [];
+      for (const [i, purpose] of purposes.entries()) {
+        if (kindOf(purpose) !== kind) continue;
+        const isFree = (entry: { purpose: KeyPurpose; publicKey: PublicKey }): boolean =>
+          entry.purpose === purpose && !used.has(entry.publicKey) && ![...made.values()].includes(entry.publicKey);
+        const unused = found?.header.keys.find(isFree);
+        const key = unused === undefined ? generatePrivateKey() : null;
+        if (key !== null) fresh.push({ purpose, key });
+        made.set(i, unused?.publicKey ?? formatPublicKey((key as PrivateKey).publicKey));
+      }
+      if (fresh.length === 0) continue;
+      const file: KeyFile =
+        found === undefined ? { kind, name: index.name, index: index.id, keys: [] } : (await keyFileOf(deps, found, deps)).file;
+      await saveKeyFile(deps, { ...file, keys: [...file.keys, ...fresh] }, passphrase);
     }
-    return made;
   });
+  return purposes.map((_, i) => made.get(i) as PublicKey);
 }
 
 /** Of the files that keys go into; whoever has to be asked is asked before the lock. */
@@ -62,25 +71,9 @@ async function passphrasesFor(deps: Deps, index: Index, purposes: readonly KeyPu
   const [files, passphrases] = [await filesOf(deps, index), new Map<KeyFileKind, string>()];
   for (const kind of new Set(purposes.map(kindOf))) {
     const found = files.find(({ header }) => header.kind === kind);
-    passphrases.set(
-      kind,
-      found === undefined ? await newPassphrase(index.name, deps) : (await keyFileOf(deps, found, deps)).passphrase,
-    );
+    passphrases.set(kind, await (found === undefined ? newPassphrase(index.name, deps) : passphraseOf(found, deps)));
   }
   return passphrases;
-}
-
-async function addKey(
-  deps: Deps,
-  index: Index,
-  purpose: KeyPurpose,
-  { found, passphrases }: { readonly found: FoundKeyFile | undefined; readonly passphrases: ReadonlyMap<KeyFileKind, string> },
-): Promise<PublicKey> {
-  const [kind, key] = [kindOf(purpose), generatePrivateKey()];
-  const file: KeyFile =
-    found === undefined ? { kind, name: index.name, index: index.id, keys: [] } : (await keyFileOf(deps, found, deps)).file;
-  await saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrases.get(kind) ?? "");
-  return formatPublicKey(key.publicKey);
 }
 
 /** Drops the keys that a root named and `after` does not: whoever steals the file later gets none that ever counted. */
@@ -89,7 +82,7 @@ export async function dropOldKeys(deps: Deps, index: Index, roots: RootChain, af
   const isOld = (key: PublicKey): boolean => used.has(key) && !now.has(key);
   const hasOld = ({ header }: FoundKeyFile): boolean => header.keys.some(({ publicKey }) => isOld(publicKey));
   const stale = (await filesOf(deps, index)).filter(hasOld);
-  for (const found of stale) await keyFileOf(deps, found, deps); // asks for the passphrase
+  for (const found of stale) await passphraseOf(found, deps);
   if (stale.length > 0)
     await holdingKeys(deps, async () => {
       for (const found of (await filesOf(deps, index)).filter(hasOld)) {

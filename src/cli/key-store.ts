@@ -69,8 +69,13 @@ export async function keyFileOf(
 ): Promise<{ readonly file: KeyFile; readonly passphrase: string }> {
   const bytes = await files.read(found.path, MAX_BYTES);
   if (bytes === null) throw new ImprintError("KEY_MISSING", `Cannot open ${found.path}: it is gone`);
-  const passphrase = found.header.protected ? await passphraseFor(path.basename(found.path), asking) : "";
+  const passphrase = await passphraseOf(found, asking);
   return { file: await openKeyFile(bytes, passphrase), passphrase };
+}
+
+/** Asks, where nobody knows it yet: one command asks once. */
+export async function passphraseOf({ path: file, header }: FoundKeyFile, asking: Parameters<typeof passphraseFor>[1]): Promise<string> {
+  return header.protected ? passphraseFor(path.basename(file), asking) : "";
 }
 
 export function keysFor(file: KeyFile, purpose: KeyPurpose): readonly PrivateKey[] {

@@ -4,7 +4,7 @@ import type { KeyFile, KeyFileKind, KeyPurpose } from "../../crypto/key-file.ts"
 import { formatPublicKey } from "../../format/keys.ts";
 import type { Deps } from "../deps.ts";
 import { holdingKeys } from "../key-lock.ts";
-import { keyFileOf, listKeyFiles, saveKeyFile } from "../key-store.ts";
+import { keyFileOf, listKeyFiles, passphraseOf, saveKeyFile } from "../key-store.ts";
 import { newPassphrase } from "../passphrase.ts";
 import { indexNamed } from "./key.ts";
 
@@ -19,7 +19,7 @@ export async function keyNew(
   const kind: KeyFileKind = purpose === "root" ? "root" : "daily";
   const findFile = async () => (await listKeyFiles(deps)).find(({ header }) => header.index === target.id && header.kind === kind);
   const found = await findFile();
-  const passphrase = found === undefined ? await newPassphrase(target.name, deps) : (await keyFileOf(deps, found, deps)).passphrase;
+  const passphrase = found === undefined ? await newPassphrase(target.name, deps) : await passphraseOf(found, deps);
   const key = generatePrivateKey();
   const path = await holdingKeys(deps, async () => {
     const now = await findFile();

@@ -12,7 +12,7 @@ import { formatPublicKey, shortKey } from "../../format/keys.ts";
 import { newestRoot } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
 import { holdingKeys } from "../key-lock.ts";
-import { type FoundKeyFile, keyFileOf, listKeyFiles, saveKeyFile } from "../key-store.ts";
+import { type FoundKeyFile, keyFileOf, listKeyFiles, passphraseOf, saveKeyFile } from "../key-store.ts";
 import { cloneState, type OwnIndex, readOwnIndices } from "../own-indices.ts";
 import { newPassphrase, passphraseFor } from "../passphrase.ts";
 
@@ -122,7 +122,7 @@ async function importOpenSsh(bytes: Uint8Array, { file, index, name, purpose }: 
     const passphrase = await newPassphrase(target.name, deps);
     return saveKeyFile(deps, { kind, name: target.name, index: target.id, keys: [{ purpose, key }] }, passphrase);
   }
-  await keyFileOf(deps, present, deps); // asks for the passphrase
+  await passphraseOf(present, deps);
   return holdingKeys(deps, async () => {
     // One file an index: commands then find every key that may sign.
     const { file: before, passphrase } = await keyFileOf(deps, present, deps);
