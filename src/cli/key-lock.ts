@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ImprintError } from "../errors.ts";
+import { isAlive } from "../git/store/lock.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
 
@@ -52,11 +53,5 @@ async function take(files: Files, file: string, mine: string): Promise<void> {
 function isGone(holder: string): boolean {
   const pid = Number(/^([0-9]{1,10}) [0-9a-f]{16}$/u.exec(holder)?.[1] ?? "0");
   if (pid === 0) return true;
-  if (pid === process.pid) return !held.has(holder);
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
-  }
+  return pid === process.pid ? !held.has(holder) : !isAlive(pid);
 }

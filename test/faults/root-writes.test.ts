@@ -49,5 +49,6 @@ describe("C1 each write fails", () => {
       await a.read();
       console.info(`writes · ${name} · ${git} · ${when} · ${String(n)} failed in turn`);
     },
+    400_000,
   );
 });
