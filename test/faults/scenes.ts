@@ -43,7 +43,7 @@ async function ben(a: Author, w: World, purpose: string): Promise<{ who: Who; ke
   return { who, key: stdout.trim(), clone };
 }
 
-function merge({ gitDir }: Author, branch: string): void {
+export function mergeBranch({ gitDir }: Author, branch: string): void {
   const tree = testGit(gitDir, ["merge-tree", "--write-tree", "refs/heads/main", `refs/heads/${branch}`]);
   const merged = testGit(gitDir, ["commit-tree", tree, "-p", "refs/heads/main", "-p", `refs/heads/${branch}`, "-m", "Merge"]);
   testGit(gitDir, ["update-ref", "refs/heads/main", merged]);
@@ -73,7 +73,7 @@ export const SCENES: Readonly<Record<string, Play>> = {
       words: () => ["seal", "--index", "author"],
       async prepare(n) {
         await a.publish("@author/a", `1.1.${String(n)}`, a.deps(), { branch: `p${String(n)}` });
-        merge(a, `p${String(n)}`);
+        mergeBranch(a, `p${String(n)}`);
       },
       again: [0, /nothing to seal/],
     };
