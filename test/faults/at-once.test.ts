@@ -93,10 +93,22 @@ describe("C2 while a root changes", () => {
 
 describe("C2 two root commands at once", () => {
   it.each([
-    [["root", "rotate"], ["root", "rotate"]],
-    [["root", "rotate", "root"], ["root", "rotate", "root"]],
-    [["root", "rotate", "publisher"], ["root", "rotate", "checkpoint"]],
-    [["root", "rotate", "root"], ["root", "rotate", "daily"]],
+    [
+      ["root", "rotate"],
+      ["root", "rotate"],
+    ],
+    [
+      ["root", "rotate", "root"],
+      ["root", "rotate", "root"],
+    ],
+    [
+      ["root", "rotate", "publisher"],
+      ["root", "rotate", "checkpoint"],
+    ],
+    [
+      ["root", "rotate", "root"],
+      ["root", "rotate", "daily"],
+    ],
   ])("C2 %j and %j: one is done, the other made again or refused in one line, no key is lost", async (...both) => {
     const { version } = a.root();
     const ran = await Promise.all(both.map((words) => run(...words, "--index", "author")));

@@ -97,7 +97,10 @@ export async function author(w: World, env: NodeJS.ProcessEnv = {}): Promise<Aut
     async check(before) {
       const now = self.head();
       const root = self.root();
-      requireKeys(root, self.keysOnDisk().map(({ publicKey }) => publicKey));
+      requireKeys(
+        root,
+        self.keysOnDisk().map(({ publicKey }) => publicKey),
+      );
       // The old state was looked at when it was made.
       if (now === before) return false;
       if (testGit(gitDir, ["rev-parse", "main^"]) !== before) throw new Error("the host is more than one commit on");

@@ -41,7 +41,9 @@ child.spawn = (command, args, ...rest) => {
 
 const request = http.request;
 http.request = (...words) => {
-  const text = words.map((word) => (typeof word === "object" && word !== null ? `${word.method ?? ""} ${word.path ?? word.href ?? ""}` : String(word))).join(" ");
+  const text = words
+    .map((word) => (typeof word === "object" && word !== null ? `${word.method ?? ""} ${word.path ?? word.href ?? ""}` : String(word)))
+    .join(" ");
   if (text.includes("POST") && text.includes("receive-pack")) step("push");
   return request(...words);
 };

@@ -44,26 +44,30 @@ const RUNS = [
 ];
 
 describe("C1 kill -9 before each step", () => {
-  it.each(RUNS)("C1 $name with $git git: old or new, no key lost, and the same words complete it", async ({ name, git, stride }) => {
-    const scene = await SCENES[name]?.(w, { IMPRINT_GIT: git });
-    if (scene === undefined) throw new Error(`no scene ${name}`);
-    const { a, words, prepare, check, again } = scene;
-    let n = 0;
-    for (; n < MAX_STEPS; n += stride) {
-      await prepare?.(n);
-      const before = a.head();
-      const killed = await killedAt(n, scene, words(n));
-      const isNew = await a.check(before);
-      const isDone = (await check?.(n, isNew)) ?? isNew;
-      if (!killed) break;
-      const retried = await typed(scene, words(n));
-      const [exit, said] = isDone ? again : ([0, /./] as const);
-      expect([n, isDone, retried.exit, retried.stderr]).toEqual([n, isDone, exit, expect.stringMatching(said)]);
-    }
-    expect(n).toBeGreaterThan(0);
-    expect(n).toBeLessThan(MAX_STEPS);
-    await a.read();
-    if (name !== "cosign") await a.requireUsable(); // there, it takes two
-    console.info(`kills · ${name} · ${git} · ${String(n)} steps`);
-  }, TIMEOUT_MS);
+  it.each(RUNS)(
+    "C1 $name with $git git: old or new, no key lost, and the same words complete it",
+    async ({ name, git, stride }) => {
+      const scene = await SCENES[name]?.(w, { IMPRINT_GIT: git });
+      if (scene === undefined) throw new Error(`no scene ${name}`);
+      const { a, words, prepare, check, again } = scene;
+      let n = 0;
+      for (; n < MAX_STEPS; n += stride) {
+        await prepare?.(n);
+        const before = a.head();
+        const killed = await killedAt(n, scene, words(n));
+        const isNew = await a.check(before);
+        const isDone = (await check?.(n, isNew)) ?? isNew;
+        if (!killed) break;
+        const retried = await typed(scene, words(n));
+        const [exit, said] = isDone ? again : ([0, /./] as const);
+        expect([n, isDone, retried.exit, retried.stderr]).toEqual([n, isDone, exit, expect.stringMatching(said)]);
+      }
+      expect(n).toBeGreaterThan(0);
+      expect(n).toBeLessThan(MAX_STEPS);
+      await a.read();
+      if (name !== "cosign") await a.requireUsable(); // there, it takes two
+      console.info(`kills · ${name} · ${git} · ${String(n)} steps`);
+    },
+    TIMEOUT_MS,
+  );
 });
