@@ -1,6 +1,6 @@
 /**
- * C1: kill -9 before each step that changes something outside the process (`kill-at.mjs`), in what changes records, roots, keys
- * and trust. (`kill.test.ts` has sync, add and publish.) Needs the build in dist/.
+ * C1: kill -9 before each step that changes something outside the process (`kill-at.mjs`), in sync, publish, and in what changes
+ * records, roots, keys and trust. (`kill.test.ts`: at any moment of sync, add and publish.) Needs the build in dist/.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -37,7 +37,8 @@ async function killedAt(at: number, { a, who }: Scene, words: readonly string[])
 }
 
 const RUNS = [
-  ...Object.keys(SCENES).map((name) => ({ name, git: "system", stride: 1 })),
+  // Of a seal and a cosign, half of the steps are those of a publish.
+  ...Object.keys(SCENES).map((name) => ({ name, git: "system", stride: name === "seal" || name === "cosign" ? 2 : 1 })),
   { name: "yank", git: "isomorphic", stride: 1 },
   // The same steps of git, and those of the keys between them.
   { name: "root rotate", git: "isomorphic", stride: 4 },

@@ -16,7 +16,9 @@ beforeAll(async () => {
 afterAll(() => w.close());
 
 const RUNS = [
-  ...Object.keys(SCENES).map((name) => ({ name, git: "system", when: "before" as const })),
+  ...Object.keys(SCENES)
+    .filter((name) => name !== "sync" && name !== "publish")
+    .map((name) => ({ name, git: "system", when: "before" as const })),
   { name: "root rotate", git: "system", when: "after" as const },
 ];
 

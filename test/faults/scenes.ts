@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import type { Files } from "../../src/storage/files.ts";
-import { testGit } from "../support/git-host.ts";
+import { testGit, testGitAsync } from "../support/git-host.ts";
+import { makePackage } from "../support/tarball.ts";
 import type { World } from "../support/world.ts";
 import { imprintIn, type Ran } from "../cli/in-process.ts";
 import { author, type Author } from "./author.ts";
@@ -43,6 +44,16 @@ async function ben(a: Author, w: World, purpose: string): Promise<{ who: Who; ke
   return { who, key: stdout.trim(), clone };
 }
 
+/** Somebody with a project that takes the author's packages. */
+async function reader(a: Author, w: World): Promise<Who> {
+  const home = join(w.folder, `reader-${a.id.slice(0, 8)}`);
+  const who = { home, cwd: join(home, "shop") };
+  mkdirSync(who.cwd, { recursive: true });
+  writeFileSync(join(who.cwd, "package.json"), "{}\n");
+  await must({ a, who }, "add", `${a.url}#${a.id}`, "--yes");
+  return who;
+}
+
 export function mergeBranch({ gitDir }: Author, branch: string): void {
   const tree = testGit(gitDir, ["merge-tree", "--write-tree", "refs/heads/main", `refs/heads/${branch}`]);
   const merged = testGit(gitDir, ["commit-tree", tree, "-p", "refs/heads/main", "-p", `refs/heads/${branch}`, "-m", "Merge"]);
@@ -54,6 +65,47 @@ const keysIn = (a: Author): readonly string[] => a.keysOnDisk().map(({ publicKey
 type Play = (w: World, env: NodeJS.ProcessEnv) => Promise<Scene>;
 
 export const SCENES: Readonly<Record<string, Play>> = {
+  async sync(w, env) {
+    const a = await author(w, env);
+    const who = await reader(a, w);
+    const place = async (): Promise<readonly [number, number]> => {
+      const { stdout } = await must({ a, who }, "trust", "show", "--json");
+      const [shown] = JSON.parse(stdout) as readonly { now: { seq: number }; locked: { seq: number } }[];
+      return [shown?.now.seq ?? 0, shown?.locked.seq ?? 0];
+    };
+    let before = 0;
+    return {
+      a,
+      who,
+      words: () => ["sync"],
+      async prepare(n) {
+        before = a.seq();
+        // What was interrupted before was made good.
+        expect(await place()).toEqual([before, before]);
+        await must({ a, who: a }, "deprecate", "@author/b@1.0.0", `${String(n)} times`);
+      },
+      async check() {
+        const [now, locked] = await place();
+        for (const seq of [now, locked]) expect([before, a.seq()]).toContain(seq);
+        expect(locked).toBeLessThanOrEqual(now);
+        return false;
+      },
+      again: [0, /./],
+    };
+  },
+
+  async publish(w, env) {
+    const a = await author(w, env);
+    const tarball = (n: number): string => join(a.cwd, `again-${String(n)}.tgz`);
+    return {
+      a,
+      who: a,
+      words: (n) => ["publish", tarball(n), "--index", "author"],
+      prepare: async (n) => writeFileSync(tarball(n), await makePackage({ name: "@author/b", version: `1.1.${String(n)}` })),
+      again: [6, /VERSION_EXISTS/],
+    };
+  },
+
   async yank(w, env) {
     const a = await author(w, env);
     await a.publish("@author/a", "1.1.0");
@@ -87,7 +139,6 @@ export const SCENES: Readonly<Record<string, Play>> = {
     await must({ a, who }, "root", "sign", joined, "--yes");
     await must({ a, who: a }, "root", "apply", joined);
     testGit(join(clone, ".git"), ["init", "-q", "-b", "main", clone]);
-    const { testGitAsync } = await import("../support/git-host.ts");
     await testGitAsync(join(clone, ".git"), ["remote", "add", "origin", a.url]);
     await testGitAsync(join(clone, ".git"), ["fetch", "-q", "origin", "main"]);
     await testGitAsync(join(clone, ".git"), ["--work-tree", clone, "checkout", "-q", "-B", "main", "origin/main"]);
@@ -210,11 +261,7 @@ export const SCENES: Readonly<Record<string, Play>> = {
 
   async "trust accept"(w, env) {
     const a = await author(w, env);
-    const home = join(w.folder, `trusting-${a.id.slice(0, 8)}`);
-    const who = { home, cwd: join(home, "shop") };
-    mkdirSync(who.cwd, { recursive: true });
-    writeFileSync(join(who.cwd, "package.json"), "{}\n");
-    await must({ a, who }, "add", `${a.url}#${a.id}`, "--yes");
+    const who = await reader(a, w);
     return {
       a,
       who,
