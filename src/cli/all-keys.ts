@@ -1,12 +1,14 @@
 /** Every key of this machine for one index, and how new ones come and old ones go, so that no crash in between loses one. */
 import { generatePrivateKey, type PrivateKey } from "../crypto/ed25519.ts";
-import type { KeyFile, KeyFileKind, KeyPurpose } from "../crypto/key-file.ts";
+import type { KeyFile, KeyFileKind, KeyPurpose, StoredKey } from "../crypto/key-file.ts";
 import { formatPublicKey, type PublicKey, shortKey } from "../format/keys.ts";
 import { keysOfRoot } from "../index/root/edits.ts";
 import type { Keys } from "../index/root/pending.ts";
 import type { Root } from "../format/root.ts";
+import { newestRoot, type RootChain } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
-import { type FoundKeyFile, keyFileOf, keysFor, listKeyFiles, saveKeyFile } from "./key-store.ts";
+import { holdingKeys } from "./key-lock.ts";
+import { type FoundKeyFile, keyFileOf, keysFor, listKeyFiles, passphraseOf, saveKeyFile } from "./key-store.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { newPassphrase } from "./passphrase.ts";
 
@@ -34,47 +36,72 @@ export async function openAllKeys(deps: Deps, index: Index, wanted: readonly Key
 const PURPOSES: readonly KeyPurpose[] = ["root", "publisher", "checkpoint"];
 
 /**
- * New keys, kept on disk before anything names them. One that an interrupted run made, and that `root` does not name, is
- * taken again.
+ * New keys, kept on disk before anything names them. One that an interrupted run made, and that no root ever named, is taken
+ * again: one that a root named once may be the very key that was stolen.
  *
  * @returns public keys, in the order of `purposes`
  */
-export async function makeKeys(deps: Deps, index: Index, root: Root, purposes: readonly KeyPurpose[]): Promise<readonly PublicKey[]> {
-  const named = keysOfRoot(root);
-  const made: PublicKey[] = [];
-  for (const purpose of purposes) {
-    const kind: KeyFileKind = purpose === "root" ? "root" : "daily";
-    const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kind);
-    const unused = found?.header.keys.find(
-      (entry) => entry.purpose === purpose && !named.has(entry.publicKey) && !made.includes(entry.publicKey),
-    );
-    if (unused !== undefined) {
-      made.push(unused.publicKey);
-      continue;
+export async function makeKeys(deps: Deps, index: Index, roots: RootChain, purposes: readonly KeyPurpose[]): Promise<readonly PublicKey[]> {
+  const [used, passphrases] = [everNamed(roots), await passphrasesFor(deps, index, purposes)];
+  const made = new Map<number, PublicKey>();
+  await holdingKeys(deps, async () => {
+    for (const [kind, passphrase] of passphrases) {
+      const found = (await filesOf(deps, index)).find(({ header }) => header.kind === kind);
+      const fresh: StoredKey[] = [];
+      for (const [i, purpose] of purposes.entries()) {
+        if (kindOf(purpose) !== kind) continue;
+        const isFree = (entry: { purpose: KeyPurpose; publicKey: PublicKey }): boolean =>
+          entry.purpose === purpose && !used.has(entry.publicKey) && ![...made.values()].includes(entry.publicKey);
+        const unused = found?.header.keys.find(isFree);
+        const key = unused === undefined ? generatePrivateKey() : null;
+        if (key !== null) fresh.push({ purpose, key });
+        made.set(i, unused?.publicKey ?? formatPublicKey((key as PrivateKey).publicKey));
+      }
+      if (fresh.length === 0) continue;
+      const file: KeyFile =
+        found === undefined ? { kind, name: index.name, index: index.id, keys: [] } : (await keyFileOf(deps, found, deps)).file;
+      await saveKeyFile(deps, { ...file, keys: [...file.keys, ...fresh] }, passphrase);
     }
-    const key = generatePrivateKey();
-    const before = found === undefined ? null : await keyFileOf(deps, found, deps);
-    const passphrase = before === null ? await newPassphrase(index.name, deps) : before.passphrase;
-    const file: KeyFile = before?.file ?? { kind, name: index.name, index: index.id, keys: [] };
-    await saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrase);
-    made.push(formatPublicKey(key.publicKey));
-  }
-  return made;
+  });
+  return purposes.map((_, i) => made.get(i) as PublicKey);
 }
 
-/** Drops the keys that `before` named and `after` does not: whoever steals the file later gets none that ever counted. */
-export async function dropOldKeys(deps: Deps, index: Index, before: Root, after: Root): Promise<void> {
-  const [old, now] = [keysOfRoot(before), keysOfRoot(after)];
-  const isOld = (key: PublicKey): boolean => old.has(key) && !now.has(key);
-  for (const found of await filesOf(deps, index)) {
-    if (!found.header.keys.some(({ publicKey }) => isOld(publicKey))) continue;
-    const { file, passphrase } = await keyFileOf(deps, found, deps);
-    const keys = file.keys.filter(({ key }) => !isOld(formatPublicKey(key.publicKey)));
-    if (keys.length === 0) await deps.files.remove(found.path);
-    else await saveKeyFile(deps, { ...file, keys }, passphrase);
-    const gone = found.header.keys.filter(({ publicKey }) => isOld(publicKey)).map(({ publicKey }) => shortKey(publicKey));
-    deps.terminal.talk(`${found.path}   without ${gone.join(", ")} from now on; copies of it elsewhere sign nothing any more`);
+/** Of the files that keys go into; whoever has to be asked is asked before the lock. */
+async function passphrasesFor(deps: Deps, index: Index, purposes: readonly KeyPurpose[]): Promise<ReadonlyMap<KeyFileKind, string>> {
+  const [files, passphrases] = [await filesOf(deps, index), new Map<KeyFileKind, string>()];
+  for (const kind of new Set(purposes.map(kindOf))) {
+    const found = files.find(({ header }) => header.kind === kind);
+    passphrases.set(kind, await (found === undefined ? newPassphrase(index.name, deps) : passphraseOf(found, deps)));
   }
+  return passphrases;
+}
+
+/** Drops the keys that a root named and `after` does not: whoever steals the file later gets none that ever counted. */
+export async function dropOldKeys(deps: Deps, index: Index, roots: RootChain, after: Root = newestRoot(roots).doc): Promise<void> {
+  const [used, now] = [everNamed(roots), keysOfRoot(after)];
+  const isOld = (key: PublicKey): boolean => used.has(key) && !now.has(key);
+  const hasOld = ({ header }: FoundKeyFile): boolean => header.keys.some(({ publicKey }) => isOld(publicKey));
+  const stale = (await filesOf(deps, index)).filter(hasOld);
+  for (const found of stale) await passphraseOf(found, deps);
+  if (stale.length > 0)
+    await holdingKeys(deps, async () => {
+      for (const found of (await filesOf(deps, index)).filter(hasOld)) {
+        const { file, passphrase } = await keyFileOf(deps, found, deps);
+        const keys = file.keys.filter(({ key }) => !isOld(formatPublicKey(key.publicKey)));
+        if (keys.length === 0) await deps.files.remove(found.path);
+        else await saveKeyFile(deps, { ...file, keys }, passphrase);
+        const gone = found.header.keys.filter(({ publicKey }) => isOld(publicKey)).map(({ publicKey }) => shortKey(publicKey));
+        deps.terminal.talk(`${found.path}   without ${gone.join(", ")} from now on; copies of it elsewhere sign nothing any more`);
+      }
+    });
+}
+
+function everNamed(roots: RootChain): ReadonlySet<PublicKey> {
+  return new Set(roots.flatMap(({ doc }) => [...keysOfRoot(doc)]));
+}
+
+function kindOf(purpose: KeyPurpose): KeyFileKind {
+  return purpose === "root" ? "root" : "daily";
 }
 
 async function filesOf(deps: Deps, { id }: Index): Promise<readonly FoundKeyFile[]> {

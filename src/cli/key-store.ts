@@ -34,9 +34,12 @@ export async function listKeyFiles({ files, layout }: Stores): Promise<readonly 
   return found;
 }
 
-/** @returns the path written */
+/** @returns the path written @throws ImprintError NAME_TAKEN where the file of that name is of another index: keys never go unsaid */
 export async function saveKeyFile({ files, layout }: Stores, keyFile: KeyFile, passphrase: string): Promise<string> {
   const file = layout.keyFile(keyFile.name, keyFile.kind);
+  const present = await files.read(file, MAX_BYTES);
+  if (present !== null && readKeyFileHeader(present).index !== keyFile.index)
+    throw new ImprintError("NAME_TAKEN", `Cannot write ${file}: it holds keys of another index; choose another --name`);
   await files.writeAtomic(file, await sealKeyFile(keyFile, passphrase, (count) => new Uint8Array(randomBytes(count))), { mode: 0o600 });
   return file;
 }
@@ -66,8 +69,13 @@ export async function keyFileOf(
 ): Promise<{ readonly file: KeyFile; readonly passphrase: string }> {
   const bytes = await files.read(found.path, MAX_BYTES);
   if (bytes === null) throw new ImprintError("KEY_MISSING", `Cannot open ${found.path}: it is gone`);
-  const passphrase = found.header.protected ? await passphraseFor(path.basename(found.path), asking) : "";
+  const passphrase = await passphraseOf(found, asking);
   return { file: await openKeyFile(bytes, passphrase), passphrase };
+}
+
+/** Asks, where nobody knows it yet: one command asks once. */
+export async function passphraseOf({ path: file, header }: FoundKeyFile, asking: Parameters<typeof passphraseFor>[1]): Promise<string> {
+  return header.protected ? passphraseFor(path.basename(file), asking) : "";
 }
 
 export function keysFor(file: KeyFile, purpose: KeyPurpose): readonly PrivateKey[] {

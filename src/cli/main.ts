@@ -34,7 +34,11 @@ export async function main(options: MainOptions): Promise<number> {
   }
 }
 
-function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal, { json, C, allowFile, ...flags }: GlobalFlags): Deps {
+function makeDeps(
+  { env, cwd, nowMs, streams, files = nodeFiles() }: MainOptions,
+  terminal: Terminal,
+  { json, C, allowFile, ...flags }: GlobalFlags,
+): Deps {
   // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
   if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
@@ -44,7 +48,7 @@ function makeDeps({ env, cwd, nowMs, streams }: MainOptions, terminal: Terminal,
     env,
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
     readInput: () => readAll(streams.stdin),
-    files: nodeFiles(),
+    files,
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
     git: chooseGit(env, offline),
     nowMs,

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { ImprintError, errnoOf } from "../errors.ts";
+import { ImprintError, errnoOf, isImprintError } from "../errors.ts";
 import { createHandler } from "../http/app.ts";
 import type { Bases } from "../http/bases.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
@@ -94,8 +94,13 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
   const { folder } = policy.consumer.files;
   // One for a team is not for `imprint run` to find: its clients would need a token.
   const remember = async ({ digest }: Policy): Promise<void> => {
-    if (service.authorize === null)
+    if (service.authorize !== null) return;
+    try {
       await rememberResolver(deps, folder, { port, pid: process.pid, secret: secret.toString("hex"), policy: digest });
+    } catch (error) {
+      if (!isImprintError(error, "STORAGE_FAILED")) throw error;
+      deps.terminal.warn(clean(`${error.message}: the next imprint run starts a resolver of its own`));
+    }
   };
   await remember(policy);
   let complaint = "";
@@ -132,7 +137,10 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     served,
     async close() {
       clearInterval(reload);
-      await forgetResolver(deps, folder, port);
+      // A file that stays proves nothing to whoever finds it; a server that stays would keep this process.
+      await forgetResolver(deps, folder, port).catch((error: unknown) => {
+        if (!isImprintError(error, "STORAGE_FAILED")) throw error;
+      });
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();

@@ -23,7 +23,7 @@ import {
   signPending,
 } from "../index/root/pending.ts";
 import { formatRequest } from "../index/root/request.ts";
-import { newestRoot, type TrustedState } from "../index/trust.ts";
+import { newestRoot, type RootChain, type TrustedState } from "../index/trust.ts";
 import { dropOldKeys, openAllKeys } from "./all-keys.ts";
 import type { Deps } from "./deps.ts";
 import { theOwnIndex } from "./own-indices.ts";
@@ -66,14 +66,14 @@ export async function changeOwnRoot(
     readonly verb: string;
     /** Subject of the commit. */
     readonly message: string;
-    readonly edit: (root: RootContent, open: OpenUpload) => Promise<RootContent | null> | RootContent | null;
+    readonly edit: (root: RootContent, open: OpenUpload, roots: RootChain) => Promise<RootContent | null> | RootContent | null;
   },
 ): Promise<ChangedRoot> {
   const { verb, message, edit } = options;
   return withOwnIndex(deps, options, verb, (open) =>
     changeByDraft(deps, open, options, async (base) => {
       const before = newestRoot(base.state.roots).doc;
-      const content = await edit(before, open);
+      const content = await edit(before, open, base.state.roots);
       if (content === null || sameContent(before, content)) return null;
       return pendingRoot(base, content, { message, onProgress: progressOf(deps) });
     }),
@@ -162,7 +162,7 @@ export async function publishPending(
     },
   });
   deps.terminal.ok(uploadedText(open, uploaded, push));
-  if (done.root !== null) await dropOldKeys(deps, open.own, newestRoot(done.state.roots).doc, done.root.doc);
+  if (done.root !== null) await dropOldKeys(deps, open.own, done.state.roots, done.root.doc);
   return uploaded.commit;
 }
 

@@ -11,7 +11,7 @@ import type { TarballPlace } from "./tarball-places.ts";
 import { clean } from "./terminal.ts";
 import type { OpenUpload } from "./upload.ts";
 
-/** @throws ImprintError VERIFY_FAILED */
+/** @throws ImprintError VERIFY_FAILED; STORAGE_FAILED, which says nothing against a proposal */
 export async function requireTarballs(
   verb: string,
   accepted: readonly Accepted[],
@@ -23,6 +23,8 @@ export async function requireTarballs(
     tarballs,
     (done, of) => terminal.progress(`verifying tarball ${done} of ${of}`),
   );
+  const disk = faults.find(({ code }) => code === "STORAGE_FAILED");
+  if (disk !== undefined) throw new ImprintError("STORAGE_FAILED", disk.message);
   requireNone(`${verb} the tarballs`, faults);
 }
 

@@ -45,6 +45,12 @@ export async function earlierState(
 
 async function commitOfSeq(deps: Deps, clone: Parameters<typeof earlierState>[1], seq: number): Promise<ObjectId> {
   const past = await momentsOf(deps, clone);
+  // Taking the newest one for it would compare nothing with nothing, and call it good.
+  if (past.length > 0 && past.every((moment) => moment.seq < seq))
+    throw new ImprintError(
+      "NOT_FOUND",
+      `Cannot look back to seq ${seq}: the history of ${clone.folder} ends before it, at seq ${Math.max(...past.map((moment) => moment.seq))}`,
+    );
   const best = past.filter((moment) => moment.seq <= seq).toSorted((a, b) => b.seq - a.seq)[0];
   if (best !== undefined) return best.commit;
   throw new ImprintError(

@@ -1,5 +1,6 @@
 /** What the command line is given, and what every command's wiring needs. */
 import { ImprintError } from "../errors.ts";
+import type { Files } from "../storage/files.ts";
 import type { Deps } from "./deps.ts";
 import { clean, type TerminalStreams } from "./terminal.ts";
 
@@ -10,6 +11,8 @@ export type MainOptions = {
   readonly cwd: string;
   readonly streams: TerminalStreams;
   readonly nowMs: () => number;
+  /** The disk; the real one unless given. */
+  readonly files?: Files;
   readonly version: string;
   /** Resolves when the process is asked to stop; listens only once called. */
   readonly stop: () => Promise<void>;

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { main } from "../../src/cli/main.ts";
+import type { Files } from "../../src/storage/files.ts";
 import type { TerminalStreams } from "../../src/cli/terminal.ts";
 
 export type Ran = { readonly argv: readonly string[]; readonly exit: number; readonly stdout: string; readonly stderr: string };
@@ -22,7 +23,14 @@ export function environmentIn(home: string, more: NodeJS.ProcessEnv = {}): NodeJ
 
 /** `imprint …` of somebody with that home in that folder, at no terminal. */
 export async function imprintIn(
-  options: { readonly home: string; readonly cwd: string; readonly env?: NodeJS.ProcessEnv; readonly stop?: () => Promise<void> },
+  options: {
+    readonly home: string;
+    readonly cwd: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly stop?: () => Promise<void>;
+    readonly files?: Files;
+    readonly nowMs?: () => number;
+  },
   ...argv: readonly string[]
 ): Promise<Ran> {
   const said = { stdout: "", stderr: "" };
@@ -34,8 +42,9 @@ export async function imprintIn(
       },
     });
   const streams = { stdin: Readable.from([]), stdout: remember("stdout"), stderr: remember("stderr") } as unknown as TerminalStreams;
-  const { home, cwd, env = {}, stop = async () => {} } = options;
-  const exit = await main({ argv, env: environmentIn(home, env), cwd, streams, nowMs: Date.now, version: "0.0.0-test", stop });
+  const { home, cwd, env = {}, stop = async () => {}, files, nowMs = Date.now } = options;
+  const disk = files === undefined ? {} : { files };
+  const exit = await main({ argv, env: environmentIn(home, env), cwd, streams, nowMs, version: "0.0.0-test", stop, ...disk });
   return { argv, exit, ...said };
 }
 

@@ -1,5 +1,6 @@
 /**
- * C1: a disk that takes no more, under git's own files as well as ours: the object store, the index file, the work tree.
+ * C1: a disk that takes no more, under git's own files as well as ours: the object store, the index file, the work tree. In publish
+ * (both gits), root rotate and sync.
  * A limit on the size of every file that a process and its children write stands for the disk, since it needs no root and
  * fails in as many places: at each size another write is the first that does not fit.
  */
@@ -66,3 +67,55 @@ it.each([
   },
   600_000,
 );
+
+const limited = (blocks: number, ...words: readonly string[]): readonly string[] => [
+  "-c",
+  'ulimit -f "$1"; shift; exec "$@"',
+  "sh",
+  String(blocks),
+  process.execPath,
+  BIN,
+  ...words,
+];
+
+it("C1 root rotate on a disk that is full: all or nothing, no key is lost, and the next run goes on", async () => {
+  const who = p.person("rita");
+  const { url, address, clone } = await p.init(who, "@rita/*");
+  const id = address.slice(address.indexOf("#") + 1);
+  const folder = p.folderOf("rita-a", { "package.json": { name: "@rita/a", version: "1.0.0" }, "README.md": "x".repeat(4000) });
+  expect((await p.imprint(who, folder, "publish")).code).toBe(0);
+  const codes: number[] = [];
+  for (const blocks of [0, 1, 2, 4, 16, 4096]) {
+    const outcome = await p.sh(who, p.folder, "sh", limited(blocks, "root", "rotate", "--index", clone));
+    codes.push(outcome.code);
+    expect(outcome.stderr, `${String(blocks)} blocks`).not.toMatch(/^\s+at |Error:/mu);
+    if (outcome.code !== 0) expect(outcome.stderr).toMatch(/^✗ Cannot .+\n {2}(?:STORAGE_FAILED|PUSH_FAILED);/mu);
+    expect((await p.imprint(who, p.folder, "verify", url, "--id", id)).code, `${String(blocks)} blocks: ${outcome.stderr}`).toBe(0);
+    // The keys on disk still sign.
+    const again = await p.imprint(who, p.folder, "deprecate", "@rita/a@1.0.0", `with ${String(blocks)} blocks`, "--index", clone);
+    expect([again.code, again.stderr]).toEqual([0, expect.any(String)]);
+  }
+  expect(codes.at(-1)).toBe(0);
+  expect(codes.filter((code) => code !== 0).length, codes.join(" ")).toBeGreaterThan(1);
+}, 600_000);
+
+it("C1 sync on a disk that is full: the old state or the new one, said in one line, and the next run recovers", async () => {
+  const [author, reader] = [p.person("sue"), p.person("sues-reader")];
+  const { address, clone } = await p.init(author, "@sue/*");
+  const folder = p.folderOf("sue-a", { "package.json": { name: "@sue/a", version: "1.0.0" } });
+  expect((await p.imprint(author, folder, "publish")).code).toBe(0);
+  const shop = p.folderOf("sues-shop", { "package.json": { name: "shop", private: true } });
+  expect((await p.imprint(reader, shop, "add", address, "--yes")).code).toBe(0);
+  const codes: number[] = [];
+  for (const blocks of [0, 1, 2, 4, 4096]) {
+    await p.imprint(author, p.folder, "deprecate", "@sue/a@1.0.0", `with ${String(blocks)} blocks`, "--index", clone);
+    const outcome = await p.sh(reader, shop, "sh", limited(blocks, "sync"));
+    codes.push(outcome.code);
+    // Here it is a signal that ends git's own writing, and of that its other half only says that the data did not come.
+    if (outcome.code !== 0) expect(outcome.stderr).toMatch(/✗ Cannot [^\n]+\n {2}(?:STORAGE_FAILED|UNREACHABLE);/);
+    expect((await p.imprint(reader, shop, "why", "@sue/a")).stdout).toMatch(/1\.0\.0 ok/);
+    expect((await p.imprint(reader, shop, "sync")).code).toBe(0);
+  }
+  expect(codes.at(-1)).toBe(0);
+  expect(codes[0]).not.toBe(0);
+}, 600_000);

@@ -1,4 +1,7 @@
-/** C1: kill -9 at a dozen moments of sync, add and publish, and at a few without git. Needs the build in dist/. */
+/**
+ * C1: kill -9 at a dozen moments of sync, add and publish, and at a few without git. Needs the build in dist/.
+ * (`root-kill.test.ts`: before each step of sync, publish, yank, seal, cosign, root commands, trust.)
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** C1: a disk that fails each write in turn, before it or just after it, in add, sync and publish. */
+/**
+ * C1: a disk that fails each write in turn, before it or just after it, in add, sync, publish and reading, with both gits.
+ * (`root-writes.test.ts`: yank, seal, cosign, root commands, trust.)
+ */
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

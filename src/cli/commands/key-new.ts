@@ -3,7 +3,8 @@ import { generatePrivateKey } from "../../crypto/ed25519.ts";
 import type { KeyFile, KeyFileKind, KeyPurpose } from "../../crypto/key-file.ts";
 import { formatPublicKey } from "../../format/keys.ts";
 import type { Deps } from "../deps.ts";
-import { keyFileOf, listKeyFiles, saveKeyFile } from "../key-store.ts";
+import { holdingKeys } from "../key-lock.ts";
+import { keyFileOf, listKeyFiles, passphraseOf, saveKeyFile } from "../key-store.ts";
 import { newPassphrase } from "../passphrase.ts";
 import { indexNamed } from "./key.ts";
 
@@ -16,12 +17,16 @@ export async function keyNew(
   const { purpose } = options;
   const target = await indexNamed(options.index, options.name, "make a key", deps);
   const kind: KeyFileKind = purpose === "root" ? "root" : "daily";
-  const found = (await listKeyFiles(deps)).find(({ header }) => header.index === target.id && header.kind === kind);
-  const before = found === undefined ? null : await keyFileOf(deps, found, deps);
-  const passphrase = before === null ? await newPassphrase(target.name, deps) : before.passphrase;
+  const findFile = async () => (await listKeyFiles(deps)).find(({ header }) => header.index === target.id && header.kind === kind);
+  const found = await findFile();
+  const passphrase = found === undefined ? await newPassphrase(target.name, deps) : await passphraseOf(found, deps);
   const key = generatePrivateKey();
-  const file: KeyFile = before?.file ?? { kind, name: target.name, index: target.id, keys: [] };
-  const path = await saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrase);
+  const path = await holdingKeys(deps, async () => {
+    const now = await findFile();
+    const before = now === undefined ? null : (await keyFileOf(deps, now, deps)).file;
+    const file: KeyFile = before ?? { kind, name: target.name, index: target.id, keys: [] };
+    return saveKeyFile(deps, { ...file, keys: [...file.keys, { purpose, key }] }, passphrase);
+  });
   const publicKey = formatPublicKey(key.publicKey);
   deps.terminal.ok(`${path}   a new ${purpose} key`);
   deps.terminal.talk(`It counts once the index's owner adds it   imprint root add-key ${publicKey} --role ${purpose}`);

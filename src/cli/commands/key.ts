@@ -11,7 +11,8 @@ import { type IndexId, isIndexId } from "../../format/digest.ts";
 import { formatPublicKey, shortKey } from "../../format/keys.ts";
 import { newestRoot } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
-import { type FoundKeyFile, keyFileOf, listKeyFiles, saveKeyFile } from "../key-store.ts";
+import { holdingKeys } from "../key-lock.ts";
+import { type FoundKeyFile, keyFileOf, listKeyFiles, passphraseOf, saveKeyFile } from "../key-store.ts";
 import { cloneState, type OwnIndex, readOwnIndices } from "../own-indices.ts";
 import { newPassphrase, passphraseFor } from "../passphrase.ts";
 
@@ -121,12 +122,15 @@ async function importOpenSsh(bytes: Uint8Array, { file, index, name, purpose }: 
     const passphrase = await newPassphrase(target.name, deps);
     return saveKeyFile(deps, { kind, name: target.name, index: target.id, keys: [{ purpose, key }] }, passphrase);
   }
-  // One file an index: commands then find every key that may sign.
-  const { file: before, passphrase } = await keyFileOf(deps, present, deps);
-  const isThere = before.keys.some((entry) => formatPublicKey(entry.key.publicKey) === formatPublicKey(key.publicKey));
-  if (isThere) return present.path;
-  const keys: KeyFile["keys"] = [...before.keys, { purpose, key }];
-  return saveKeyFile(deps, { ...before, keys }, passphrase);
+  await passphraseOf(present, deps);
+  return holdingKeys(deps, async () => {
+    // One file an index: commands then find every key that may sign.
+    const { file: before, passphrase } = await keyFileOf(deps, present, deps);
+    const isThere = before.keys.some((entry) => formatPublicKey(entry.key.publicKey) === formatPublicKey(key.publicKey));
+    if (isThere) return present.path;
+    const keys: KeyFile["keys"] = [...before.keys, { purpose, key }];
+    return saveKeyFile(deps, { ...before, keys }, passphrase);
+  });
 }
 
 /**

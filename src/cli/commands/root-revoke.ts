@@ -8,14 +8,13 @@ import type { KeyPurpose } from "../../crypto/key-file.ts";
 import { ImprintError } from "../../errors.ts";
 import { type PublicKey, shortKey } from "../../format/keys.ts";
 import type { PackageName } from "../../format/names.ts";
-import type { Root } from "../../format/root.ts";
 import type { ObjectId } from "../../git/port.ts";
 import type { Base } from "../../index/publish.ts";
 import { keysOfRoot, removeKeys, replaceKeys, type RootContent } from "../../index/root/edits.ts";
 import { type PendingRecord, pendingRecord, pendingRoot } from "../../index/root/pending.ts";
 import { recoveredFiles, recoveredRecord, type Suspect, survey, type Survey } from "../../index/root/recovery.ts";
-import { newestRoot } from "../../index/trust.ts";
-import { makeKeys, publicKeysHere } from "../all-keys.ts";
+import { newestRoot, type RootChain } from "../../index/trust.ts";
+import { dropOldKeys, makeKeys, publicKeysHere } from "../all-keys.ts";
 import type { Deps } from "../deps.ts";
 import { parseKeys } from "../root-arguments.ts";
 import { changeByDraft, progressOf, type RootOptions, withOwnIndex } from "../root-change.ts";
@@ -64,12 +63,10 @@ export async function revoke(options: RevokeOptions, deps: Deps): Promise<Revoke
       restored: found.packages.flatMap(({ restored }) => restored),
       ...changed,
     });
-    const look = async (base: Base): Promise<Root> => {
-      const root = newestRoot(base.state.roots).doc;
-      stolen = await stolenKeys(deps, open, root, options.keys);
+    const look = async (base: Base): Promise<void> => {
+      stolen = await stolenKeys(deps, open, base.state.roots, options.keys);
       then = await trustedState(deps, open, base, options.since);
       found = await survey(base, then, new Set(stolen));
-      return root;
     };
     if (options.list) {
       const { chooseBase } = await import("../../index/publish.ts");
@@ -77,10 +74,10 @@ export async function revoke(options: RevokeOptions, deps: Deps): Promise<Revoke
       return resultOf({ version: null, commit: null, request: null });
     }
     const { version, commit, request } = await changeByDraft(deps, open, options, async (base) => {
-      const root = await look(base);
+      await look(base);
       say(deps, found, stolen);
       await answer(deps, options, suspectsOf(found), answers);
-      const content = await contentWithout(deps, open, root, stolen);
+      const content = await contentWithout(deps, open, base.state.roots, stolen);
       const changed = await recover(base, then, found, (suspect) => answers.get(suspect.spec) === true, deps);
       return pendingRoot(base, content, {
         message: `imprint: root revokes ${stolen.map(shortKey).join(", ")}`,
@@ -109,7 +106,8 @@ function requireNoContradiction({ keep, withdraw }: RevokeOptions): void {
 }
 
 /** @throws ImprintError NOT_FOUND, USAGE */
-async function stolenKeys(deps: Deps, { own }: OpenUpload, root: Root, given: readonly string[]): Promise<readonly PublicKey[]> {
+async function stolenKeys(deps: Deps, { own }: OpenUpload, roots: RootChain, given: readonly string[]): Promise<readonly PublicKey[]> {
+  const root = newestRoot(roots).doc;
   const here = (await publicKeysHere(deps, own)).map(({ publicKey }) => publicKey);
   const keys = given.flatMap((text): readonly PublicKey[] => {
     if (!(WORDS as readonly string[]).includes(text)) return parseKeys([text]);
@@ -124,11 +122,14 @@ async function stolenKeys(deps: Deps, { own }: OpenUpload, root: Root, given: re
   });
   const named = keysOfRoot(root);
   const unknown = keys.find((key) => !named.has(key));
-  if (unknown !== undefined)
+  if (unknown !== undefined) {
+    // A run that was interrupted after its push has left it in the key file.
+    await dropOldKeys(deps, own, roots);
     throw new ImprintError(
       "NOT_FOUND",
       `Cannot revoke ${shortKey(unknown)}: root ${root.version} names it in no role (it may be revoked already); imprint root show`,
     );
+  }
   return [...new Set(keys)];
 }
 
@@ -197,7 +198,8 @@ async function answer(
 }
 
 /** A key without which nobody could sign is replaced by a new one, and so is one of this machine's; others go. */
-async function contentWithout(deps: Deps, { own }: OpenUpload, root: Root, stolen: readonly PublicKey[]): Promise<RootContent> {
+async function contentWithout(deps: Deps, { own }: OpenUpload, chain: RootChain, stolen: readonly PublicKey[]): Promise<RootContent> {
+  const root = newestRoot(chain).doc;
   const here = new Set((await publicKeysHere(deps, own)).map(({ publicKey }) => publicKey));
   const roles: readonly (readonly [KeyPurpose, { keys: readonly PublicKey[]; threshold: number }])[] = [
     ["root", root.roles.root],
@@ -210,7 +212,7 @@ async function contentWithout(deps: Deps, { own }: OpenUpload, root: Root, stole
     const isShort = keys.length - going.length < threshold;
     for (const key of going) if (isShort || here.has(key)) replaced.set(key, purpose);
   }
-  const made = await makeKeys(deps, own, root, [...replaced.values()]);
+  const made = await makeKeys(deps, own, chain, [...replaced.values()]);
   const next = new Map([...replaced.keys()].map((key, i) => [key, made[i] as PublicKey]));
   const left = stolen.filter((key) => !next.has(key));
   const content = next.size === 0 ? root : replaceKeys(root, next);

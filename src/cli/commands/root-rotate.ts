@@ -7,6 +7,7 @@ import { ImprintError } from "../../errors.ts";
 import { type PublicKey, shortKey } from "../../format/keys.ts";
 import type { Root } from "../../format/root.ts";
 import { replaceKeys } from "../../index/root/edits.ts";
+import { newestRoot, type RootChain } from "../../index/trust.ts";
 import { makeKeys, publicKeysHere } from "../all-keys.ts";
 import type { Deps } from "../deps.ts";
 import type { OwnIndex } from "../own-indices.ts";
@@ -30,9 +31,8 @@ export async function rotate(options: RotateOptions, deps: Deps): Promise<Change
     ...options,
     verb: "rotate keys",
     message: `imprint: root rotates ${options.what} keys`,
-    edit: async (root, { own }) => {
-      const whole = { ...root, index: null, version: 1, previous: null };
-      next ??= await successors(deps, own, whole, purposes, named);
+    edit: async (root, { own }, roots) => {
+      next ??= await successors(deps, own, roots, purposes, named);
       return replaceKeys(root, next);
     },
   });
@@ -47,10 +47,11 @@ export async function rotate(options: RotateOptions, deps: Deps): Promise<Change
 export async function successors(
   deps: Deps,
   own: OwnIndex,
-  root: Root,
+  roots: RootChain,
   purposes: readonly KeyPurpose[],
   named: readonly PublicKey[],
 ): Promise<ReadonlyMap<PublicKey, PublicKey>> {
+  const root = newestRoot(roots).doc;
   const here = (await publicKeysHere(deps, own)).map(({ publicKey }) => publicKey);
   const old = purposes.flatMap((purpose) => {
     const keys = keysOfRole(root, purpose);
@@ -72,7 +73,7 @@ export async function successors(
   const made = await makeKeys(
     deps,
     own,
-    root,
+    roots,
     old.map(({ purpose }) => purpose),
   );
   return new Map(old.map(({ key }, i) => [key, made[i] as PublicKey]));

@@ -31,11 +31,12 @@ export async function configOf(gitDir: string): Promise<Config> {
   const change = async (path: string, values: readonly string[]): Promise<void> => {
     const lock = await takeLock(join(gitDir, "config.lock"), LOCK_STALE_MS);
     try {
-      await lock.close();
+      await lock.file.close();
       for (let left = (await all(path)).length; left > 0; left--) await git.setConfig({ ...place, path, value: undefined });
       for (const value of values) await git.setConfig({ ...place, path, value: quoted(value), append: true });
     } finally {
       await rm(join(gitDir, "config.lock"), { force: true });
+      await lock.forget();
     }
   };
   return {

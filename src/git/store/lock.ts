@@ -1,36 +1,96 @@
-/** Git's own lock files, taken as git takes them, so that a git that runs beside us is kept out, and keeps us out. */
-import { open, rename, rm, stat } from "node:fs/promises";
+/**
+ * Git's own lock files, taken as git takes them, so that a git that runs beside us is kept out, and keeps us out.
+ *
+ * Git's say nothing of who holds them. Beside one of ours lies a second name of the same file, with host and process in it:
+ * what a kill left behind is known at once, and not only when it is old.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { link, open, readdir, rename, rm, stat } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 
 const TRIES = 100;
 const PAUSE_MS = 20;
+/** Git reads over names with a dot in front, among refs too. */
+const OWNER = ".imprint-lock-";
+
+export type Lock = {
+  /** The lock file, empty, open for writing. */
+  readonly file: FileHandle;
+  /** Once the lock file has become what it locks, or is removed. */
+  readonly forget: () => Promise<void>;
+};
+
+export function hostMark(): string {
+  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "EPERM";
+  }
+}
 
 /** Makes `path`, waiting two seconds for whoever has it; a file older than `staleMs` was left by a kill. @throws EEXIST */
-export async function takeLock(path: string, staleMs: number): Promise<Awaited<ReturnType<typeof open>>> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await open(path, "wx", 0o600);
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST" || tries > TRIES) throw error;
+export async function takeLock(path: string, staleMs: number): Promise<Lock> {
+  const owner = join(dirname(path), `${OWNER}${basename(path)}-${hostMark()}-${process.pid}-${randomBytes(6).toString("hex")}`);
+  const forget = (): Promise<void> => rm(owner, { force: true }).catch(() => undefined);
+  const file = await open(owner, "wx", 0o600);
+  try {
+    for (let tries = 0; ; tries++) {
+      try {
+        await link(owner, path);
+        return { file, forget };
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST" || tries > TRIES) throw error;
+      }
+      if (await isLeft(path, staleMs)) await rm(path, { force: true });
+      else await delay(PAUSE_MS);
     }
-    const info = await stat(path).catch(() => null);
-    if (info !== null && Date.now() - info.mtimeMs > staleMs) await rm(path, { force: true });
-    else await delay(PAUSE_MS);
+  } catch (error) {
+    await file.close();
+    await forget();
+    // A file system without links.
+    if (["EPERM", "ENOTSUP", "ENOSYS", "EINVAL"].includes(errnoOf(error) ?? "")) return { file: await open(path, "wx", 0o600), forget };
+    throw error;
   }
+}
+
+async function isLeft(path: string, staleMs: number): Promise<boolean> {
+  const info = await stat(path).catch(() => null);
+  if (info === null) return false;
+  if (Date.now() - info.mtimeMs > staleMs) return true;
+  const mine = `${OWNER}${basename(path)}-${hostMark()}-`;
+  for (const name of await readdir(dirname(path)).catch((): string[] => [])) {
+    const pid = name.startsWith(mine) ? (/^(\d{1,10})-/u.exec(name.slice(mine.length))?.[1] ?? null) : null;
+    if (pid === null || isAlive(Number(pid))) continue;
+    const owner = join(dirname(path), name);
+    const isIts = (await stat(owner).catch(() => null))?.ino === info.ino;
+    await rm(owner, { force: true }).catch(() => undefined);
+    if (isIts) return true;
+  }
+  return false;
 }
 
 /** Replaces `path` as git would: `content` is made once its lock is held, and is there whole or not at all. */
 export async function replaceUnderLock(path: string, staleMs: number, content: () => Promise<string | Uint8Array>): Promise<void> {
-  const lock = await takeLock(`${path}.lock`, staleMs);
+  const { file, forget } = await takeLock(`${path}.lock`, staleMs);
   try {
-    await lock.writeFile(await content());
-    await lock.sync();
-    await lock.close();
+    await file.writeFile(await content());
+    await file.sync();
+    await file.close();
     await rename(`${path}.lock`, path);
   } catch (error) {
-    await lock.close().catch(() => undefined);
+    await file.close().catch(() => undefined);
     await rm(`${path}.lock`, { force: true });
     throw error;
+  } finally {
+    await forget();
   }
 }

@@ -6,13 +6,12 @@
  * Only a fetch that ended well is absorbed, in an order in which every prefix leaves a good repository: packs (an
  * index last, git looks at nothing before it), the list of shallow commits, and then, by the caller, the ref.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName, TransferLimits } from "../port.ts";
-import { replaceUnderLock } from "./lock.ts";
+import { hostMark, isAlive, replaceUnderLock } from "./lock.ts";
 
 const FOLDER = "imprint-quarantine";
 const STALE_MS = 60 * 60 * 1000;
@@ -31,19 +30,6 @@ export function storageFailed(what: string, cause: unknown): unknown {
   const errno = errnoOf(cause);
   if (cause instanceof ImprintError || errno === undefined || !/^E[A-Z0-9]+$/u.test(errno)) return cause;
   return new ImprintError("STORAGE_FAILED", `Cannot ${what}: ${errno}`, { cause });
-}
-
-function hostMark(): string {
-  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "EPERM";
-  }
 }
 
 /** Removes quarantines that a killed process left: its pid is gone (on this host), or an hour passed. */
