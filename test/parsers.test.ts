@@ -22,7 +22,7 @@ import { fromBase64, fromBase64Url } from "../src/format/bytes.ts";
 import { parseCheckpoint, parseShard } from "../src/format/checkpoint.ts";
 import { sidesOfConflict } from "../src/format/conflict.ts";
 import type { DisplayName } from "../src/format/decode.ts";
-import type { IndexId } from "../src/format/digest.ts";
+import { fileHashOf, type IndexId } from "../src/format/digest.ts";
 import { parseExact } from "../src/format/json.ts";
 import { isPublicKey, isSignatureText } from "../src/format/keys.ts";
 import { isPackageName, parseNewPackageName, parsePackageName, parsePackagePattern } from "../src/format/names.ts";
@@ -33,7 +33,7 @@ import { parseRelease } from "../src/format/release.ts";
 import { parseRoot } from "../src/format/root.ts";
 import { isTarballSource, readTarballSource } from "../src/format/tarball-source.ts";
 import { isTimestamp } from "../src/format/time.ts";
-import { parseDistTag, parseVersion } from "../src/format/versions.ts";
+import { parseDistTag, parseVersion, type Version } from "../src/format/versions.ts";
 import { indexPack } from "../src/git/isomorphic/pack-index.ts";
 import { applyDelta, deltaResultSize, formatEntry, inflateExactly, readEntry } from "../src/git/isomorphic/pack-format.ts";
 import { formatLine, readLines } from "../src/git/isomorphic/packet-lines.ts";
@@ -46,6 +46,7 @@ import { parseSearch } from "../src/http/search-query.ts";
 import { parseIndexAddress, parseMirror } from "../src/index/address.ts";
 import { parsePackageSpec } from "../src/index/amend.ts";
 import { openPackageMemory } from "../src/index/memory.ts";
+import { pendingRecord } from "../src/index/root/pending.ts";
 import { formatRequest, parseRequest } from "../src/index/root/request.ts";
 import { openStateStore } from "../src/index/state.ts";
 import { verifyCheckpoint, verifyFirstRoot } from "../src/index/trust.ts";
@@ -133,11 +134,21 @@ const lockfiles: Readonly<Record<string, string>> = {
 };
 
 const roots = [verifyFirstRoot(Buffer.from(ofIndex(/trust/)), id)] as const;
+const before = parseRecord(Buffer.from(ofIndex(/record/)));
+const released = new Uint8Array(Buffer.from("{}\n"));
+const after = {
+  ...before.doc,
+  revision: before.doc.revision + 1,
+  releases: new Map([...before.doc.releases, ["2.0.0" as Version, fileHashOf(released)]]),
+};
 const request = formatRequest({
   state: { id, roots, checkpoint: verifyCheckpoint(Buffer.from(ofIndex(/checkpoint/)), roots) },
   root: parseRoot(Buffer.from(file("root", nextRoot(ROOT_1, id, ["refreshDays", 7]), "root"))),
-  records: new Map(),
-  files: [{ path: "packages/5d/@alice+hello/2.0.0.json", content: new Uint8Array(Buffer.from("{}\n")) }],
+  records: new Map([[before.doc.name, pendingRecord(before, after)]]),
+  files: [
+    { path: "packages/5d/@alice+hello/2.0.0.json", content: released },
+    { path: "proposals/@alice+hello/2.0.0/release.json", content: null },
+  ],
   broken: new Set(),
   checkpoint: null,
   message: "a change",
