@@ -695,6 +695,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     if (found === undefined) throw new Error(`nobody here trusts ${alias ?? "anybody"}`);
     return found;
   };
+  const days: TestConsumer[] = [];
   const consumer: TestConsumer = {
     home,
     layout: deps.layout,
@@ -738,10 +739,13 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     },
     again: async (more = {}) => {
       await consumer.close();
-      return openConsumer({ ...options, ...more }, registry);
+      const next = await openConsumer({ ...options, ...more }, registry);
+      days.push(next);
+      return next;
     },
     async close() {
       client.close();
+      await Promise.all(days.splice(0).map((day) => day.close()));
       await Promise.all([...indices.values()].map((index) => index.close()));
     },
   };
