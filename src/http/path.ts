@@ -27,7 +27,8 @@ const MAX_PATH_CHARS = LIMITS.pathChars;
  * @throws ImprintError BAD_REQUEST, INVALID_NAME
  */
 export function parseRegistryPath(rawPath: string): RegistryRequest {
-  if (rawPath.length > MAX_PATH_CHARS) throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters`);
+  if (rawPath.length > MAX_PATH_CHARS)
+    throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters, at most ${MAX_PATH_CHARS} are taken`);
   const segments = rawPath
     .replace(/^\/+|\/+$/g, "")
     .split("/")
