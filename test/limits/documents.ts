@@ -18,7 +18,7 @@ import { parseDistTag, parseVersion } from "../../src/format/versions.ts";
 import { readProposals } from "../../src/index/proposals.ts";
 import { parseRequest } from "../../src/index/root/request.ts";
 import { publicKeyOf, strangerKey } from "../support/world.ts";
-import { type Edges, sized } from "./edge.ts";
+import { type Edges, REFUSED, sized } from "./edge.ts";
 
 const nested = (levels: number): Uint8Array =>
   utf8(`${JSON.stringify(JSON.parse(`${'{"a":'.repeat(levels - 1)}{}${"}".repeat(levels - 1)}`), null, 2)}\n`);
@@ -36,7 +36,8 @@ function root(change: Readonly<Record<string, unknown>>): Uint8Array {
   Object.assign(file.signed, change);
   return utf8(`${JSON.stringify(file, sortedKeys, 2)}\n`);
 }
-const publishers = (count: number): unknown => parseRoot(root({ publishers: [{ keys: publicKeys(count), packages: ["*"], threshold: 1 }] }));
+const publishers = (count: number): unknown =>
+  parseRoot(root({ publishers: [{ keys: publicKeys(count), packages: ["*"], threshold: 1 }] }));
 const rootNumber = (version: number): unknown => parseRoot(root({ version, index: "0".repeat(64), previous: "0".repeat(64) }));
 
 function signed(count: number): unknown {
@@ -96,13 +97,26 @@ export const DOCUMENTS: Edges = {
   keys: { at: () => publishers(8), beyond: () => publishers(9), says: /publishers\[0\]\.keys/ },
   roots: { at: () => rootNumber(1024), beyond: () => rootNumber(1025), says: /version/ },
   nameChars: { at: () => isPackageName("a".repeat(214)), beyond: () => isPackageName("a".repeat(215)), says: /no/ },
-  versionChars: { at: () => parseVersion(`1.0.0-${"a".repeat(122)}`), beyond: () => parseVersion(`1.0.0-${"a".repeat(123)}`), says: /version/i },
+  versionChars: {
+    at: () => parseVersion(`1.0.0-${"a".repeat(122)}`),
+    beyond: () => parseVersion(`1.0.0-${"a".repeat(123)}`),
+    says: /version/i,
+  },
   tagChars: { at: () => parseDistTag("t".repeat(64)), beyond: () => parseDistTag("t".repeat(65)), says: /tag/ },
   agreeing: { at: () => agreeing(16), beyond: () => agreeing(17), says: /agree\.of/ },
   requestBytes: sized(LIMITS.requestBytes, (file) => parseRequest(file), /268435456/),
   keyFileBytes: sized(LIMITS.keyFileBytes, readKeyFileHeader, /too large/),
-  openSshKeyBytes: { at: () => openSsh(LIMITS.openSshKeyBytes), beyond: () => openSsh(LIMITS.openSshKeyBytes + 1), says: /larger than 65536/ },
-  scryptLogN: { at: () => scrypt(20), beyond: () => scrypt(21), says: /scrypt\.logN/ },
+  openSshKeyBytes: {
+    at: () => openSsh(LIMITS.openSshKeyBytes),
+    within: REFUSED,
+    beyond: () => openSsh(LIMITS.openSshKeyBytes + 1),
+    says: /larger than 65536/,
+  },
+  scryptLogN: { at: () => scrypt(20), within: /^PASSPHRASE_WRONG/, beyond: () => scrypt(21), says: /scrypt\.logN/ },
   lockfileBytes: sized(LIMITS.lockfileBytes, (file) => readLockfile(file, "bun.lock", "bun.lock"), /larger than 64 MiB/),
-  proposalFiles: { at: () => proposals(LIMITS.proposalFiles), beyond: () => proposals(LIMITS.proposalFiles + 1), says: /more than 20000 files/ },
+  proposalFiles: {
+    at: () => proposals(LIMITS.proposalFiles),
+    beyond: () => proposals(LIMITS.proposalFiles + 1),
+    says: /more than 20000 files/,
+  },
 };

@@ -22,10 +22,13 @@ export async function verdict(work: () => unknown): Promise<string> {
   }
 }
 
+/** For another reason. */
+export const REFUSED = /^[A-Z_]+ Cannot /;
+
 /** A document of exactly so many bytes, which is none for other reasons. */
 export function sized(limit: number, read: (file: Uint8Array) => unknown, says: RegExp): Edge {
   const bytes = (count: number): Uint8Array => new Uint8Array(count).fill(0x20);
-  return { at: () => read(bytes(limit)), beyond: () => read(bytes(limit + 1)), says };
+  return { at: () => read(bytes(limit)), within: REFUSED, beyond: () => read(bytes(limit + 1)), says };
 }
 
 /** Something of `size`, read under a cap of exactly that, and of one less. */

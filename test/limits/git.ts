@@ -41,7 +41,8 @@ function answer(body: readonly Uint8Array[], limits: Partial<TransferLimits> = {
 /** A pack in as many lines as it takes, in the band for packs. */
 function packLines(pack: Buffer): Buffer[] {
   const lines: Buffer[] = [];
-  for (let at = 0; at < pack.length; at += 65_000) lines.push(formatLine(Buffer.concat([Buffer.from([1]), pack.subarray(at, at + 65_000)])));
+  for (let at = 0; at < pack.length; at += 65_000)
+    lines.push(formatLine(Buffer.concat([Buffer.from([1]), pack.subarray(at, at + 65_000)])));
   return [...lines, FLUSH];
 }
 /** Lines that are no pack, and hold so many bytes. */
@@ -51,11 +52,14 @@ function talk(size: number): Buffer[] {
   return lines;
 }
 const ZEROS: PackedEntry = { type: "blob", content: Buffer.alloc(1 << 20) };
-const blobs = (count: number): PackedEntry[] => Array.from({ length: count }, (_, i) => ({ type: "blob", content: Buffer.from(`blob ${String(i)}`) }));
+const blobs = (count: number): PackedEntry[] =>
+  Array.from({ length: count }, (_, i) => ({ type: "blob", content: Buffer.from(`blob ${String(i)}`) }));
 const FIVE = formatPack(blobs(5));
 /** The cap counts at least 1 MiB, sixteen times. */
 const inflating = (bytes: number): Promise<unknown> =>
-  answer(packLines(formatPack([...Array.from({ length: LIMITS.packInflation }, () => ZEROS), { type: "blob", content: Buffer.alloc(bytes) }])));
+  answer(
+    packLines(formatPack([...Array.from({ length: LIMITS.packInflation }, () => ZEROS), { type: "blob", content: Buffer.alloc(bytes) }])),
+  );
 
 // Packs and what lies on this disk.
 /** A chain of so many deltas over 1000 bytes, each of the same 1000 bytes. */
@@ -152,6 +156,7 @@ export const GIT: Edges = {
   transferObjects: lowered(5, (maxObjects) => answer(packLines(FIVE), { maxObjects }), /TOO_LARGE .*more than 4 objects/),
   hostTalkBytes: {
     at: () => answer(talk(LIMITS.hostTalkBytes)),
+    within: /the host sent no pack/,
     beyond: () => answer(talk(LIMITS.hostTalkBytes + 1)),
     says: /an answer without a pack/,
   },

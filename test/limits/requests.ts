@@ -23,7 +23,11 @@ async function* pieces(...bytes: readonly Uint8Array[]): AsyncGenerator<Uint8Arr
   yield* bytes;
 }
 
-function post(body: Uint8Array | ReadableStream<Uint8Array>, limits: Partial<BodyLimits> = {}, headers: Record<string, string> = {}): Promise<unknown> {
+function post(
+  body: Uint8Array | ReadableStream<Uint8Array>,
+  limits: Partial<BodyLimits> = {},
+  headers: Record<string, string> = {},
+): Promise<unknown> {
   const sent = body instanceof Uint8Array ? new Uint8Array(body) : body;
   const request = new Request("http://127.0.0.1/", { method: "POST", body: sent, headers, duplex: "half" } as RequestInit);
   return readJsonBody(request, { ...BODY_LIMITS, ...limits }).then(() => "read");
@@ -89,6 +93,7 @@ async function upstreamTarballs(maxBytes: number): Promise<unknown> {
 export const REQUESTS: Edges = {
   pathChars: {
     at: () => parseRegistryPath(`/${"a".repeat(LIMITS.pathChars - 1)}`),
+    within: /INVALID_NAME/,
     beyond: () => parseRegistryPath(`/${"a".repeat(LIMITS.pathChars)}`),
     says: /at most 2048 are taken/,
   },
@@ -102,9 +107,21 @@ export const REQUESTS: Edges = {
     beyond: () => parseSearch(new URLSearchParams({ text: "a", size: "251" }))[1].size === 251,
     says: /no/,
   },
-  requestSentBytes: lowered(ZIPPED.length, (maxSentBytes) => post(ZIPPED, { maxSentBytes }, { "content-encoding": "gzip" }), /more than \d+ bytes/),
-  requestBodyBytes: lowered(JSON_TEXT.length, (maxBytes) => post(ZIPPED, { maxBytes }, { "content-encoding": "gzip" }), /inflates to more than/),
-  requestMs: { at: () => post(slow(50), { deadlineMs: 2000 }), beyond: () => post(slow(2000), { deadlineMs: 50 }), says: /did not end in time/ },
+  requestSentBytes: lowered(
+    ZIPPED.length,
+    (maxSentBytes) => post(ZIPPED, { maxSentBytes }, { "content-encoding": "gzip" }),
+    /more than \d+ bytes/,
+  ),
+  requestBodyBytes: lowered(
+    JSON_TEXT.length,
+    (maxBytes) => post(ZIPPED, { maxBytes }, { "content-encoding": "gzip" }),
+    /inflates to more than/,
+  ),
+  requestMs: {
+    at: () => post(slow(50), { deadlineMs: 2000 }),
+    beyond: () => post(slow(2000), { deadlineMs: 50 }),
+    says: /did not end in time/,
+  },
   requestDepth: { at: () => lists(LIMITS.requestDepth), beyond: () => lists(LIMITS.requestDepth + 1), says: /deeper than 1000 levels/ },
   viaChars: { at: () => via(LIMITS.viaChars - 136 * 30 + 2), beyond: () => via(LIMITS.viaChars - 136 * 30 + 3), says: /no/ },
   upstreamDocumentBytes: lowered(JSON_TEXT.length, (cap) => readText(pieces(JSON_TEXT), "x", cap), /sends more than \d+ bytes/),

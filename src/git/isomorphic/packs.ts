@@ -104,10 +104,7 @@ async function readAt(pack: Pack, from: number, length: number): Promise<Buffer>
 }
 
 /** An entry and its compressed bytes. */
-async function entryAt(
-  { pack, offset }: Place,
-  maxObjectBytes: number,
-): Promise<{ readonly entry: Entry; readonly compressed: Buffer }> {
+async function entryAt({ pack, offset }: Place, maxObjectBytes: number): Promise<{ readonly entry: Entry; readonly compressed: Buffer }> {
   const length = endOf(pack, offset) - offset;
   if (length <= 0 || length > maxObjectBytes + MAX_HEADER_BYTES) throw brokenPack(`${pack.path} has an entry that is too large`);
   const bytes = await readAt(pack, offset, length);
