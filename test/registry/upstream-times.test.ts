@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createSocketServer, type Server } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
 import { createTarballs } from "../../src/registry/upstream/tarballs.ts";
@@ -41,10 +42,13 @@ async function upstream(): Promise<string> {
   return `http://127.0.0.1:${String(port)}/`;
 }
 
-/** Takes connections and never shakes hands. */
-async function mute(): Promise<string> {
+/** Takes connections and never shakes hands; `closed` counts those that the other side gave up. */
+async function mute(closed: { count: number }, resetAfterMs: number): Promise<string> {
   const server = createSocketServer((socket) => {
     socket.on("error", () => undefined);
+    socket.resume().once("close", () => closed.count++);
+    const timer = setTimeout(() => void socket.resetAndDestroy(), resetAfterMs);
+    onTestFinished(() => clearTimeout(timer));
     onTestFinished(() => void socket.destroy());
   });
   const port = await listen(server);
@@ -100,7 +104,21 @@ it("T9 a tarball has a deadline of its own", async () => {
 
 it("T9 a connection that does not stand in time is given up, one that stands has all the time of its answer", async () => {
   const begun = performance.now();
-  await expect(fetched(await mute(), "/x", { connectMs: 150 })).rejects.toMatchObject(failed("ECONNECTIONTIMEOUT"));
+  const closed = { count: 0 };
+  await expect(fetched(await mute(closed, 60_000), "/x", { connectMs: 150 })).rejects.toMatchObject(failed("ECONNECTIONTIMEOUT"));
   expect(performance.now() - begun).toBeLessThan(3000);
+  for (let tries = 0; closed.count === 0 && tries < 100; tries++) await delay(20);
+  expect(closed.count).toBe(1);
   expect(await fetched(await upstream(), "/trickle", { connectMs: EVERY_MS * 4 })).toMatch(/^start/);
+});
+
+it("T9 a host that resets a connection that was given up ends nothing", async () => {
+  const closed = { count: 0 };
+  const unheard: unknown[] = [];
+  const hear = (error: unknown): void => void unheard.push(error);
+  process.on("uncaughtException", hear);
+  onTestFinished(() => void process.off("uncaughtException", hear));
+  await expect(fetched(await mute(closed, 400), "/x", { connectMs: 150 })).rejects.toMatchObject(failed("ECONNECTIONTIMEOUT"));
+  await delay(600);
+  expect(unheard).toEqual([]);
 });
