@@ -2,7 +2,7 @@
  * Every cap of the flat table, at its edge: what is just within it is taken (or refused for another reason), what is just beyond
  * it is refused for it. A key that is in neither list fails; so does a test that is named here and is not there.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { FORMAT_LIMITS, LIMITS } from "../src/format/limits.ts";
 import { DOCUMENTS } from "./limits/documents.ts";
@@ -51,6 +51,13 @@ describe("every cap", () => {
 
   it.each(Object.entries(ELSEWHERE))("%s: its test is there", (_, [file, title]) => {
     expect(readFileSync(new URL(file, import.meta.url), "utf8")).toContain(title);
+  });
+
+  it("is used", () => {
+    const src = new URL("../src/", import.meta.url);
+    const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+    const text = files.map((file) => readFileSync(new URL(file, src), "utf8")).join("\n");
+    expect(Object.keys(LIMITS).filter((limit) => !new RegExp(`\\bLIMITS\\.${limit}\\b`).test(text))).toEqual([]);
   });
 
   it("is in one of the two lists", () => {

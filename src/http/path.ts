@@ -81,7 +81,8 @@ function takeName(segments: readonly string[]): { readonly name: PackageName; re
 
 /** Goes into an address upstream, so nothing but a version may pass. */
 function parseVersion(text: string): string {
-  if (!/^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$/.test(text)) throw new ImprintError("BAD_REQUEST", "Cannot answer: that is no version");
+  if (text.length > LIMITS.versionChars || !/^[0-9A-Za-z][0-9A-Za-z.+-]*$/.test(text))
+    throw new ImprintError("BAD_REQUEST", "Cannot answer: that is no version");
   return text;
 }
 

@@ -278,7 +278,7 @@ describe("mirrors that the root names", () => {
     const c = await consumer([alice.url], { env: { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" } });
     await c.sync();
     await c.sync();
-    expect([...new Set(host.asked.map((path) => path.split("/")[0]))].toSorted()).toEqual(names.slice(0, 8));
+    expect(new Set(host.asked.map((path) => path.split("/")[0]))).toEqual(new Set(names.slice(0, 8)));
   });
 
   it("are waited for, though another one has answered, and the higher state counts", async () => {

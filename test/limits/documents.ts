@@ -1,6 +1,8 @@
 /** Caps of what is signed, of projects, keys and lockfiles: at their real size. */
 import { readFileSync } from "node:fs";
 import { readLockfile } from "../../src/audit/lockfile.ts";
+import { readBunLock } from "../../src/audit/lockfiles/bun.ts";
+import { refuser } from "../../src/audit/lockfiles/locked.ts";
 import { openKeyFile, readKeyFileHeader } from "../../src/crypto/key-file.ts";
 import { readOpenSshKey } from "../../src/crypto/openssh.ts";
 import { utf8 } from "../../src/format/bytes.ts";
@@ -17,6 +19,7 @@ import { parseRoot } from "../../src/format/root.ts";
 import { parseDistTag, parseVersion } from "../../src/format/versions.ts";
 import { readProposals } from "../../src/index/proposals.ts";
 import { parseRequest } from "../../src/index/root/request.ts";
+import { exportProblems } from "../../src/pack/exports.ts";
 import { publicKeyOf, strangerKey } from "../support/world.ts";
 import { type Edges, REFUSED, sized } from "./edge.ts";
 
@@ -74,6 +77,14 @@ function openSsh(size: number): Promise<unknown> {
   return readOpenSshKey(utf8("-----BEGIN OPENSSH PRIVATE KEY-----\n".padEnd(size)), async () => "");
 }
 
+const lists = (levels: number): string => `{"a":${"[".repeat(levels - 1)}${"]".repeat(levels - 1)}}`;
+/** Whether that many targets, all of one file, are all looked at. */
+const exported = (count: number): boolean =>
+  exportProblems(
+    Array.from({ length: count }, () => "./x.js"),
+    new Set(["x.js"]),
+  ).problems.length === 0;
+
 /** Files that are part of no proposal: each a fault, none of them read. */
 function proposals(count: number): Promise<unknown> {
   const listed = Array.from({ length: count }, (_, i) => ({ path: `proposals/${String(i)}`, mode: "100644" }));
@@ -114,6 +125,13 @@ export const DOCUMENTS: Edges = {
   },
   scryptLogN: { at: () => scrypt(20), within: /^PASSPHRASE_WRONG/, beyond: () => scrypt(21), says: /scrypt\.logN/ },
   lockfileBytes: sized(LIMITS.lockfileBytes, (file) => readLockfile(file, "bun.lock", "bun.lock"), /larger than 64 MiB/),
+  lockfileDepth: {
+    at: () => [readBunLock(lists(LIMITS.lockfileDepth), refuser("x"))],
+    within: /lockfileVersion/,
+    beyond: () => readBunLock(lists(LIMITS.lockfileDepth + 1), refuser("x")),
+    says: /nested deeper than 64 levels/,
+  },
+  exportTargets: { at: () => exported(LIMITS.exportTargets), beyond: () => exported(LIMITS.exportTargets + 1), says: /no/ },
   proposalFiles: {
     at: () => proposals(LIMITS.proposalFiles),
     beyond: () => proposals(LIMITS.proposalFiles + 1),

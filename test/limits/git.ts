@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LIMITS } from "../../src/format/limits.ts";
-import { limitsOf, takeAnswer } from "../../src/git/isomorphic/intake.ts";
+import { type EmbeddedCaps, limitsOf, takeAnswer } from "../../src/git/isomorphic/intake.ts";
 import { indexPack, type PackCaps } from "../../src/git/isomorphic/pack-index.ts";
 import { DISK_CAPS, type DiskCaps, openPacks } from "../../src/git/isomorphic/packs.ts";
 import { FLUSH, formatLine, readLines } from "../../src/git/isomorphic/packet-lines.ts";
@@ -10,7 +10,7 @@ import type { ObjectId, TransferLimits } from "../../src/git/port.ts";
 import { listTree } from "../../src/git/store/list.ts";
 import { type ObjectReader, readerOf } from "../../src/git/store/objects.ts";
 import { LIST_CAPS, type ListCaps, listFiles } from "../../src/git/system/list.ts";
-import { createGit } from "../../src/git/system/run.ts";
+import { createGit, mustGit } from "../../src/git/system/run.ts";
 import { formatTree, parseTree, type RawEntry } from "../../src/git/store/tree.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { ImprintError } from "../../src/errors.ts";
@@ -32,8 +32,8 @@ async function linesOf(bytes: Uint8Array): Promise<unknown> {
 // What a host sends as the answer to a fetch.
 const WIDE: TransferLimits = { maxBytes: 1 << 20, maxObjects: 1000, deadlineMs: 10_000 };
 
-function answer(body: readonly Uint8Array[], limits: Partial<TransferLimits> = {}): Promise<unknown> {
-  const caps = { maxPackBytes: Infinity, maxObjects: Infinity };
+function answer(body: readonly Uint8Array[], limits: Partial<TransferLimits> = {}, lower: Partial<EmbeddedCaps> = {}): Promise<unknown> {
+  const caps = { maxPackBytes: Infinity, maxObjects: Infinity, ...lower };
   const within = limitsOf({ ...WIDE, ...limits }, caps, "fetch");
   const target = { gitDir: temporaryFolder(), what: "fetch", limits: within, checkTime: () => undefined, findBase: async () => null };
   return takeAnswer(stream(...body), target).then(() => "taken");
@@ -60,6 +60,12 @@ const inflating = (bytes: number): Promise<unknown> =>
   answer(
     packLines(formatPack([...Array.from({ length: LIMITS.packInflation }, () => ZEROS), { type: "blob", content: Buffer.alloc(bytes) }])),
   );
+
+const embedded = (at: Partial<EmbeddedCaps>, beyond: Partial<EmbeddedCaps>, says: RegExp): Edge => ({
+  at: () => answer(packLines(FIVE), {}, at),
+  beyond: () => answer(packLines(FIVE), {}, beyond),
+  says,
+});
 
 // Packs and what lies on this disk.
 /** A chain of so many deltas over 1000 bytes, each of the same 1000 bytes. */
@@ -133,6 +139,15 @@ async function listed(caps: Partial<ListCaps>): Promise<unknown> {
   return listFiles({ git, gitDir }, commit, undefined, { ...LIST_CAPS, ...caps });
 }
 
+/** Git, asked for something that it answers in a known number of bytes. */
+const OBJECT_FORMAT = "sha1\n";
+const printed = OBJECT_FORMAT.length;
+function printing(maxOutputBytes: number): Promise<unknown> {
+  const gitDir = createHostedRepository(temporaryFolder(), "x.git");
+  const git = createGit({ program: "git", env: testGitEnv(), gitDir, quarantine: false });
+  return mustGit(git, { args: [`--git-dir=${gitDir}`, "rev-parse", "--show-object-format"], what: "ask git", maxOutputBytes });
+}
+
 const url = (chars: number): unknown => parseGitUrl("https://h.example/".padEnd(chars, "a"), { allowFile: false });
 const objectOf = (type: "commit" | "tree", limit: number, says: RegExp): Edge => ({
   at: () => declared(type, limit),
@@ -154,6 +169,9 @@ export const GIT: Edges = {
   },
   transferBytes: lowered(FIVE.length, (maxBytes) => answer(packLines(FIVE), { maxBytes }), /TOO_LARGE .*more than \d+ bytes/),
   transferObjects: lowered(5, (maxObjects) => answer(packLines(FIVE), { maxObjects }), /TOO_LARGE .*more than 4 objects/),
+  embeddedPackBytes: embedded({ maxPackBytes: FIVE.length }, { maxPackBytes: FIVE.length - 1 }, /bytes is too much without git/),
+  embeddedObjects: embedded({ maxObjects: 5 }, { maxObjects: 4 }, /more than 4 objects is too much without git/),
+  gitOutputBytes: lowered(printed, printing, /git printed more than \d+ bytes/),
   hostTalkBytes: {
     at: () => answer(talk(LIMITS.hostTalkBytes)),
     within: /the host sent no pack/,

@@ -13,6 +13,8 @@ import type { UpstreamClient } from "../../src/registry/upstream/client.ts";
 import { readText } from "../../src/registry/upstream/documents.ts";
 import { createTarballs } from "../../src/registry/upstream/tarballs.ts";
 import { UPSTREAM_TIMES } from "../../src/registry/upstream/times.ts";
+import type { UpstreamResponse } from "../../src/registry/upstream/transfer.ts";
+import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import { formatVia, parseVia } from "../../src/registry/upstream/via.ts";
 import { nodeFiles } from "../../src/storage/files.ts";
 import { openSpool } from "../../src/storage/spool.ts";
@@ -35,7 +37,7 @@ function post(
 
 const JSON_TEXT = Buffer.from(JSON.stringify({ lodash: ["1".repeat(500)] }));
 const ZIPPED = gzipSync(JSON_TEXT);
-const lists = (levels: number): Promise<unknown> => post(Buffer.from("[".repeat(levels) + "]".repeat(levels)));
+const nested = (levels: number): Promise<unknown> => post(Buffer.from("[".repeat(levels) + "]".repeat(levels)));
 
 /** A body whose end comes after so many milliseconds. */
 function slow(ms: number): ReadableStream<Uint8Array> {
@@ -60,25 +62,30 @@ async function tokens(size: number): Promise<unknown> {
   return openService({ ...LOCAL, tokenFile: file }, { cwd: "/", files: nodeFiles() });
 }
 
-/** A tarball of 1000 bytes that upstream sends, its length told or not. */
-function upstreamTarball(maxBytes: number, told: boolean): Promise<unknown> {
-  const bytes = Buffer.alloc(1000, "x");
-  const client: UpstreamClient = {
+/** Upstream, whose every answer is this. */
+function clientOf(length: number | null, ...bytes: readonly Uint8Array[]): UpstreamClient {
+  const response: UpstreamResponse = { status: 200, etag: null, length, body: pieces(...bytes), cancel: () => undefined };
+  return {
     registry: () => Promise.resolve("https://registry.example/"),
     isDead: () => false,
     close: () => undefined,
-    get: () =>
-      Promise.resolve({
-        status: 200,
-        etag: null,
-        length: told ? bytes.length : null,
-        body: pieces(bytes.subarray(0, 400), bytes.subarray(400)),
-        cancel: () => undefined,
-      }),
+    get: () => Promise.resolve(response),
   };
+}
+
+/** A tarball of 1000 bytes that upstream sends, its length told or not. */
+function upstreamTarball(maxBytes: number, told: boolean): Promise<unknown> {
+  const bytes = Buffer.alloc(1000, "x");
+  const client = clientOf(told ? bytes.length : null, bytes.subarray(0, 400), bytes.subarray(400));
   const deps = { client, files: nodeFiles(), spool: openSpool, folder: temporaryFolder(), times: UPSTREAM_TIMES, maxBytes };
   const hex = createHash("sha512").update(bytes).digest("hex");
   return createTarballs(deps).open({ url: "https://registry.example/x.tgz", algorithm: "sha512", hex }, "x.tgz", undefined);
+}
+
+/** An answer to a search, of exactly so many bytes. */
+function upstreamAnswer(size: number): Promise<unknown> {
+  const client = clientOf(null, Buffer.from("{}".padEnd(size)));
+  return createUpstream({ client, files: nodeFiles(), folder: temporaryFolder(), nowMs: Date.now }).search("x", 20);
 }
 
 /** Whether its length is told or not, it is taken or refused. */
@@ -122,9 +129,14 @@ export const REQUESTS: Edges = {
     beyond: () => post(slow(2000), { deadlineMs: 50 }),
     says: /did not end in time/,
   },
-  requestDepth: { at: () => lists(LIMITS.requestDepth), beyond: () => lists(LIMITS.requestDepth + 1), says: /deeper than 1000 levels/ },
+  requestDepth: { at: () => nested(LIMITS.requestDepth), beyond: () => nested(LIMITS.requestDepth + 1), says: /deeper than 1000 levels/ },
   viaChars: { at: () => via(LIMITS.viaChars - 136 * 30 + 2), beyond: () => via(LIMITS.viaChars - 136 * 30 + 3), says: /no/ },
   upstreamDocumentBytes: lowered(JSON_TEXT.length, (cap) => readText(pieces(JSON_TEXT), "x", cap), /sends more than \d+ bytes/),
+  upstreamAnswerBytes: {
+    at: () => upstreamAnswer(LIMITS.upstreamAnswerBytes),
+    beyond: () => upstreamAnswer(LIMITS.upstreamAnswerBytes + 1),
+    says: /sends more than 33554432 bytes/,
+  },
   upstreamTarballBytes: lowered(1000, upstreamTarballs, /1000 bytes, at most 999 are wanted/),
   tokenFileBytes: { at: () => tokens(LIMITS.tokenFileBytes), beyond: () => tokens(LIMITS.tokenFileBytes + 1), says: /TOO_LARGE/ },
   hookInputBytes: lowered(1000, (cap) => readInput(pieces(Buffer.alloc(600), Buffer.alloc(400)), cap), /more than 999 bytes/),

@@ -21,7 +21,7 @@ export type EmbeddedCaps = {
   /** Bytes of a host's list of its refs: a line for each tarball. */
   readonly maxListingBytes?: number;
 };
-export const EMBEDDED_CAPS: EmbeddedCaps = { maxPackBytes: 64 * 1024 * 1024, maxObjects: 100_000 };
+export const EMBEDDED_CAPS: EmbeddedCaps = { maxPackBytes: LIMITS.embeddedPackBytes, maxObjects: LIMITS.embeddedObjects };
 /** JSON packs 3:1, an author's history of it 10:1; what packs better was made to. */
 const MAX_RATIO = LIMITS.packInflation;
 const MAX_TALK_BYTES = LIMITS.hostTalkBytes;
