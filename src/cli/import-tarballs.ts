@@ -2,6 +2,7 @@
  * Tarballs of public packages: downloaded a few at a time, and believed only as far as they were read. The packument said
  * what they are; what is signed in the end comes from the bytes.
  */
+import { LIMITS } from "../format/limits.ts";
 import path from "node:path";
 import npa from "npm-package-arg";
 import { ImprintError, isImprintError } from "../errors.ts";
@@ -18,7 +19,7 @@ export type Inspected = { readonly release: PublicRelease; readonly facts: Tarba
 
 const AT_ONCE = 8;
 /** Milliseconds for one tarball. */
-const DEADLINE_MS = 300_000;
+const DEADLINE_MS = LIMITS.tarballMs;
 
 /**
  * @param folder an empty one, for the tarballs

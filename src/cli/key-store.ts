@@ -1,4 +1,5 @@
 /** The user's key files, found by the index that they are for. */
+import { LIMITS } from "../format/limits.ts";
 import { randomBytes } from "node:crypto";
 import path from "node:path";
 import type { PrivateKey } from "../crypto/ed25519.ts";
@@ -21,7 +22,7 @@ import type { Terminal } from "./terminal.ts";
 type Stores = { readonly files: Files; readonly layout: Layout };
 export type FoundKeyFile = { readonly path: string; readonly header: KeyFileHeader };
 
-const MAX_BYTES = 65_536;
+const MAX_BYTES = LIMITS.keyFileBytes;
 
 export async function listKeyFiles({ files, layout }: Stores): Promise<readonly FoundKeyFile[]> {
   const folder = layout.keys;

@@ -3,12 +3,12 @@
  * cost every `imprint run` a quarter of a second; for the same reason `run` is parsed by Node's own parser, and yargs is
  * loaded for everything else.
  */
-import { LIMITS } from "../format/limits.ts";
 import { statSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import envPaths from "env-paths";
 import { ImprintError } from "../errors.ts";
+import { readInput } from "./input.ts";
 import { chooseGit } from "../git/choice.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
@@ -47,7 +47,7 @@ function makeDeps(
     terminal,
     env,
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
-    readInput: () => readAll(streams.stdin),
+    readInput: () => readInput(streams.stdin as AsyncIterable<Buffer>),
     files,
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
     git: chooseGit(env, offline),
@@ -64,19 +64,6 @@ function makeDeps(
         .filter((host) => host !== ""),
     ),
   };
-}
-
-const MAX_INPUT_BYTES = LIMITS.hookInputBytes;
-
-async function readAll(stream: NodeJS.ReadStream): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_INPUT_BYTES) throw new ImprintError("USAGE", `Cannot read the input: more than ${MAX_INPUT_BYTES} bytes`);
-    chunks.push(Buffer.from(chunk));
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function report(error: unknown, terminal: Terminal, { streams, env }: MainOptions, json: boolean): number {

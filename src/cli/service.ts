@@ -40,7 +40,10 @@ const MAX_TOKEN_FILE_BYTES = LIMITS.tokenFileBytes;
 const TOKEN = /^[A-Za-z0-9._~+/=-]{20,200}$/;
 
 /** @throws ImprintError USAGE, CONFIG_INVALID, FILE_UNREADABLE */
-export async function openService({ host = LOOPBACK, tokenFile, publicUrls, trustProxy }: ServiceOptions, deps: Deps): Promise<Service> {
+export async function openService(
+  { host = LOOPBACK, tokenFile, publicUrls, trustProxy }: ServiceOptions,
+  deps: Pick<Deps, "cwd" | "files">,
+): Promise<Service> {
   if (!/^[A-Za-z0-9.:_-]{1,255}$/.test(host))
     throw new ImprintError("USAGE", `Cannot listen on ${clean(host)}: give an address, as 0.0.0.0`);
   const isLocal = [LOOPBACK, "localhost", "::1"].includes(host);
@@ -87,7 +90,7 @@ function parsePublicUrl(text: string): string {
 }
 
 /** Hashes, so that comparing tells nothing by its time, and memory holds no token. */
-async function readTokens(file: string, { files }: Deps): Promise<ReadonlySet<string>> {
+async function readTokens(file: string, { files }: Pick<Deps, "files">): Promise<ReadonlySet<string>> {
   const shown = clean(file);
   const bytes = await files.read(file, MAX_TOKEN_FILE_BYTES);
   if (bytes === null) throw new ImprintError("FILE_UNREADABLE", `Cannot read tokens from ${shown}: there is no such file`);

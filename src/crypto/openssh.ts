@@ -19,7 +19,8 @@ export function isOpenSshKey(bytes: Uint8Array): boolean {
  * @throws ImprintError KEY_INVALID, PASSPHRASE_WRONG, and whatever `passphraseOf` throws
  */
 export async function readOpenSshKey(bytes: Uint8Array, passphraseOf: () => Promise<string>): Promise<PrivateKey> {
-  if (bytes.byteLength > MAX_BYTES || !isOpenSshKey(bytes)) throw invalid("it is no OpenSSH private key");
+  if (bytes.byteLength > MAX_BYTES) throw invalid(`it is larger than ${MAX_BYTES} bytes`);
+  if (!isOpenSshKey(bytes)) throw invalid("it is no OpenSSH private key");
   // Loaded here, because it is wanted once in an author's life.
   const { default: sshpk } = await import("sshpk");
   const parse = (passphrase?: string): ReturnType<typeof sshpk.parsePrivateKey> =>

@@ -50,6 +50,8 @@ export const LIMITS = {
   packageJsonBytes: 2_097_152,
   /** Levels of nesting in that. */
   packageJsonDepth: 100,
+  /** Targets in its `exports`: each is held against every file. */
+  exportTargets: 20_000,
   /** A request body on the wire. */
   requestSentBytes: 8_388_608,
   /** The same, inflated. */
@@ -72,8 +74,14 @@ export const LIMITS = {
   listedFiles: 5_000_000,
   /** One path that git lists. */
   listedPathBytes: 65_536,
+  /** A pack that is fetched without git, which holds it in memory. */
+  embeddedPackBytes: 67_108_864,
+  /** Objects of one. */
+  embeddedObjects: 100_000,
   /** What a pack may inflate to, as a multiple of the bytes that a transfer may have. */
   packInflation: 16,
+  /** What git may print where it is not read as it comes. */
+  gitOutputBytes: 16_777_216,
   /** What a host may say beside a pack. */
   hostTalkBytes: 1_048_576,
   /** The index of a pack. */
@@ -120,6 +128,8 @@ export const LIMITS = {
   stateBytes: 536_870_912,
   /** A package manager's lockfile. */
   lockfileBytes: 67_108_864,
+  /** Levels of nesting in one. */
+  lockfileDepth: 64,
   /** Cost of opening a key file, as the exponent of 2 that scrypt takes. */
   scryptLogN: 20,
   /** A key file. */
@@ -140,6 +150,8 @@ export const LIMITS = {
   searchResults: 250,
   /** A document of the public registry. */
   upstreamDocumentBytes: 134_217_728,
+  /** What it answers to a search or an audit. */
+  upstreamAnswerBytes: 33_554_432,
   /** A tarball of the public registry. */
   upstreamTarballBytes: 1_073_741_824,
   /** Until a connection to it stands, in milliseconds. */

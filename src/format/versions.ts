@@ -11,7 +11,7 @@ const NUMBER = "(?:0|[1-9][0-9]*)";
 const IDENTIFIER = `(?:${NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)`;
 const VERSION = new RegExp(`^${NUMBER}\\.${NUMBER}\\.${NUMBER}(?:-${IDENTIFIER}(?:\\.${IDENTIFIER})*)?$`);
 const DIGITS = /^[0-9]+$/;
-const TAG = /^[A-Za-z0-9._-]{1,64}$/;
+const TAG = /^[A-Za-z0-9._-]+$/;
 // All that npm's clients read as a version range, of texts that are tags otherwise.
 const X_NUMBER = "(?:0|[1-9][0-9]*|[xX])";
 const RANGE = new RegExp(`^v*${X_NUMBER}(?:\\.${X_NUMBER}(?:\\.${X_NUMBER}(?:-${IDENTIFIER}(?:\\.${IDENTIFIER})*)?)?)?$`);
@@ -24,7 +24,7 @@ export function isVersion(text: string): text is Version {
 
 /** A tag that is no semver range, or clients would read `npm install foo@<tag>` as a range. */
 export function isDistTag(text: string): text is DistTag {
-  return TAG.test(text) && !RANGE.test(text);
+  return text.length <= LIMITS.tagChars && TAG.test(text) && !RANGE.test(text);
 }
 
 /** @throws ImprintError INVALID_NAME */

@@ -27,7 +27,8 @@ const MAX_PATH_CHARS = LIMITS.pathChars;
  * @throws ImprintError BAD_REQUEST, INVALID_NAME
  */
 export function parseRegistryPath(rawPath: string): RegistryRequest {
-  if (rawPath.length > MAX_PATH_CHARS) throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters`);
+  if (rawPath.length > MAX_PATH_CHARS)
+    throw new ImprintError("BAD_REQUEST", `Cannot answer: the path has ${rawPath.length} characters, at most ${MAX_PATH_CHARS} are taken`);
   const segments = rawPath
     .replace(/^\/+|\/+$/g, "")
     .split("/")
@@ -80,7 +81,8 @@ function takeName(segments: readonly string[]): { readonly name: PackageName; re
 
 /** Goes into an address upstream, so nothing but a version may pass. */
 function parseVersion(text: string): string {
-  if (!/^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$/.test(text)) throw new ImprintError("BAD_REQUEST", "Cannot answer: that is no version");
+  if (text.length > LIMITS.versionChars || !/^[0-9A-Za-z][0-9A-Za-z.+-]*$/.test(text))
+    throw new ImprintError("BAD_REQUEST", "Cannot answer: that is no version");
   return text;
 }
 

@@ -1,4 +1,5 @@
 /** The targets of `exports`, by node's rules: https://nodejs.org/api/packages.html#package-entry-points */
+import { LIMITS } from "../format/limits.ts";
 import { isJsonObject } from "../format/json.ts";
 import type { JsonValue } from "../format/json.ts";
 import { quote } from "./refuse.ts";
@@ -28,7 +29,7 @@ export type Findings = {
 };
 
 /** More targets than any package has; each pattern is held against every file. */
-const MAX_TARGETS = 20_000;
+const MAX_TARGETS = LIMITS.exportTargets;
 
 /** Whether `file` is `pattern` with each `*` replaced by one and the same text, which node allows to hold slashes. */
 function matches(pattern: string, file: string): boolean {

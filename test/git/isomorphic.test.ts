@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { LIMITS as CAPS } from "../../src/format/limits.ts";
 import { advanceBranch, describeClone, initClone } from "../../src/git/clone.ts";
 import { collect, createTransport } from "../../src/git/isomorphic/http.ts";
 import type { EmbeddedCaps } from "../../src/git/isomorphic/intake.ts";
@@ -335,6 +336,61 @@ describe("fetching", () => {
     });
   });
 
+  test("a host that is quiet, but never for so long, is heard to its end", async () => {
+    const { url } = await bench({
+      host: {
+        intercept: (_, response) => {
+          let pieces = 0;
+          const timer = setInterval(() => {
+            if (++pieces < 10) return void response.write("0");
+            clearInterval(timer);
+            response.end();
+          }, 50);
+          return true;
+        },
+      },
+    });
+    const transport = createTransport({ url, tokens: new Map(), limits: LIMITS, what: "fetch", refusedAs: "UNREACHABLE", stallMs: 400 });
+    onTestFinished(() => transport.close());
+    expect(String(await transport.post("git-upload-pack", new Uint8Array()).then(collect))).toBe("000000000");
+  });
+
+  test("five redirects of the first request are followed, six are not", async () => {
+    const { bare, fetch, host } = await bench({
+      host: {
+        intercept: (request, response) => {
+          const [, hops, rest] = /^\/hops-(\d)\.git(.*)$/u.exec(request.url ?? "") ?? [];
+          if (hops === undefined) return false;
+          const to = hops === "1" ? "alice" : `hops-${String(Number(hops) - 1)}`;
+          response.writeHead(302, { location: `/${to}.git${rest ?? ""}` }).end();
+          return true;
+        },
+      },
+    });
+    const head = commitHosted(bare, { a: "1" });
+    const at = (hops: number): GitUrl => parseGitUrl(host.url(`hops-${String(hops)}.git`), { allowFile: false });
+    expect(await fetch({}, at(5))).toBe(head);
+    await expect(fetch({}, at(6))).rejects.toMatchObject({ code: "UNREACHABLE", message: expect.stringContaining("redirects") as string });
+  });
+
+  test("a list of refs may be larger than a pack, up to a cap of its own", async () => {
+    const { root, bare, url, host } = await bench();
+    const head = commitHosted(bare, { a: "1" }) as ObjectId;
+    for (let nth = 0; nth < 100; nth++) testGit(bare, ["update-ref", `refs/tarballs/${String(nth).padStart(3, "0")}`, head]);
+    const listing = await sizeOf(`${host.url("alice.git")}/info/refs?service=git-upload-pack`);
+    const caps = { maxPackBytes: 1000, maxObjects: 10 };
+    const within = async (name: string, maxListingBytes: number): Promise<ObjectId | null> => {
+      const gitDir = join(root, name);
+      await createBareRepository(gitDir);
+      const repository = openIsomorphicGit({ gitDir, caps: { ...caps, maxListingBytes } });
+      onTestFinished(() => repository.close());
+      return repository.fetch({ url, ref: MAIN, keepAs: KEPT, blobs: true, limits: LIMITS });
+    };
+    expect(await within("roomy", listing)).toBe(head);
+    // a pack may cost twice its cap on the wire: of that, too, the list takes a byte too much
+    await expect(within("narrow", listing - 2 * caps.maxPackBytes - 1)).rejects.toMatchObject({ code: "TOO_LARGE" });
+  });
+
   test("an idle repository does not keep a program alive", async () => {
     const { bare, cache, fetch, host } = await bench();
     commitHosted(bare, { a: "1" });
@@ -355,6 +411,11 @@ describe("fetching", () => {
     expect([status, output]).toEqual([0, "1\n"]);
   });
 });
+
+/** Bytes of an answer. */
+async function sizeOf(address: string): Promise<number> {
+  return (await (await globalThis.fetch(address)).arrayBuffer()).byteLength;
+}
 
 describe("pushing", () => {
   const pushed = async (b: Bench, over: { refs?: number } = {}): Promise<{ updates: RefUpdate[]; push: () => Promise<void> }> => {
@@ -415,6 +476,30 @@ describe("pushing", () => {
     const { push } = await pushed(b);
     if (code === null) await expect(push()).resolves.toBeUndefined();
     else await expect(push()).rejects.toMatchObject({ code });
+  });
+
+  test.each([0, 1])("T8 a report of the most bytes that it may have, and %i more", async (more) => {
+    const lines = ["unpack ok\n", "ok refs/heads/main\n", "ok refs/tarballs/aa\n"];
+    for (let rest = CAPS.pushReportBytes + more - lines.join("").length; rest > 0; rest -= 60_000)
+      lines.push(`ok ${"x".repeat(Math.min(rest, 60_000) - 4)}\n`);
+    const b = await bench({
+      host: {
+        intercept: async (request, response) => {
+          if (request.method !== "POST") return false;
+          request.resume();
+          await once(request, "end");
+          response
+            .setHeader("content-type", "application/x-git-receive-pack-result")
+            .write(lines.map((one) => banded(line(one)).slice(0, -4)).join(""));
+          response.end(`${banded("0000")}`);
+          return true;
+        },
+      },
+    });
+    const { push } = await pushed(b);
+    if (more === 0) await expect(push()).resolves.toBeUndefined();
+    else
+      await expect(push()).rejects.toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("a report without end") as string });
   });
 });
 

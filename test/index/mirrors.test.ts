@@ -270,6 +270,33 @@ describe("mirrors that the root names", () => {
     alice.up();
   });
 
+  it("T8 are eight at most, whatever the root names", async () => {
+    await start();
+    const host = await mirror(new Map());
+    const names = Array.from({ length: 10 }, (_, nth) => `m${String(nth)}`);
+    await alice.changeRoot(() => ({ mirrors: names.map((name) => `${host.url}${name}/`) }));
+    const c = await consumer([alice.url], { env: { IMPRINT_ALLOW_PRIVATE: "127.0.0.1" } });
+    await c.sync();
+    await c.sync();
+    expect(new Set(host.asked.map((path) => path.split("/")[0]))).toEqual(new Set(names.slice(0, 8)));
+  });
+
+  it("are waited for, though another one has answered, and the higher state counts", async () => {
+    await start();
+    const old = await mirror();
+    await alice.publish(pkg, "1.1.0");
+    const slow = await mirror();
+    slow.intercept = (_, response, n) => {
+      if (n > 0) return false;
+      setTimeout(() => response.end(slow.files.get("checkpoint.json")), 500);
+      return true;
+    };
+    const c = await consumer([old.url, slow.url]);
+    await c.sync();
+    expect(codes(c)).toEqual(["ROLLBACK"]);
+    expect(Object.keys(await c.verdicts(pkg))).toEqual(["1.0.0", "1.1.0"]);
+  });
+
   it("S1 lead to no machine that only we can reach, unless that is allowed", async () => {
     await start();
     const host = await mirror(new Map());

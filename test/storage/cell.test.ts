@@ -76,6 +76,7 @@ describe("cell", () => {
     const dir = temporaryFolder();
     writeFileSync(join(dir, "1"), "x".repeat(1001));
     await expect(openCell(files, dir, OPTIONS).read()).rejects.toMatchObject({ code: "TOO_LARGE" });
+    expect((await openCell(files, dir, { maxBytes: 1001 }).read())?.bytes.byteLength).toBe(1001);
   });
 
   test.each(["before", "after"] as const)(

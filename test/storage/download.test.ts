@@ -58,9 +58,22 @@ describe("download", () => {
       const timer = setInterval(() => response.write("."), 50);
       response.on("close", () => clearInterval(timer));
     });
-    await expect(bodyOf(`${base}/never`, { idleMs: 150 })).rejects.toMatchObject({ code: "TIMED_OUT" });
-    await expect(bodyOf(`${base}/stalls`, { idleMs: 150 })).rejects.toMatchObject({ code: "TIMED_OUT" });
-    await expect(bodyOf(`${base}/trickle`, { idleMs: 300, deadlineMs: 600 })).rejects.toMatchObject({ code: "TIMED_OUT" });
+    const timedOut = (state: string): object => ({ code: "TIMED_OUT", message: expect.stringContaining(state) as string });
+    await expect(bodyOf(`${base}/never`, { idleMs: 150 })).rejects.toMatchObject(timedOut("nothing for 150 ms"));
+    await expect(bodyOf(`${base}/stalls`, { idleMs: 150 })).rejects.toMatchObject(timedOut("nothing for 150 ms"));
+    await expect(bodyOf(`${base}/trickle`, { idleMs: 400, deadlineMs: 600 })).rejects.toMatchObject(timedOut("no end after 600 ms"));
+  });
+
+  test("an answer that is slow, but not that slow, is taken", async () => {
+    const base = await serve((_, response) => {
+      let pieces = 0;
+      const timer = setInterval(() => {
+        if (++pieces < 10) return void response.write(".");
+        clearInterval(timer);
+        response.end();
+      }, 50);
+    });
+    expect(await bodyOf(base, { idleMs: 400, deadlineMs: 5000 })).toBe(`200 ${".".repeat(9)}`);
   });
 
   test("no connection, or one that breaks, is UNREACHABLE", async () => {
@@ -81,9 +94,11 @@ describe("download", () => {
       seen.push(`other ${request.headers.authorization ?? "-"} ${String(request.headers["x-key"] ?? "-")}`);
       response.end("there");
     });
+    /** As many redirects as the path says. */
+    const HOPS = { "/6": "/5", "/5": "/4", "/4": "/3", "/3": "/2", "/2": "/1", "/1": `${other}/x` };
     const base = await serve((request, response) => {
       seen.push(`base ${request.headers.authorization ?? "-"}`);
-      const target = { "/same": "/same2", "/same2": `${other}/x`, "/loop": "/loop" }[request.url ?? ""];
+      const target = { "/same": "/same2", "/same2": `${other}/x`, "/loop": "/loop", ...HOPS }[request.url ?? ""];
       response.writeHead(302, { location: target ?? "/" }).end();
     });
     expect(await bodyOf(`${base}/same`, { headers: { authorization: "Bearer t", "x-key": "k" } })).toBe("200 there");
@@ -91,6 +106,8 @@ describe("download", () => {
     seen.length = 0;
     await expect(bodyOf(`${base}/loop`)).rejects.toMatchObject({ code: "UNREACHABLE" });
     expect(seen).toHaveLength(6);
+    expect(await bodyOf(`${base}/5`)).toBe("200 there");
+    await expect(bodyOf(`${base}/6`)).rejects.toMatchObject({ code: "UNREACHABLE" });
   });
 
   test.each([

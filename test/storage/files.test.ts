@@ -41,6 +41,7 @@ describe("files", () => {
     const path = join(temporaryFolder(), "f");
     await files.writeAtomic(path, bytes("1234"));
     await expect(files.read(path, 3)).rejects.toMatchObject({ code: "TOO_LARGE" });
+    expect(textOf(await files.read(path, 4))).toBe("1234");
   });
 
   test("createExclusive makes once, whole", async () => {

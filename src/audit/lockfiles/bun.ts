@@ -1,8 +1,9 @@
 /** bun.lock: JSON with comments and trailing commas. The binary bun.lockb is refused with the command that replaces it. */
+import { LIMITS } from "../../format/limits.ts";
 import { printParseErrorCode, visit } from "jsonc-parser";
 import { type LockedPackage, isExactVersion, isRegistryTarball, packageNameOf, type Refuse, shown, splitSpec } from "./locked.ts";
 
-const MAX_DEPTH = 64;
+const MAX_DEPTH = LIMITS.lockfileDepth;
 const KNOWN_VERSIONS: ReadonlySet<unknown> = new Set([0, 1, 2]);
 
 export function readBunLock(text: string, refuse: Refuse): readonly LockedPackage[] {

@@ -1,5 +1,6 @@
 /** What every reader of lockfiles makes of its format, and the rules that they share. Lockfiles are hostile until parsed. */
-import { ImprintError } from "../../errors.ts";
+import { LIMITS } from "../../format/limits.ts";
+import { ImprintError, isImprintError } from "../../errors.ts";
 import { textOf } from "../../format/bytes.ts";
 import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
 import { isPackageName, type PackageName } from "../../format/names.ts";
@@ -24,7 +25,7 @@ export type LockedPackage = {
 /** Ends the reading: `Cannot read <file>: <what>`. */
 export type Refuse = (what: string, cause?: unknown) => never;
 
-const MAX_DEPTH = 64;
+const MAX_DEPTH = LIMITS.lockfileDepth;
 const VERSION = /^[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?$/;
 
 export function refuser(file: string): Refuse {
@@ -45,7 +46,7 @@ export function jsonOf(text: string, refuse: Refuse): JsonObject {
     requireDepth(text, MAX_DEPTH);
     value = JSON.parse(text) as JsonValue;
   } catch (error) {
-    return refuse("it is not JSON", error);
+    return refuse(isImprintError(error) ? `it is nested deeper than ${MAX_DEPTH} levels` : "it is not JSON", error);
   }
   return isJsonObject(value) ? value : refuse("it is not a JSON object");
 }

@@ -1,11 +1,12 @@
 /** pnpm-lock.yaml of lockfile version 9, which pnpm 9 to 12 write; newer ones put a second YAML document before it. */
+import { LIMITS } from "../../format/limits.ts";
 import { isAlias, isMap, isScalar, isSeq, parseAllDocuments } from "yaml";
 import { isExactVersion, isRegistryTarball, type LockedPackage, packageNameOf, type Refuse, shown, splitSpec } from "./locked.ts";
 
 type Tree = string | readonly Tree[] | ReadonlyMap<string, Tree>;
 type Fields = ReadonlyMap<string, Tree>;
 
-const MAX_DEPTH = 64;
+const MAX_DEPTH = LIMITS.lockfileDepth;
 const KINDS = ["dependencies", "devDependencies", "optionalDependencies", "configDependencies", "packageManagerDependencies"];
 
 export function readPnpmLock(text: string, refuse: Refuse): readonly LockedPackage[] {

@@ -2,6 +2,7 @@
  * What a client decides for itself, said in one line where it would surprise: gates that hold fresh releases back, install
  * scripts that wait for approval, lockfiles that name the address of another resolver.
  */
+import { LIMITS } from "../../format/limits.ts";
 import path from "node:path";
 import { textOf } from "../../format/bytes.ts";
 import { parsePackageName, type PackagePattern, patternRank } from "../../format/names.ts";
@@ -12,7 +13,7 @@ import { spanText } from "../terminal.ts";
 export type ClientVersion = { readonly name: string; readonly major: number };
 
 const DAY_MS = 86_400_000;
-const MAX_LOCK_BYTES = 64 * 1024 * 1024;
+const MAX_LOCK_BYTES = LIMITS.lockfileBytes;
 
 /** `npm/11.19.1 node/…`, `pnpm/12.21.0 …`, `Bun/1.4.5`, `Deno/2.9.6`; yarn 2 and later name only their HTTP library. */
 export function clientOf(userAgent: string): ClientVersion | null {

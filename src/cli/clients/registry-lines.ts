@@ -82,7 +82,7 @@ async function pointYarnrc(files: Files, folder: string): Promise<Pointed> {
   return { changed: [YARNRC], replaced: typeof found === "string" && found !== DEFAULT_REGISTRY ? found : null };
 }
 
-const MAX_LOCK_BYTES = 64 * 1024 * 1024;
+const MAX_LOCK_BYTES = LIMITS.lockfileBytes;
 
 /** By what yarn 2 and later leave in a project: their lockfile, or the version that package.json pins. */
 async function usesModernYarn(files: Files, folder: string): Promise<boolean> {

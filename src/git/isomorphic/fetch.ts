@@ -32,8 +32,6 @@ export type Target = {
   readonly caps: EmbeddedCaps;
 };
 
-/** A host lists all of its refs before it sends a pack: a line for each tarball. */
-const LISTING_BYTES = LIMITS.refListingBytes;
 const REMOTE = "imprint";
 /** Where `openQuarantine` puts the commit that the host is told of. */
 const KEPT = "refs/imprint/kept";
@@ -94,7 +92,8 @@ export async function download(
   const transport = createTransport({
     url,
     tokens: target.tokens,
-    limits: { ...limits, maxBytes: 2 * limits.maxBytes + LISTING_BYTES },
+    // a host lists all of its refs before it sends a pack
+    limits: { ...limits, maxBytes: 2 * limits.maxBytes + (target.caps.maxListingBytes ?? LIMITS.refListingBytes) },
     what,
     refusedAs: "UNREACHABLE",
     // to send less than everything of a shallow repository, a host must be allowed to leave out the bases of deltas

@@ -15,8 +15,13 @@ import { type Content, declaredObjects, indexPack } from "./pack-index.ts";
 import { FLUSH, formatLine, readLines } from "./packet-lines.ts";
 
 /** Beyond these, embedded git is the wrong tool: it holds a whole pack in memory. Parameters, so that tests lower them. */
-export type EmbeddedCaps = { readonly maxPackBytes: number; readonly maxObjects: number };
-export const EMBEDDED_CAPS: EmbeddedCaps = { maxPackBytes: 64 * 1024 * 1024, maxObjects: 100_000 };
+export type EmbeddedCaps = {
+  readonly maxPackBytes: number;
+  readonly maxObjects: number;
+  /** Bytes of a host's list of its refs: a line for each tarball. */
+  readonly maxListingBytes?: number;
+};
+export const EMBEDDED_CAPS: EmbeddedCaps = { maxPackBytes: LIMITS.embeddedPackBytes, maxObjects: LIMITS.embeddedObjects };
 /** JSON packs 3:1, an author's history of it 10:1; what packs better was made to. */
 const MAX_RATIO = LIMITS.packInflation;
 const MAX_TALK_BYTES = LIMITS.hostTalkBytes;

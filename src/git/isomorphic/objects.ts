@@ -10,7 +10,7 @@ import type { ObjectId, RefName } from "../port.ts";
 import { readerOf } from "../store/objects.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { readRef } from "../store/refs.ts";
-import { MAX_OBJECT_BYTES, openPacks } from "./packs.ts";
+import { DISK_CAPS, openPacks } from "./packs.ts";
 
 const HEADER_PREFIX_BYTES = 512;
 const MAX_TAGS = 5;
@@ -39,7 +39,7 @@ async function readLoose(gitDir: string, id: ObjectId): Promise<{ readonly compr
 }
 
 function bodyOf({ compressed, header }: { readonly compressed: Buffer; readonly header: Loose }): Buffer | null {
-  if (header.size > MAX_OBJECT_BYTES) return null;
+  if (header.size > DISK_CAPS.maxObjectBytes) return null;
   try {
     const whole = inflateSync(compressed, { maxOutputLength: header.bodyAt + header.size });
     return whole.length === header.bodyAt + header.size ? whole.subarray(header.bodyAt) : null;

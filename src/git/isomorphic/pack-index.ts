@@ -29,6 +29,8 @@ export type PackCaps = {
   readonly maxObjectBytes: number;
   /** Bytes of all objects together, once inflated. */
   readonly maxInflatedBytes: number;
+  /** Bytes of deltas that are held while a chain of them is followed to its base. */
+  readonly maxChainBytes?: number;
   /** Called every few milliseconds; throws to stop. */
   readonly checkTime: () => void;
   /** Makes the error for a cap that was passed. */
@@ -46,7 +48,6 @@ export type IndexedPack = {
 const HEADER_BYTES = 12;
 const TRAILER_BYTES = 20;
 const CACHE_BYTES = 32 * 1024 * 1024;
-const MAX_CHAIN_BYTES = LIMITS.deltaChainBytes;
 const BREATHE_EVERY_MS = 10;
 /** Bases that fell out of the cache are made again; a pack built to make that happen all the time is stopped. */
 const MAX_REWORK = 4;
@@ -73,6 +74,7 @@ export async function indexPack(sent: Buffer, caps: PackCaps, findBase: (id: Obj
   const count = declaredObjects(pack);
   if (count === null || end < HEADER_BYTES) throw brokenPack("it breaks off");
   if (count > caps.maxObjects) throw caps.tooLarge(`more than ${String(caps.maxObjects)} objects`);
+  const { maxChainBytes = LIMITS.deltaChainBytes } = caps;
   let trailer = createHash("sha1").update(pack.subarray(0, end)).digest();
   if (!trailer.equals(pack.subarray(end))) throw brokenPack("its checksum does not match");
 
@@ -123,7 +125,7 @@ export async function indexPack(sent: Buffer, caps: PackCaps, findBase: (id: Obj
       const base = baseOffset(at, entry.base);
       if (base === undefined) throw brokenPack("a delta without its base");
       held += data.length;
-      if (held > MAX_CHAIN_BYTES) throw caps.tooLarge("a chain of deltas that is built to cost memory");
+      if (held > maxChainBytes) throw caps.tooLarge("a chain of deltas that is built to cost memory");
       deltas.push({ offset: at, data });
       at = base;
     }

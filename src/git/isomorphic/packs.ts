@@ -12,10 +12,19 @@ import type { ObjectId } from "../port.ts";
 import { applyDelta, brokenPack, deltaResultSize, inflateExactly, MAX_HEADER_BYTES, type ObjectType, readEntry } from "./pack-format.ts";
 import type { Entry } from "./pack-format.ts";
 
-/** What may lie on this disk and still be read without git; the same for one object. */
-const MAX_INDEX_BYTES = LIMITS.packIndexBytes;
-export const MAX_OBJECT_BYTES = LIMITS.objectBytes;
-const MAX_CHAIN = LIMITS.deltaChain;
+/** What may lie on this disk and still be read without git. Parameters, so that tests lower them. */
+export type DiskCaps = {
+  readonly maxIndexBytes: number;
+  /** Bytes of one object, inflated. */
+  readonly maxObjectBytes: number;
+  /** Deltas between an object and what is whole. */
+  readonly maxChain: number;
+};
+export const DISK_CAPS: DiskCaps = {
+  maxIndexBytes: LIMITS.packIndexBytes,
+  maxObjectBytes: LIMITS.objectBytes,
+  maxChain: LIMITS.deltaChain,
+};
 const CACHE_BYTES = 16 * 1024 * 1024;
 const IDS_AT = 8 + 1024;
 
@@ -45,11 +54,11 @@ function offsetAt(index: Buffer, count: number, nth: number): number {
   return Number(index.readBigUInt64BE(offsetsAt + count * 4 + (offset - 0x80000000) * 8));
 }
 
-async function loadPack(folder: string, name: string): Promise<Pack | null> {
+async function loadPack(folder: string, name: string, maxIndexBytes: number): Promise<Pack | null> {
   const path = join(folder, name.replace(/\.idx$/u, ".pack"));
   const [info, size] = await Promise.all([stat(join(folder, name)).catch(() => null), stat(path).catch(() => null)]);
   if (info === null || size === null) return null; // joined with others meanwhile
-  if (info.size > MAX_INDEX_BYTES)
+  if (info.size > maxIndexBytes)
     throw new ImprintError("TOO_LARGE", `Cannot read ${path} without git: too many objects; install git 2.34 or newer`);
   const index = await readFile(join(folder, name));
   if (index.length < IDS_AT || index.readUInt32BE(0) !== 0xff744f63 || index.readUInt32BE(4) !== 2)
@@ -95,17 +104,17 @@ async function readAt(pack: Pack, from: number, length: number): Promise<Buffer>
 }
 
 /** An entry and its compressed bytes. */
-async function entryAt({ pack, offset }: Place): Promise<{ readonly entry: Entry; readonly compressed: Buffer }> {
+async function entryAt({ pack, offset }: Place, maxObjectBytes: number): Promise<{ readonly entry: Entry; readonly compressed: Buffer }> {
   const length = endOf(pack, offset) - offset;
-  if (length <= 0 || length > MAX_OBJECT_BYTES + MAX_HEADER_BYTES) throw brokenPack(`${pack.path} has an entry that is too large`);
+  if (length <= 0 || length > maxObjectBytes + MAX_HEADER_BYTES) throw brokenPack(`${pack.path} has an entry that is too large`);
   const bytes = await readAt(pack, offset, length);
   const entry = readEntry(bytes, 0);
-  if (entry.size > MAX_OBJECT_BYTES) throw brokenPack(`${pack.path} has an entry that is too large`);
+  if (entry.size > maxObjectBytes) throw brokenPack(`${pack.path} has an entry that is too large`);
   return { entry, compressed: bytes.subarray(entry.dataAt) };
 }
 
 /** Opens the packs below `<gitDir>/objects/pack`. Nothing is read before the first question. */
-export function openPacks(gitDir: string): Packs {
+export function openPacks(gitDir: string, caps: DiskCaps = DISK_CAPS): Packs {
   const folder = join(gitDir, "objects", "pack");
   const packs = new Map<string, Pack>();
   const known = new LRUCache<string, Content>({
@@ -123,7 +132,7 @@ export function openPacks(gitDir: string): Packs {
     const names = (await readdir(folder).catch((): string[] => [])).filter((name) => name.endsWith(".idx"));
     for (const name of [...packs.keys()].filter((known) => !names.includes(known))) await drop(name);
     for (const name of names.filter((one) => !packs.has(one))) {
-      const pack = await loadPack(folder, name);
+      const pack = await loadPack(folder, name, caps.maxIndexBytes);
       if (pack !== null) packs.set(name, pack);
     }
   };
@@ -156,15 +165,15 @@ export function openPacks(gitDir: string): Packs {
       const key = `${at.pack.path} ${String(at.offset)}`;
       content = known.get(key);
       if (content !== undefined) break;
-      const { entry, compressed } = await entryAt(at);
+      const { entry, compressed } = await entryAt(at, caps.maxObjectBytes);
       const { data } = inflateExactly(compressed, entry.size);
       if (entry.type !== null) {
         content = { type: entry.type, data };
         known.set(key, content);
         break;
       }
-      if (deltas.length > MAX_CHAIN) throw brokenPack("a chain of deltas without end");
-      if (deltaResultSize(data) > MAX_OBJECT_BYTES) throw brokenPack("an object that is too large");
+      if (deltas.length >= caps.maxChain) throw brokenPack("a chain of deltas without end");
+      if (deltaResultSize(data) > caps.maxObjectBytes) throw brokenPack("an object that is too large");
       deltas.push({ key, data });
       const base = "back" in entry.base ? { pack: at.pack, offset: at.offset - entry.base.back } : await locate(entry.base.id);
       if (base === null) throw brokenPack("a delta without its base");

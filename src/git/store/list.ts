@@ -14,7 +14,7 @@ export async function listTree(
   objects: ObjectReader,
   commit: ObjectId,
   folder?: string,
-  maxFiles = MAX_LISTED,
+  maxFiles: number = MAX_LISTED,
 ): Promise<readonly { readonly path: string; readonly mode: string; readonly id: ObjectId }[]> {
   const what = `list the files of ${commit}`;
   const files: { path: string; mode: string; id: ObjectId }[] = [];

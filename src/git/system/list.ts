@@ -5,19 +5,24 @@ import type { ObjectId } from "../port.ts";
 import type { Target } from "./fetch.ts";
 import { mustGit } from "./run.ts";
 
-const MAX_LISTED = LIMITS.listedFiles;
-const MAX_PATH_BYTES = LIMITS.listedPathBytes;
+/** Parameters, so that tests lower them. */
+export type ListCaps = { readonly maxFiles: number; readonly maxPathBytes: number };
+export const LIST_CAPS: ListCaps = { maxFiles: LIMITS.listedFiles, maxPathBytes: LIMITS.listedPathBytes };
+/** Mode, type and id before a path, with what stands between them: of the longer kind of ids. */
+const BEFORE_PATH_BYTES = 80;
 
 /** The port's `listFiles`: streamed, so that a host's million junk entries are counted, not kept, past the cap. */
 export async function listFiles(
-  target: Target,
+  target: Pick<Target, "git" | "gitDir">,
   commit: ObjectId,
   folder?: string,
-  maxFiles = MAX_LISTED,
+  { maxFiles, maxPathBytes } = LIST_CAPS,
 ): Promise<readonly { readonly path: string; readonly mode: string }[]> {
   const what = `list the files of ${commit}`;
   const files: { path: string; mode: string }[] = [];
   let rest: Buffer = Buffer.alloc(0);
+  const tooLarge = (state: string): ImprintError => new ImprintError("TOO_LARGE", `Cannot ${what}: ${state}`);
+  const tooLong = (): ImprintError => tooLarge(`a path longer than ${String(maxPathBytes)} bytes`);
   await mustGit(target.git, {
     args: [
       `--git-dir=${target.gitDir}`,
@@ -34,13 +39,13 @@ export async function listFiles(
       let at = 0;
       for (let end = bytes.indexOf(0, at); end >= 0; end = bytes.indexOf(0, at)) {
         const tab = bytes.indexOf(0x09, at);
+        if (end - tab - 1 > maxPathBytes) throw tooLong();
+        if (files.length >= maxFiles) throw tooLarge(`more than ${String(maxFiles)} files`);
         files.push({ mode: bytes.toString("latin1", at, at + 6), path: bytes.toString("utf8", tab + 1, end) });
         at = end + 1;
       }
       rest = bytes.subarray(at);
-      if (files.length > maxFiles) throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(maxFiles)} files`);
-      if (rest.length > MAX_PATH_BYTES)
-        throw new ImprintError("TOO_LARGE", `Cannot ${what}: a path longer than ${String(MAX_PATH_BYTES)} bytes`);
+      if (rest.length > maxPathBytes + BEFORE_PATH_BYTES) throw tooLong();
     },
   });
   return files;

@@ -4,6 +4,7 @@
  * What git prints comes from the remote as often as from git; it is capped, stripped of control characters and
  * credentials, and shown only as the reason of an error.
  */
+import { LIMITS } from "../../format/limits.ts";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { errnoOf, ImprintError } from "../../errors.ts";
@@ -13,7 +14,7 @@ import { killGroup, spawnGroup } from "./children.ts";
 import { gitConfiguration, gitEnvironment, hasOwnSsh } from "./environment.ts";
 
 const OLDEST = [2, 34] as const;
-const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+const MAX_OUTPUT_BYTES = LIMITS.gitOutputBytes;
 const MAX_STDERR_LENGTH = 16 * 1024;
 const WATCH_EVERY_MS = 25;
 

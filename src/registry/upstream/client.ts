@@ -10,6 +10,7 @@ import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
+import { guardConnections } from "./connect.ts";
 import { requireAllowedPlace, resolveBySystem, type ResolveHost } from "./places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 import { answer, type Clock, startClock, type UpstreamResponse } from "./transfer.ts";
@@ -174,7 +175,7 @@ async function send(
     headers["content-type"] = "application/json";
     headers["content-length"] = String(request.body.byteLength);
   }
-  const agent = getAgent(url, {
+  const plain = getAgent(url, {
     ca: options["ca"],
     cert: isOwn ? (auth.cert ?? options["cert"]) : undefined,
     key: isOwn ? (auth.key ?? options["key"]) : undefined,
@@ -185,6 +186,7 @@ async function send(
     noProxy: options["noProxy"],
     timeouts: { connection: times.connectMs },
   });
+  const agent = guardConnections(plain, times.connectMs);
   const { request: open } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
   return new Promise((resolve, reject) => {
     const sent = open(url, { agent, headers, method: request.body === undefined ? "GET" : "POST", signal: clock.signal });

@@ -22,7 +22,6 @@ export type Tarballs = {
   open(tarball: UpstreamTarball, file: string, via: Via | undefined): Promise<TarballBody>;
 };
 
-const MAX_TARBALL_BYTES = LIMITS.upstreamTarballBytes;
 const CHUNK_BYTES = 64 * 1024;
 /** Up to this size all of it is awaited: a fault is then a status with a reason instead of a broken connection. */
 const WHOLE_BYTES = 128 * 1024;
@@ -44,8 +43,10 @@ export function createTarballs(deps: {
   readonly spool: (path: string) => Promise<Spool>;
   readonly folder: string;
   readonly times: UpstreamTimes;
+  /** Bytes of one; `LIMITS.upstreamTarballBytes` unless given. */
+  readonly maxBytes?: number;
 }): Tarballs {
-  const { client, files, folder, times } = deps;
+  const { client, files, folder, times, maxBytes = LIMITS.upstreamTarballBytes } = deps;
   const flights = new Map<string, Flight>();
 
   const begin = (key: string, path: string, tarball: UpstreamTarball, file: string, via: Via | undefined): Flight => {
@@ -57,7 +58,7 @@ export function createTarballs(deps: {
       Object.assign(flight, edit, { changed: renew() });
       before();
     };
-    void download({ client, times, openSpool: deps.spool, path, tarball, file, via, flight, change })
+    void download({ client, times, maxBytes, openSpool: deps.spool, path, tarball, file, via, flight, change })
       .then(
         () => change({ state: "done" }),
         (error: unknown) => change({ state: asFault(error, file) }),
@@ -113,6 +114,7 @@ function canAnswer({ length, spool }: Flight): boolean {
 async function download(work: {
   readonly client: UpstreamClient;
   readonly times: UpstreamTimes;
+  readonly maxBytes: number;
   readonly openSpool: (path: string) => Promise<Spool>;
   readonly path: string;
   readonly tarball: UpstreamTarball;
@@ -121,18 +123,18 @@ async function download(work: {
   readonly flight: Flight;
   readonly change: (edit: Partial<Pick<Flight, "spool" | "length" | "state">>) => void;
 }): Promise<void> {
-  const { client, times, openSpool, path, tarball, file, via, flight, change } = work;
+  const { client, times, maxBytes, openSpool, path, tarball, file, via, flight, change } = work;
   const { signal } = flight.abort;
   const response = await client.get(tarball.url, { accept: "*/*", what: file, totalMs: times.tarballMs, via, signal });
   const tooLarge = (size: number): ImprintError =>
-    new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: ${size} bytes, at most ${MAX_TARBALL_BYTES} are wanted`);
+    new ImprintError("UPSTREAM_FAILED", `Cannot fetch ${file}: ${size} bytes, at most ${maxBytes} are wanted`);
   try {
-    if (response.length !== null && response.length > MAX_TARBALL_BYTES) throw tooLarge(response.length);
+    if (response.length !== null && response.length > maxBytes) throw tooLarge(response.length);
     const spool = await openSpool(path);
     change({ spool, length: response.length });
     const hash = createHash(tarball.algorithm);
     for await (const chunk of response.body) {
-      if (spool.size() + chunk.byteLength > MAX_TARBALL_BYTES) throw tooLarge(spool.size() + chunk.byteLength);
+      if (spool.size() + chunk.byteLength > maxBytes) throw tooLarge(spool.size() + chunk.byteLength);
       hash.update(chunk);
       await spool.append(chunk);
       change({});

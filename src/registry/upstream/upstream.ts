@@ -3,6 +3,7 @@
  * origin, kept ready to send, and revalidated; while upstream is down the last good one is served (`documents.ts`).
  * Tarballs stream, and are kept by their integrity (`tarballs.ts`).
  */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
 import type { PackageName } from "../../format/names.ts";
@@ -26,7 +27,7 @@ import { createTarballs } from "./tarballs.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 
 const FULL_TYPE = "application/json";
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES = LIMITS.upstreamAnswerBytes;
 /** Of an entry in the table of tarballs: its name, its address, its hash. */
 const TARBALL_ENTRY_BYTES = 400;
 
