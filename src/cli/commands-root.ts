@@ -209,7 +209,10 @@ export function rootCommands(y: Argv<GlobalOptions>, { depsOf }: Wiring) {
         print(deps, result, [result.commit]);
       },
     )
-    .demandCommand(1, "Say what to do with the root: show, grant, add-key, remove-key, threshold, rotate, revoke, tarballs, set, sign or apply");
+    .demandCommand(
+      1,
+      "Say what to do with the root: show, grant, add-key, remove-key, threshold, rotate, revoke, tarballs, set, sign or apply",
+    );
 }
 
 function printChange(deps: Deps, { index, version, changes, records, commit, request }: ChangedRoot): void {
