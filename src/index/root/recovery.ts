@@ -210,6 +210,15 @@ export function recoveredRecord(
   const tags = new Map(
     [...start.tags, ...[...after.tags].filter(([, version]) => isNew.has(version))].filter(([, version]) => releases.has(version)),
   );
+  // The thief's release stood on it: it goes to what a plain publish of the kept ones would have moved it to.
+  const moved = refused.has(after.tags.get(LATEST) as Version)
+    ? added
+        .filter((version) => !yanked.has(version) && !isPrerelease(version))
+        .toSorted(compareVersions)
+        .at(-1)
+    : undefined;
+  const old = tags.get(LATEST);
+  if (moved !== undefined && (old === undefined || compareVersions(moved, old) > 0)) tags.set(LATEST, moved);
   const latest = tags.has(LATEST) ? null : highestOf(releases, yanked);
   return {
     index,
