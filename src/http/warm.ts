@@ -21,9 +21,6 @@ export type WarmAnswers = {
 };
 
 const MAX_ENTRIES = 5000;
-/** Headers that choose a form, an address, or who is let in. */
-const CHOOSING = ["authorization", "x-forwarded-host", "x-forwarded-proto", "accept", "accept-encoding"];
-
 export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
   const entries = new LRUCache<string, { readonly answer: DocumentAnswer; readonly again: () => boolean }>({ max: MAX_ENTRIES });
   return {
@@ -47,11 +44,11 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
   };
 }
 
+/** By address, and the headers that choose a form, an address, or who is let in. */
 function keyOf({ method, url, headers }: Incoming): string | null {
   if (method !== "GET" || url === undefined || headers["via"] !== undefined || headers["if-none-match"] !== undefined) return null;
-  const host = textOf(headers["host"]);
-  const forms = CHOOSING.map((name) => textOf(headers[name]) ?? "");
-  return [host ?? "", url, ...forms].join("\n");
+  const part = (name: string): string => textOf(headers[name]) ?? "";
+  return `${part("host")}\n${url}\n${part("authorization")}\n${part("x-forwarded-host")}\n${part("x-forwarded-proto")}\n${part("accept")}\n${part("accept-encoding")}`;
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {
