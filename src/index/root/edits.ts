@@ -175,7 +175,8 @@ function pick({ keys, threshold }: Role): Role {
   return { keys, threshold };
 }
 
-function sameRole(a: Role, b: Role): boolean {
+/** Whether the same keys, in any order, take as many signatures. */
+export function sameRole(a: Role, b: Role): boolean {
   return a.threshold === b.threshold && a.keys.length === b.keys.length && a.keys.every((key) => b.keys.includes(key));
 }
 

@@ -11,6 +11,7 @@ import { readCatalogue } from "../catalogue.ts";
 import { readListed, verifyRecord } from "../package-reader.ts";
 import type { Snapshot } from "../source.ts";
 import { newestRoot, type TrustedState } from "../trust.ts";
+import { sameRole } from "./edits.ts";
 
 /** Records of one question to git. */
 const BATCH = 500;
@@ -63,6 +64,5 @@ async function readRecords(
 }
 
 function isSame(a: Role | null, b: Role | null): boolean {
-  if (a === null || b === null) return a === b;
-  return a.threshold === b.threshold && a.keys.length === b.keys.length && a.keys.every((key) => b.keys.includes(key));
+  return a === null || b === null ? a === b : sameRole(a, b);
 }
