@@ -19,14 +19,18 @@ export function timeCommand(
   });
 }
 
-/** A B C A B C …: what slows the machine for a while slows all of them. One uncounted round first. */
+/**
+ * A B C, C B A, A B C …: what slows the machine for a while slows all of them, and nobody always comes after the one that leaves
+ * it busy. One uncounted round first.
+ */
 export async function alternate(
   rounds: number,
   runs: Readonly<Record<string, () => Promise<number>>>,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
   const samples = new Map<string, number[]>(Object.keys(runs).map((label) => [label, []]));
   for (let round = 0; round <= rounds; round++) {
-    for (const [label, run] of Object.entries(runs)) {
+    const inOrder = Object.entries(runs);
+    for (const [label, run] of round % 2 === 0 ? inOrder : inOrder.toReversed()) {
       const ms = await run();
       if (round > 0) samples.get(label)?.push(ms);
     }

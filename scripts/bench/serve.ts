@@ -9,7 +9,7 @@ import { world } from "../../test/support/world.ts";
 import { alternate, budget, line, median } from "./measure.ts";
 import { type Running, startImprint, startNginx, startReady, startVerdaccio } from "./servers/start.ts";
 
-const ROUNDS = 3;
+const ROUNDS = 4;
 const SECONDS = 4;
 const CONNECTIONS = 32;
 /** Bytes of the large packument, as express's abbreviated one. */

@@ -1,10 +1,10 @@
 /** A listening resolver for one project: what `serve` leaves running and `run` starts for one command. */
 import { randomBytes } from "node:crypto";
-import type { Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ImprintError, errnoOf, isImprintError } from "../errors.ts";
-import { createHandler } from "../http/app.ts";
 import type { Bases } from "../http/bases.ts";
+import { createListener } from "../http/listener.ts";
 import { bridgeKeyIn } from "../registry/bridge.ts";
 import { createResolver, type ResolverEvents } from "../registry/resolver.ts";
 import type { Registry } from "../registry/port.ts";
@@ -78,7 +78,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     audit: (...request) => policy.registry.audit(...request),
     search: (...request) => policy.registry.search(...request),
   };
-  const handler = createHandler({
+  const listener = createListener({
     registry,
     bases: () => bases,
     ...(service.authorize === null ? {} : { authorize: service.authorize }),
@@ -88,7 +88,7 @@ export async function startResolver(deps: Deps, settings: ResolverSettings, cons
     version: settings.version,
     instance,
   });
-  const server = await listen(handler, service.host, settings);
+  const server = await listen(listener, service.host, settings);
   const { port } = server.address() as AddressInfo;
   bases = service.basesAt(port);
   const { folder } = policy.consumer.files;
@@ -211,11 +211,10 @@ function eventsOf({ terminal }: Deps, { verbose }: ResolverSettings, report: Rep
   };
 }
 
-async function listen(fetch: ReturnType<typeof createHandler>, host: string, { port, anyPort }: ResolverSettings): Promise<Server> {
-  const { createAdaptorServer } = await import("@hono/node-server");
+async function listen(listener: RequestListener, host: string, { port, anyPort }: ResolverSettings): Promise<Server> {
   const attempt = (wanted: number): Promise<Server> =>
     new Promise((resolve, reject) => {
-      const server = createAdaptorServer({ fetch }) as Server;
+      const server = createServer(listener);
       server.once("error", reject);
       server.listen(wanted, host, () => resolve(server));
     });

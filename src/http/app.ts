@@ -14,7 +14,7 @@ import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
 import { parseSearch } from "./search-query.ts";
 import { sendDocument, sendError, sendTarball } from "./respond.ts";
-import { createWarmAnswers, type Incoming, type WarmAnswers } from "./warm.ts";
+import type { Incoming, WarmAnswers } from "./warm.ts";
 
 export type AppDeps = {
   readonly registry: Registry;
@@ -35,25 +35,6 @@ export type AppDeps = {
 };
 
 type Bindings = { readonly incoming?: Incoming };
-
-/**
- * The app behind its hot path, for a socket.
- *
- * @returns a function for @hono/node-server, whose environment holds the request as node has it
- */
-export function createHandler(deps: AppDeps): (request: Request, env: Bindings) => Response | Promise<Response> {
-  const warm = createWarmAnswers({ "x-imprint": deps.version });
-  const app = createApp(deps, warm);
-  return (request, env) => {
-    const incoming = env.incoming;
-    // Whoever was let in a minute ago may have lost the token since.
-    const isIn = incoming !== undefined && deps.authorize?.(incoming.headers["authorization"]?.toString()) !== false;
-    const found = isIn ? warm.answer(incoming) : null;
-    if (incoming === undefined || found === null) return app.fetch(request, env);
-    deps.observe(incoming.headers["user-agent"]?.toString() ?? "");
-    return new Response(found.body, { status: found.status, headers: found.headers });
-  };
-}
 
 export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono {
   const app = new Hono();

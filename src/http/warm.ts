@@ -21,6 +21,7 @@ export type WarmAnswers = {
 };
 
 const MAX_ENTRIES = 5000;
+
 export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
   const entries = new LRUCache<string, { readonly answer: DocumentAnswer; readonly again: () => boolean }>({ max: MAX_ENTRIES });
   return {

@@ -1,9 +1,8 @@
 /** The hot path: a second answer that costs nothing, and is never one that would not be given now. */
-import type { Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import { connect, type AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { createHandler } from "../../src/http/app.ts";
+import { createListener } from "../../src/http/listener.ts";
 import type { Registry } from "../../src/registry/port.ts";
 import { type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
@@ -35,7 +34,7 @@ beforeEach(async () => {
       return c.registry.packument(...request);
     },
   };
-  const handler = createHandler({
+  const listener = createListener({
     registry,
     bases: () => ({ list: [`http://127.0.0.1:${port}`], trustProxy: false }),
     prove: () => null,
@@ -44,7 +43,7 @@ beforeEach(async () => {
     version: "0.0.0-test",
     instance: "0".repeat(16),
   });
-  server = createAdaptorServer({ fetch: handler }) as Server;
+  server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   port = (server.address() as AddressInfo).port;
   return async () => {
