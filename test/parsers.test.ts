@@ -35,7 +35,7 @@ import { isTarballSource, readTarballSource } from "../src/format/tarball-source
 import { isTimestamp } from "../src/format/time.ts";
 import { parseDistTag, parseVersion, type Version } from "../src/format/versions.ts";
 import { indexPack } from "../src/git/isomorphic/pack-index.ts";
-import { applyDelta, deltaResultSize, formatEntry, inflateExactly, readEntry } from "../src/git/isomorphic/pack-format.ts";
+import { applyDelta, deltaResultSize, formatEntry, inflateExactly, readEntry } from "../src/git/store/pack-format.ts";
 import { formatLine, readLines } from "../src/git/isomorphic/packet-lines.ts";
 import { entriesOf, formatTree, parseTree } from "../src/git/store/tree.ts";
 import { parseGitTokens } from "../src/git/tokens.ts";

@@ -19,7 +19,7 @@ import { fillTemplate } from "../src/format/tarball-source.ts";
 import { formatTimestamp } from "../src/format/time.ts";
 import { parseVersion } from "../src/format/versions.ts";
 import { indexPack } from "../src/git/isomorphic/pack-index.ts";
-import { formatEntry, inflateExactly, readEntry } from "../src/git/isomorphic/pack-format.ts";
+import { formatEntry, inflateExactly, readEntry } from "../src/git/store/pack-format.ts";
 import { FLUSH, formatLine, readLines } from "../src/git/isomorphic/packet-lines.ts";
 import { entriesOf, formatTree, parseTree, type RawEntry, type Tree } from "../src/git/store/tree.ts";
 import { parseGitTokens } from "../src/git/tokens.ts";

@@ -6,7 +6,7 @@
  * Faults are collected, not thrown: one broken file must not hide the others.
  */
 import { type Fault, type ListedRecord, type PackagesReport, verifyPackages } from "./verify-packages.ts";
-import { type Place, POOL, type Pool, verifyOnAllCores } from "./verify-pool.ts";
+import { POOL, type Pool, verifyOnAllCores } from "./verify-pool.ts";
 import { badSignatures } from "../crypto/documents.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { parseShard } from "../format/checkpoint.ts";
@@ -25,8 +25,6 @@ export type WholeIndex = {
   readonly snapshot: Snapshot;
   /** Every file below the index's folder, with git's mode. */
   listFiles(): Promise<readonly { readonly path: string; readonly mode: string }[]>;
-  /** Where other threads find the same files; null: nowhere. */
-  readonly place?: Place | null;
 };
 
 export type VerifyReport = {
@@ -89,9 +87,8 @@ export async function verifyIndex(
       for (const release of report.good) good.push(release);
       onProgress({ packages: count.packages, of: records.length, releases: count.releases });
     };
-    const place = index.place ?? null;
-    if (place !== null && !wantsGood && records.length >= pool.atLeast && pool.workers > 1)
-      await verifyOnAllCores(place, state, records, pool.workers, take);
+    if (!wantsGood && records.length >= pool.atLeast && pool.workers > 1)
+      await verifyOnAllCores(index.snapshot, state, records, pool.workers, take);
     else
       for (let at = 0; at < records.length; at += BATCH) {
         const batch = records.slice(at, at + BATCH);

@@ -3,14 +3,16 @@ import { badSignatures } from "../crypto/documents.ts";
 import { isImprintError } from "../errors.ts";
 import type { FileHash } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
+import type { PublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { recordPath, releasePath } from "../format/paths.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { Release } from "../format/release.ts";
 import type { Version } from "../format/versions.ts";
-import { judgeRelease, readListed, verifyRecord } from "../index/package-reader.ts";
-import type { FileRequest, Snapshot } from "../index/source.ts";
+import { judgeRelease, listedBytes, type ListedRequest, verifyRecordFully } from "../index/package-reader.ts";
+import type { FileRead } from "../git/port.ts";
+import type { Snapshot } from "../index/source.ts";
 import type { TrustedState } from "../index/trust.ts";
 
 export type Fault = { readonly file: string; readonly step: string; readonly code: string; readonly message: string };
@@ -27,8 +29,8 @@ export type PackagesReport = {
   readonly good: readonly Release[];
 };
 
-/** Files of one question to the source. */
-const BATCH = 5000;
+/** Files of one question to the source, all of them in memory at once. */
+export const BATCH = 1000;
 
 /** @param wantsGood whether somebody goes on to their tarballs */
 export async function verifyPackages(
@@ -38,16 +40,18 @@ export async function verifyPackages(
   wantsGood: boolean,
 ): Promise<PackagesReport> {
   const found: Found = { releases: 0, signatures: 0, faults: [], listed: [], good: [] };
-  const files = await snapshot.readFiles(records.map(({ name, hash }) => ({ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash })));
+  const requests = recordRequests(records);
+  const files = await snapshot.readFiles(requests);
   const wanted: Wanted[] = [];
-  for (const [i, { name, hash }] of records.entries()) {
-    const path = recordPath(name);
+  for (const [i, { name }] of records.entries()) {
+    const request = requests[i] as ListedRequest;
+    const { path } = request;
     found.listed.push(path);
     try {
-      const [bytes] = await readListed(only(files[i]), [{ path, maxBytes: LIMITS.recordBytes, hash }]);
-      const record = verifyRecord(state, name, bytes as Uint8Array);
-      noteSignatures(found, record, path, "reading 6");
-      wanted.push(...releasesOf(record.doc));
+      const [bytes] = listedBytes([request], [files[i]]);
+      const { record, bad } = verifyRecordFully(state, name, bytes as Uint8Array);
+      noteSignatures(found, record, bad, path, "reading 6");
+      wanted.push(...releaseRequests(record.doc));
       // A withdrawn release's file may stay or go.
       for (const version of record.doc.withdrawn.keys()) found.listed.push(releasePath(name, version));
     } catch (error) {
@@ -57,16 +61,19 @@ export async function verifyPackages(
   for (let at = 0; at < wanted.length; at += BATCH) {
     const batch = wanted.slice(at, at + BATCH);
     const reads = await snapshot.readFiles(batch);
-    for (const [i, release] of batch.entries()) await verifyRelease(found, state, release, reads[i], wantsGood);
+    for (const [i, release] of batch.entries()) verifyRelease(found, state, release, reads[i], wantsGood);
   }
   return found;
 }
 
 type Found = { releases: number; signatures: number; faults: Fault[]; listed: string[]; good: Release[] };
-type Wanted = FileRequest & { readonly name: PackageName; readonly version: Version; readonly hash: FileHash; readonly yanked: boolean };
-type Read = Awaited<ReturnType<Snapshot["readFiles"]>>[number] | undefined;
+type Wanted = ListedRequest & { readonly name: PackageName; readonly version: Version; readonly yanked: boolean };
 
-function releasesOf({ name, releases, yanked }: PackageRecord): readonly Wanted[] {
+export function recordRequests(records: readonly ListedRecord[]): readonly ListedRequest[] {
+  return records.map(({ name, hash }) => ({ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash }));
+}
+
+export function releaseRequests({ name, releases, yanked }: PackageRecord): readonly Wanted[] {
   return [...releases].map(([version, hash]) => ({
     name,
     version,
@@ -77,15 +84,16 @@ function releasesOf({ name, releases, yanked }: PackageRecord): readonly Wanted[
   }));
 }
 
-async function verifyRelease(found: Found, state: TrustedState, wanted: Wanted, read: Read, wantsGood: boolean): Promise<void> {
+function verifyRelease(found: Found, state: TrustedState, wanted: Wanted, read: FileRead | undefined, wantsGood: boolean): void {
   const { name, version, path, yanked } = wanted;
   found.listed.push(path);
   try {
-    const [bytes] = await readListed(only(read), [wanted]);
+    const [bytes] = listedBytes([wanted], [read]);
     const verdict = judgeRelease(state, name, version, bytes as Uint8Array, yanked);
     if ("release" in verdict) {
       // Those that judging has found good are not checked again.
-      noteSignatures(found, verdict.release, path, "reading 7", verdict.signers);
+      const bad = badSignatures(verdict.release, verdict.signers).map(({ key }) => key);
+      noteSignatures(found, verdict.release, bad, path, "reading 7");
       if (wantsGood) found.good.push(verdict.release.doc);
     } else
       found.faults.push({
@@ -100,18 +108,13 @@ async function verifyRelease(found: Found, state: TrustedState, wanted: Wanted, 
   }
 }
 
-function noteSignatures(found: Found, document: Signed<unknown>, file: string, step: string, good: readonly string[] = []): void {
-  found.signatures += document.signatures.length;
-  for (const { key } of badSignatures(document, good))
+function noteSignatures(found: Found, { signatures }: Signed<unknown>, bad: readonly PublicKey[], file: string, step: string): void {
+  found.signatures += signatures.length;
+  for (const key of bad)
     found.faults.push({ file, step, code: "BAD_SIGNATURE", message: `${file} has a signature that is not good for ${key}` });
 }
 
 function note(found: Found, error: unknown, file: string, step: string): void {
   if (!isImprintError(error)) throw error;
   found.faults.push({ file: error.file ?? file, step: error.step ?? step, code: error.code, message: error.message });
-}
-
-/** A file that was read already, as a source of its own. */
-function only(read: Read): Snapshot {
-  return { at: "", readFiles: async () => [read ?? { state: "missing" }] };
 }

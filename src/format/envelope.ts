@@ -6,10 +6,9 @@
  * the file.
  */
 import { ImprintError } from "../errors.ts";
-import { utf8 } from "./bytes.ts";
 import { fail, integer, list, member, object, publicKey, signatureText, text } from "./decode.ts";
 import { type Digest, digestOf, type FileHash, fileHashOf } from "./digest.ts";
-import { canonicalize, formatPretty, type JsonObject, jsonObject, parseExact } from "./json.ts";
+import { canonicalize, canonicalizeInOrder, formatPretty, type JsonObject, inspectExact, jsonObject } from "./json.ts";
 import type { Signature } from "./keys.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -23,6 +22,8 @@ const MAX_BYTES: Readonly<Record<Kind, number>> = {
   package: LIMITS.recordBytes,
   release: LIMITS.releaseBytes,
 };
+
+const TYPES: ReadonlySet<string> = new Set(Object.keys(MAX_BYTES).map((kind) => `imprint.${kind}`));
 
 /** A parsed document whose signatures nobody has checked yet. */
 export type Signed<T> = {
@@ -45,11 +46,12 @@ export function payloadType(kind: Kind): string {
 
 /** DSSE pre-authentication encoding: the bytes that are signed. Lengths are in bytes. */
 export function signingInput(kind: Kind, body: Uint8Array): Uint8Array {
+  // All of it is ASCII: a character is a byte.
   const type = payloadType(kind);
-  const head = utf8(`DSSEv1 ${utf8(type).byteLength} ${type} ${body.byteLength} `);
-  const out = new Uint8Array(head.byteLength + body.byteLength);
-  out.set(head);
-  out.set(body, head.byteLength);
+  const head = `DSSEv1 ${type.length} ${type} ${body.byteLength} `;
+  const out = Buffer.allocUnsafe(head.length + body.byteLength);
+  out.write(head, "latin1");
+  out.set(body, head.length);
   return out;
 }
 
@@ -57,7 +59,8 @@ export function signingInput(kind: Kind, body: Uint8Array): Uint8Array {
  * @throws ImprintError TOO_LARGE, INVALID_DOCUMENT, UNSUPPORTED_FORMAT
  */
 export function parseEnvelope<T>(kind: Kind, bytes: Uint8Array, decode: (signed: JsonObject) => T): Signed<T> {
-  const file = object(parseExact(bytes, MAX_BYTES[kind]), "");
+  const { value, inOrder } = inspectExact(bytes, MAX_BYTES[kind]);
+  const file = object(value, "");
   if (Object.keys(file).length !== 2) fail("", "an object of exactly signatures and signed");
   const signed = member(file, "signed", "", object);
   requireKind(kind, signed);
@@ -78,14 +81,14 @@ export function parseEnvelope<T>(kind: Kind, bytes: Uint8Array, decode: (signed:
     const before = signatures[i - 1];
     if (before !== undefined && before.key >= key) fail("signatures", "sorted by key with one signature a key");
   }
-  return assemble(kind, signed, signatures, bytes, decode);
+  const body = inOrder ? canonicalizeInOrder(signed) : canonicalize(signed);
+  return assemble({ kind, signed, signatures, bytes, body, doc: decode(signed) });
 }
 
 function requireKind(kind: Kind, signed: JsonObject): void {
   const format = member(signed, "format", "signed", integer(0));
   const type = member(signed, "type", "signed", text);
-  const known = Object.keys(MAX_BYTES).map((name) => `imprint.${name}`);
-  if (format > FORMAT_VERSION || !known.includes(type)) {
+  if (format > FORMAT_VERSION || !TYPES.has(type)) {
     throw new ImprintError(
       "UNSUPPORTED_FORMAT",
       `Cannot read document: ${type === "" ? "its type" : JSON.stringify(type.slice(0, 40))} in format ${format} needs a newer imprint`,
@@ -95,20 +98,13 @@ function requireKind(kind: Kind, signed: JsonObject): void {
   if (type !== `imprint.${kind}`) fail("signed.type", `imprint.${kind}, as its path says`);
 }
 
-function assemble<T>(
-  kind: Kind,
-  signed: JsonObject,
-  signatures: readonly Signature[],
-  bytes: Uint8Array,
-  decode: (signed: JsonObject) => T,
-): Signed<T> {
-  const body = canonicalize(signed);
+function assemble<T>({ kind, doc, signed, signatures, body, bytes }: Omit<Signed<T>, "digest" | "fileHash">): Signed<T> {
   let digest: Digest | null = null;
   let fileHash: FileHash | null = null;
   // Of a hundred thousand releases nobody asks for either: their hashes are compared before they are parsed.
   return {
     kind,
-    doc: decode(signed),
+    doc,
     signed,
     signatures,
     body,

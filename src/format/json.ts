@@ -32,13 +32,22 @@ export function canonicalize(value: JsonValue): Uint8Array {
   return utf8(isInOrder(value) ? JSON.stringify(value) : write(value, null));
 }
 
+/** The same for a value that `inspectExact` says is in order, or a part of one. */
+export function canonicalizeInOrder(value: JsonValue): Uint8Array {
+  return utf8(JSON.stringify(value));
+}
+
 /** The bytes of a file: RFC 8785 order and escapes, two-space indent, one final newline. */
 export function formatPretty(value: JsonValue): Uint8Array {
   return utf8(pretty(value));
 }
 
 function pretty(value: JsonValue): string {
-  return `${isInOrder(value) ? JSON.stringify(value, null, 2) : write(value, "\n")}\n`;
+  return prettyAs(value, isInOrder(value));
+}
+
+function prettyAs(value: JsonValue, inOrder: boolean): string {
+  return `${inOrder ? JSON.stringify(value, null, 2) : write(value, "\n")}\n`;
 }
 
 /**
@@ -51,9 +60,10 @@ function isInOrder(value: JsonValue): boolean {
   if (typeof value === "boolean" || value === null) return true;
   if (typeof value !== "object") return false;
   if (Array.isArray(value)) return (value as readonly JsonValue[]).every(isInOrder);
+  const object = value as JsonObject;
   let before = "";
-  for (const [name, inner] of Object.entries(value as JsonObject)) {
-    if ((name <= before && before !== "") || !name.isWellFormed() || !isInOrder(inner)) return false;
+  for (const name of Object.keys(object)) {
+    if ((name <= before && before !== "") || !name.isWellFormed() || !isInOrder(object[name] as JsonValue)) return false;
     before = name;
   }
   return true;
@@ -65,21 +75,52 @@ function isInOrder(value: JsonValue): boolean {
  * @throws ImprintError TOO_LARGE or INVALID_DOCUMENT
  */
 export function parseExact(bytes: Uint8Array, maxBytes: number): JsonValue {
+  return inspectExact(bytes, maxBytes).value;
+}
+
+/** The same, and whether `canonicalizeInOrder` may have the value and any part of it. */
+export function inspectExact(bytes: Uint8Array, maxBytes: number): { readonly value: JsonValue; readonly inOrder: boolean } {
   if (bytes.byteLength > maxBytes) {
     throw new ImprintError("TOO_LARGE", `Cannot read document: ${bytes.byteLength} bytes, the limit is ${maxBytes}`);
   }
   const text = textOf(bytes);
   if (text === null) throw invalid("not UTF-8");
-  requireDepth(text);
   let value: JsonValue;
   try {
     value = JSON.parse(text) as JsonValue;
   } catch (error) {
     throw new ImprintError("INVALID_DOCUMENT", "Cannot read document: not JSON", { cause: error });
   }
-  requireSafeNumbers(value);
-  if (pretty(value) !== text) throw invalid("its bytes are not the canonical ones (order, spacing, escapes, duplicate keys)");
-  return value;
+  const inOrder = inspect(value, 0);
+  if (prettyAs(value, inOrder) !== text) throw invalid("its bytes are not the canonical ones (order, spacing, escapes, duplicate keys)");
+  return { value, inOrder };
+}
+
+/**
+ * Refuses what a document never holds, in one walk that goes no deeper than a document may: `JSON.parse` itself does not recurse.
+ *
+ * @returns what `isInOrder` says
+ */
+function inspect(value: JsonValue, depth: number): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value === "number") {
+    requireSafeNumber(value);
+    return true;
+  }
+  if (typeof value !== "object" || value === null) return true;
+  if (depth >= LIMITS.depth) throw invalid(`nested deeper than ${LIMITS.depth} levels`);
+  let inOrder = true;
+  if (Array.isArray(value)) {
+    for (const item of value as readonly JsonValue[]) inOrder = inspect(item, depth + 1) && inOrder;
+    return inOrder;
+  }
+  const object = value as JsonObject;
+  let before: string | null = null;
+  for (const name of Object.keys(object)) {
+    inOrder = inspect(object[name] as JsonValue, depth + 1) && inOrder && name.isWellFormed() && (before === null || before < name);
+    before = name;
+  }
+  return inOrder;
 }
 
 /** Refuses text nested deeper than `depth`, before any parser recurses into it; itself it does not recurse. */
@@ -100,11 +141,12 @@ export function requireDepth(text: string, depth: number = LIMITS.depth): void {
 
 /** Every number an integer from 0 to 2^53−1: all that each JSON implementation reads alike. */
 export function requireSafeNumbers(value: JsonValue): void {
-  if (typeof value === "number") {
-    if (!Number.isSafeInteger(value) || value < 0 || Object.is(value, -0)) throw invalid("a number is not an integer from 0 to 2^53-1");
-  } else if (typeof value === "object" && value !== null) {
-    for (const inner of Object.values(value)) requireSafeNumbers(inner);
-  }
+  if (typeof value === "number") requireSafeNumber(value);
+  else if (typeof value === "object" && value !== null) for (const inner of Object.values(value)) requireSafeNumbers(inner);
+}
+
+function requireSafeNumber(value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0 || Object.is(value, -0)) throw invalid("a number is not an integer from 0 to 2^53-1");
 }
 
 function write(value: JsonValue, newline: string | null): string {

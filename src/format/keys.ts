@@ -20,11 +20,11 @@ export function isSignatureText(text: string): text is SignatureText {
 
 /** Raw 32 bytes of a key. */
 export function publicKeyBytes(key: PublicKey): Uint8Array {
-  return new Uint8Array(Buffer.from(key.slice(PREFIX.length), "base64url"));
+  return Buffer.from(key.slice(PREFIX.length), "base64url");
 }
 
 export function signatureBytes(signature: SignatureText): Uint8Array {
-  return new Uint8Array(Buffer.from(signature, "base64url"));
+  return Buffer.from(signature, "base64url");
 }
 
 /** @param raw 32 bytes */

@@ -33,11 +33,19 @@ export function packageFolder(name: PackageName): string {
 }
 
 export function recordPath(name: PackageName): string {
-  return `packages/${shardOf(name)}/${packageFolder(name)}/record.json`;
+  return `${folderPath(name)}/record.json`;
 }
 
 export function releasePath(name: PackageName, version: Version): string {
-  return `packages/${shardOf(name)}/${packageFolder(name)}/${version}.json`;
+  return `${folderPath(name)}/${version}.json`;
+}
+
+/** Mostly asked for all releases of a package, one after the other. */
+let last: { readonly name: PackageName; readonly path: string } | null = null;
+
+function folderPath(name: PackageName): string {
+  if (last?.name !== name) last = { name, path: `packages/${shardOf(name)}/${packageFolder(name)}` };
+  return last.path;
 }
 
 /** Proposals, which no reader opens: what `seal` moves into place. */

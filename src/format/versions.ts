@@ -18,8 +18,8 @@ const RANGE = new RegExp(`^v*${X_NUMBER}(?:\\.${X_NUMBER}(?:\\.${X_NUMBER}(?:-${
 
 export function isVersion(text: string): text is Version {
   if (text.length > LIMITS.versionChars || !VERSION.test(text)) return false;
-  // Past 2^53 two versions could compare as equal.
-  return text.split(/[.]|(?<=^[^-]*)-/).every((part) => !DIGITS.test(part) || Number.isSafeInteger(Number(part)));
+  // Past 2^53 two versions could compare as equal. 2^53 has sixteen digits.
+  return text.length < 16 || text.split(/[.]|(?<=^[^-]*)-/).every((part) => !DIGITS.test(part) || Number.isSafeInteger(Number(part)));
 }
 
 /** A tag that is no semver range, or clients would read `npm install foo@<tag>` as a range. */

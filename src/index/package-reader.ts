@@ -5,7 +5,7 @@
  * hiding all of them. Only a release whose bytes are exactly those listed may drop out alone, because that is its
  * author's doing; it is then a verdict with a reason, not an exception.
  */
-import { meetsThreshold, signersAmong } from "../crypto/documents.ts";
+import { badSignatures, meetsThreshold, signersAmong } from "../crypto/documents.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { parseShard } from "../format/checkpoint.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
@@ -18,6 +18,7 @@ import { type PackageRecord, parseRecord } from "../format/record.ts";
 import { parseRelease, type Release } from "../format/release.ts";
 import { type Publishers, publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
+import type { FileRead } from "../git/port.ts";
 import type { FileRequest, Snapshot } from "./source.ts";
 import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 
@@ -88,9 +89,21 @@ export function viewOfFiles(
  */
 export function verifyRecord(state: TrustedState, name: PackageName, bytes: Uint8Array): Signed<PackageRecord> {
   const { record, publishers } = identifyRecord(state, name, bytes);
-  if (!meetsThreshold(record, publishers))
-    throw refuse("BAD_SIGNATURE", name, `${recordPath(name)} lacks the signatures of its publishers`, recordPath(name));
+  if (!meetsThreshold(record, publishers)) throw unsigned(name);
   return record;
+}
+
+/** The same, with every signature on the record looked at once. */
+export function verifyRecordFully(
+  state: TrustedState,
+  name: PackageName,
+  bytes: Uint8Array,
+): { readonly record: Signed<PackageRecord>; /** Keys whose signature is not good. */ readonly bad: readonly PublicKey[] } {
+  const { record, publishers } = identifyRecord(state, name, bytes);
+  const bad = badSignatures(record).map(({ key }) => key);
+  const good = record.signatures.filter(({ key }) => publishers.keys.includes(key) && !bad.includes(key));
+  if (good.length < publishers.threshold) throw unsigned(name);
+  return { record, bad };
 }
 
 /** The same but for its signatures: what they are worth is still to be judged, by `publishers`. */
@@ -140,11 +153,16 @@ function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: Reado
   return { name, record, versions: new Map(judged), files };
 }
 
-type Listed = FileRequest & { readonly hash: FileHash };
+/** A file that the tree lists. */
+export type ListedRequest = FileRequest & { readonly hash: FileHash };
 
 /** Files that the tree lists: there, and exactly those bytes. */
-export async function readListed(snapshot: Snapshot, files: readonly Listed[]): Promise<readonly Uint8Array[]> {
-  const reads = await snapshot.readFiles(files);
+export async function readListed(snapshot: Snapshot, files: readonly ListedRequest[]): Promise<readonly Uint8Array[]> {
+  return listedBytes(files, await snapshot.readFiles(files));
+}
+
+/** The same, of what was read already. */
+export function listedBytes(files: readonly ListedRequest[], reads: readonly (FileRead | undefined)[]): readonly Uint8Array[] {
   return files.map(({ path, maxBytes, hash }, i) => {
     const read = reads[i];
     if (read?.state === "tooLarge")
@@ -161,6 +179,10 @@ export async function readListed(snapshot: Snapshot, files: readonly Listed[]): 
       });
     return read.bytes;
   });
+}
+
+function unsigned(name: PackageName): ImprintError {
+  return refuse("BAD_SIGNATURE", name, `${recordPath(name)} lacks the signatures of its publishers`, recordPath(name));
 }
 
 function refuse(code: "WRONG_INDEX" | "BAD_SIGNATURE", name: PackageName, what: string, file: string): ImprintError {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { LIMITS } from "../../src/format/limits.ts";
 import { type EmbeddedCaps, limitsOf, takeAnswer } from "../../src/git/isomorphic/intake.ts";
 import { indexPack, type PackCaps } from "../../src/git/isomorphic/pack-index.ts";
-import { DISK_CAPS, type DiskCaps, openPacks } from "../../src/git/isomorphic/packs.ts";
+import { DISK_CAPS, type DiskCaps, openPacks } from "../../src/git/store/packs.ts";
 import { FLUSH, formatLine, readLines } from "../../src/git/isomorphic/packet-lines.ts";
 import type { ObjectId, TransferLimits } from "../../src/git/port.ts";
 import { listTree } from "../../src/git/store/list.ts";
@@ -108,14 +108,15 @@ async function onDisk(entries: readonly PackedEntry[], caps: Partial<DiskCaps>):
 const INDEX_BYTES = 8 + 1024 + 28 + 40;
 
 // Trees and commits.
+const NOTHING = { info: async () => null, bytes: async () => null, many: async () => new Map(), close: async () => undefined };
 /** An object of that type and size; what it holds is short. */
 function declared(type: "commit" | "tree", size: number): Promise<unknown> {
   const body = type === "commit" ? Buffer.from(`tree ${idFor(1)}\n\n`) : Buffer.alloc(0);
-  const reader = readerOf({ info: async () => ({ id: idFor(2), type, size }), bytes: async () => body, close: async () => undefined });
+  const reader = readerOf({ ...NOTHING, info: async () => ({ id: idFor(2), type, size }), bytes: async () => body });
   return type === "commit" ? reader.treeOf(idFor(2)) : reader.tree(idFor(2));
 }
 function treesOf(tree: (id: ObjectId) => readonly RawEntry[]): ObjectReader {
-  const none = readerOf({ info: async () => null, bytes: async () => null, close: async () => undefined });
+  const none = readerOf(NOTHING);
   return { ...none, treeOf: async () => idFor(1), tree: async (id) => parseTree(formatTree(tree(id)), 20) };
 }
 /** Folders in folders, so many, and a file in the last. */

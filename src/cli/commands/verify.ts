@@ -4,7 +4,7 @@ import path from "node:path";
 import { verifyIndex, type VerifyReport, type WholeIndex } from "../../audit/verify-index.ts";
 import { verifyChange } from "../../audit/verify-change.ts";
 import type { Fault } from "../../audit/verify-packages.ts";
-import { type Place, POOL, type Pool } from "../../audit/verify-pool.ts";
+import { POOL, type Pool } from "../../audit/verify-pool.ts";
 import { verifyTarballs } from "../../audit/verify-tarballs.ts";
 import { ImprintError } from "../../errors.ts";
 import { type IndexId, isIndexId } from "../../format/digest.ts";
@@ -148,7 +148,6 @@ async function openFolder(deps: Deps, folder: string, ref: string | undefined): 
       index: {
         snapshot: await commitSource(repository, head, TRANSFER_LIMITS).open(),
         listFiles: () => repository.listFiles(head),
-        place: await placeOf(deps, clone.gitDir, head),
       },
       urls,
       history: { folder, repository, head },
@@ -158,16 +157,10 @@ async function openFolder(deps: Deps, folder: string, ref: string | undefined): 
   const index: WholeIndex = {
     snapshot: await directorySource(folder).open(),
     listFiles: () => listDirectory(folder),
-    place: { kind: "folder", folder },
   };
   if (clone === null || clone.head === null) return { index, urls, history: null, close: async () => {} };
   const repository = openClone(deps, clone.gitDir);
   return { index, urls, history: { folder, repository, head: clone.head }, close: () => repository.close() };
-}
-
-/** The embedded git holds a whole pack in memory: one thread of it is enough. */
-async function placeOf({ git }: Deps, gitDir: string, commit: string): Promise<Place | null> {
-  return (await git.kind()) === "system" ? { kind: "git", gitDir, commit } : null;
 }
 
 async function remoteOf(deps: Deps, folder: string, { remoteName, fetchUrl }: CloneState): Promise<readonly GitUrl[]> {
@@ -183,8 +176,7 @@ async function openRemote(deps: Deps, target: string, given: string | undefined)
     const snapshot = await source.open();
     if (repository !== null && address.kind === "git") {
       const listFiles = (): ReturnType<WholeIndex["listFiles"]> => repository.listFiles(parseObjectId(snapshot.at));
-      const place = await placeOf(deps, repository.gitDir, snapshot.at);
-      return { index: { snapshot, listFiles, place }, urls: [address.url], history: null, close };
+      return { index: { snapshot, listFiles }, urls: [address.url], history: null, close };
     }
     return { index: { snapshot, listFiles: async () => [] }, urls: [], again: () => source.open({ fresh: true }), history: null, close };
   } catch (error) {

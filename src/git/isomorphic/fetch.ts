@@ -19,7 +19,7 @@ import { libraryFailed, listRemote, requireHttp, throwFailure } from "./remote.t
 import { dropOldPacks, isCrowded } from "./tidy.ts";
 import { type EmbeddedCaps, isBrokenPack, limitsOf, takeAnswer } from "./intake.ts";
 import { library, libraryFs } from "./library.ts";
-import type { ObjectType } from "./pack-format.ts";
+import type { ObjectType } from "../store/pack-format.ts";
 import type { Content } from "./pack-index.ts";
 import { formatLine } from "./packet-lines.ts";
 

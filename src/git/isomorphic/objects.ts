@@ -10,7 +10,7 @@ import type { ObjectId, RefName } from "../port.ts";
 import { readerOf } from "../store/objects.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { readRef } from "../store/refs.ts";
-import { DISK_CAPS, openPacks } from "./packs.ts";
+import { DISK_CAPS, openPacks } from "../store/packs.ts";
 
 const HEADER_PREFIX_BYTES = 512;
 const MAX_TAGS = 5;
@@ -85,6 +85,7 @@ export function openObjects(gitDir: string): ObjectReader {
       return peeled === undefined ? infoOf(id) : peel(id);
     },
     bytes: bytesOf,
+    many: (ids, maxBytes) => packs.many(ids, maxBytes),
     close: () => packs.close(),
   });
 }

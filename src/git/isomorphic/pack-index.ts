@@ -21,7 +21,7 @@ import {
   inflateExactly,
   type ObjectType,
   readEntry,
-} from "./pack-format.ts";
+} from "../store/pack-format.ts";
 
 export type PackCaps = {
   readonly maxObjects: number;

@@ -15,13 +15,8 @@ const TREE_CACHE_BYTES = 24 * 1024 * 1024;
 
 export type ObjectInfo = { readonly id: ObjectId; readonly type: string; readonly size: number };
 
-export type ObjectWhole = { readonly info: ObjectInfo | null; readonly body: Buffer | null };
-
-/** What an adapter brings: the two questions that all else is made of, and where it pays, both of many objects at once. */
-export type RawObjects = Pick<ObjectReader, "info" | "bytes" | "close"> & {
-  /** In the order of `ids`; null where one of them is larger than `maxBytes`, and each must be looked at first. */
-  readonly many?: (ids: readonly ObjectId[], maxBytes: number) => Promise<readonly ObjectWhole[] | null>;
-};
+/** What an adapter brings: what all else is made of. */
+export type RawObjects = Pick<ObjectReader, "info" | "bytes" | "many" | "close">;
 
 /** Questions below which asking one by one is sooner done. */
 const MANY = 256;
@@ -33,8 +28,8 @@ export type ObjectReader = {
   bytes(id: ObjectId): Promise<Buffer | null>;
   /** Id of a commit's tree; throws INVALID_DOCUMENT where it is no commit of ours. */
   treeOf(commit: ObjectId): Promise<ObjectId>;
-  /** Type, size and bytes of many objects in order; null where each must be asked for by itself, by `info` and `bytes`. */
-  many(ids: readonly ObjectId[], maxBytes: number): Promise<readonly ObjectWhole[] | null>;
+  /** Those of many objects that can be had at once; the others, and all of a few, are asked for by `info` and `bytes`. */
+  many(ids: readonly ObjectId[], maxBytes: number): Promise<ReadonlyMap<ObjectId, { readonly type: string; readonly data: Buffer }>>;
   /** Reads trees that are about to be asked for, where there are many. */
   loadTrees(ids: readonly ObjectId[]): Promise<void>;
   /** Parents of a commit that is here, as it names them; null where it isn't here. */
@@ -55,14 +50,13 @@ export function readerOf(raw: RawObjects): ObjectReader {
     return body === null ? null : (body.toString("latin1").split("\n\n", 1)[0] ?? "");
   };
 
-  const many: ObjectReader["many"] = async (ids, maxBytes) =>
-    raw.many === undefined || ids.length < MANY ? null : raw.many(ids, maxBytes);
+  const many: ObjectReader["many"] = async (ids, maxBytes) => (ids.length < MANY ? new Map() : raw.many(ids, maxBytes));
   const keep = (id: ObjectId, body: Buffer | null): Tree | null => {
     const tree = body === null ? null : parseTree(body, id.length === 64 ? 32 : 20);
     if (tree !== null) trees.set(id, tree);
     return tree;
   };
-  const isTree = (info: ObjectInfo | null): info is ObjectInfo => info !== null && info.type === "tree" && info.size <= MAX_TREE_BYTES;
+  const isTree = (info: ObjectInfo | null): boolean => info !== null && info.type === "tree" && info.size <= MAX_TREE_BYTES;
 
   return {
     info: raw.info,
@@ -73,7 +67,7 @@ export function readerOf(raw: RawObjects): ObjectReader {
         ids.filter((id) => !trees.has(id)),
         MAX_TREE_BYTES,
       );
-      for (const { info, body } of found ?? []) if (isTree(info)) keep(info.id, body);
+      for (const [id, { type, data }] of found) if (type === "tree") keep(id, data);
     },
     close: raw.close,
     async treeOf(commit) {

@@ -78,9 +78,11 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
   const root = await target.objects.treeOf(request.commit);
   const places = await blobsAt(target, root, request);
   const wanted = new Set(places.filter((place): place is ObjectId => typeof place === "string"));
-  const whole = await readMany(target, request, places, wanted);
-  if (whole !== null) return whole;
-  const { sizes, absent } = await sizesOf(target, wanted);
+  const had = await target.objects.many([...wanted], Math.max(0, ...new Set(request.files.map(({ maxBytes }) => maxBytes))));
+  const { sizes, absent } = await sizesOf(
+    target,
+    [...wanted].filter((id) => !had.has(id)),
+  );
   if (absent.length > 0 && request.url !== null) {
     await target.fetchMissing(request.url, absent, request.limits, false);
     const again = await sizesOf(target, absent);
@@ -91,6 +93,11 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
     request.files.map(async ({ maxBytes }, at): Promise<FileRead> => {
       const place = places[at] ?? MISSING;
       if (typeof place !== "string") return place;
+      const whole = had.get(place);
+      if (whole !== undefined) {
+        if (whole.type !== "blob") return MISSING;
+        return whole.data.length > maxBytes ? TOO_LARGE : { state: "found", bytes: whole.data };
+      }
       const size = sizes.get(place);
       if (size === undefined) return gone.has(place) ? UNAVAILABLE : MISSING;
       if (size > maxBytes) return TOO_LARGE;
@@ -98,23 +105,4 @@ export async function readFiles(target: Readable, request: ReadRequest): Promise
       return bytes === null ? UNAVAILABLE : { state: "found", bytes };
     }),
   );
-}
-
-/** Many files in one go; null where that is not to be had, or one of them is not there, and each is asked for by itself. */
-async function readMany(
-  { objects }: Readable,
-  { files }: ReadRequest,
-  places: readonly (ObjectId | FileRead)[],
-  wanted: ReadonlySet<ObjectId>,
-): Promise<readonly FileRead[] | null> {
-  const ids = [...wanted];
-  const found = await objects.many(ids, Math.max(0, ...new Set(files.map(({ maxBytes }) => maxBytes))));
-  if (found === null || found.some(({ info }) => info === null)) return null;
-  const byId = new Map(ids.map((id, i) => [id, found[i]]));
-  return places.map((place, at): FileRead => {
-    if (typeof place !== "string") return place;
-    const one = byId.get(place);
-    if (one?.info?.type !== "blob" || one.body === null) return MISSING;
-    return one.info.size > (files[at]?.maxBytes ?? 0) ? TOO_LARGE : { state: "found", bytes: one.body };
-  });
 }

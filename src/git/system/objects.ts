@@ -12,7 +12,8 @@ import { ImprintError } from "../../errors.ts";
 import type { ObjectId } from "../port.ts";
 import { readerOf } from "../store/objects.ts";
 import type { ObjectInfo, ObjectReader } from "../store/objects.ts";
-import { mustGit, reasonOf } from "./run.ts";
+import { openPacks } from "../store/packs.ts";
+import { reasonOf } from "./run.ts";
 import type { Git } from "./run.ts";
 
 type Pending = { readonly resolve: (reply: Reply) => void; readonly reject: (error: unknown) => void };
@@ -29,11 +30,7 @@ function setRef(child: ChildProcess, hold: boolean): void {
 }
 
 /** Splits cat-file's output into replies: a line, and after it, if `bodies`, as many bytes as the line says and LF. */
-function replyParser(
-  bodies: boolean,
-  onReply: (reply: Reply) => void,
-  onHeader: (info: ObjectInfo) => void = () => {},
-): (chunk: Buffer) => void {
+function replyParser(bodies: boolean, onReply: (reply: Reply) => void): (chunk: Buffer) => void {
   let line = "";
   let info: ObjectInfo | null = null;
   let body: Buffer | null = null;
@@ -59,7 +56,6 @@ function replyParser(
       info = size === undefined ? null : { id: id as ObjectId, type, size: Number(size) };
       if (!bodies || info === null) onReply({ info, body: null });
       else {
-        onHeader(info);
         body = Buffer.allocUnsafe(info.size + 1);
         filled = 0;
       }
@@ -117,42 +113,18 @@ function batch(git: Git, gitDir: string, mode: "--batch" | "--batch-check"): { a
   };
 }
 
-/**
- * A process of its own that answers in large pieces: one that is kept must answer each question at once. It is stopped at the
- * header of an object that is larger than it may be.
- */
-async function askMany(git: Git, gitDir: string, ids: readonly ObjectId[], maxBytes: number): Promise<readonly Reply[] | null> {
-  const replies: Reply[] = [];
-  const tooLarge = new Error("an object is too large");
-  const onOutput = replyParser(
-    true,
-    (reply) => replies.push(reply),
-    ({ size }) => {
-      if (size > maxBytes) throw tooLarge;
-    },
-  );
-  const args = [`--git-dir=${gitDir}`, "cat-file", "--batch", "--buffer"];
-  try {
-    await mustGit(git, { args, input: [`${ids.join("\n")}\n`], onOutput, what: "read git objects" });
-  } catch (error) {
-    if (error === tooLarge) return null;
-    throw error;
-  }
-  if (replies.length !== ids.length)
-    throw new ImprintError("INVALID_DOCUMENT", "Cannot read git objects: git answered less than was asked");
-  return replies;
-}
-
 /** Reads the objects of the repository in `gitDir`. */
 export function openObjects(git: Git, gitDir: string): ObjectReader {
   const check = batch(git, gitDir, "--batch-check");
   const content = batch(git, gitDir, "--batch");
+  const packs = openPacks(gitDir);
   return readerOf({
     info: async (name) => (await check.ask(name)).info,
     bytes: async (id) => (await content.ask(id)).body,
-    many: (ids, maxBytes) => askMany(git, gitDir, ids, maxBytes),
+    // Of thousands of objects most of the time would go into pipes. What packs do not have (loose, borrowed), git is asked for.
+    many: (ids, maxBytes) => packs.many(ids, maxBytes),
     async close() {
-      await Promise.all([check.close(), content.close()]);
+      await Promise.all([check.close(), content.close(), packs.close()]);
     },
   });
 }
