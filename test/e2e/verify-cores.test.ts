@@ -12,7 +12,7 @@ import { BIN, type People, people, type Person } from "../support/people.ts";
 import { startStaticHost } from "../support/static-host.ts";
 import { environmentThrough } from "../support/world.ts";
 
-const PACKAGES = 450;
+const PACKAGES = 60;
 const release = (i: number): string => releasePath(parsePackageName(`@bench/package-${i}`), parseVersion("1.1.0"));
 const record = (i: number): string => recordPath(parsePackageName(`@bench/package-${i}`));
 
@@ -116,19 +116,19 @@ describe("verify on one core and on three", () => {
     const unlisted = release(7).replace("1.1.0", "9.9.9");
     commitWith("bad", {
       [release(3)]: flipped(release(3)),
-      [release(200)]: null,
-      [release(449)]: "x".repeat(LIMITS.releaseBytes + 1),
+      [release(20)]: null,
+      [release(59)]: "x".repeat(LIMITS.releaseBytes + 1),
       [record(11)]: flipped(record(11)),
-      [record(300)]: null,
+      [record(30)]: null,
       [unlisted]: "{}\n",
     });
     const { list, close } = await places("bad");
     const codes = new Map([
       [release(3), "HASH_MISMATCH"],
-      [release(200), "MISSING_FILE"],
-      [release(449), "TOO_LARGE"],
+      [release(20), "MISSING_FILE"],
+      [release(59), "TOO_LARGE"],
       [record(11), "HASH_MISMATCH"],
-      [record(300), "MISSING_FILE"],
+      [record(30), "MISSING_FILE"],
     ]);
     for (const [place, target, env] of list) {
       const one = await verify(target, 1, env);
