@@ -586,6 +586,23 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         else expect(await reading).toEqual(["1"]);
       });
 
+      test("hundreds of files at once: whole, as deltas, loose, too large, none; also when packs were joined meanwhile", async () => {
+        const files = Object.fromEntries(
+          Array.from({ length: 300 }, (_, at) => [`d/${String(at)}`, `${"text ".repeat(100)}${String(at)}`]),
+        );
+        const base = put({ ...files, big: noise(5000), link: { mode: "120000", target: "d/1" } });
+        await fetch();
+        const commit = await write(base, { "d/1": "new", "d/300": "newer" });
+        const odd = { big: "tooLarge", link: "missing", absent: "missing", d: "missing" };
+        const wanted = { ...files, "d/1": "new", "d/300": "newer", ...odd };
+        const readAll = (): Promise<string[]> => read(commit, Object.keys(wanted), { maxBytes: 1000, url: null });
+        expect(await readAll()).toEqual(Object.values(wanted));
+        testGit(join(root, "cache.git"), ["update-ref", "refs/heads/all", commit]);
+        testGit(join(root, "cache.git"), ["repack", "-adfq", "--depth=50"]);
+        testGit(join(root, "cache.git"), ["prune-packed"]);
+        expect(await readAll()).toEqual(Object.values(wanted));
+      });
+
       test("many folders that were left behind come in one request", async () => {
         const names = Array.from({ length: 50 }, (_, at) => `packages/aa/folder-${String(at)}/file`);
         const commit = put(Object.fromEntries(names.map((path) => [path, path])));
