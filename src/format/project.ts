@@ -32,7 +32,7 @@ import { formatPretty, isJsonObject, type JsonObject, jsonObject, type JsonValue
 import { parseJsonText } from "./json-text.ts";
 import { LIMITS } from "./limits.ts";
 import type { PackageName, PackagePattern } from "./names.ts";
-import { type Agreement, decodeAgreement, decodeOverlay, requireFit } from "./several-sources.ts";
+import { type Agreement, decodeAgreement, decodeOverlay } from "./several-sources.ts";
 
 export const DEFAULT_REF = "refs/heads/main";
 
@@ -77,6 +77,19 @@ export function parseProject(bytes: Uint8Array, file = "imprint.json"): Project 
     requireFit(project);
     return project;
   });
+}
+
+/** What the members of the file say of each other. @throws ImprintError INVALID_DOCUMENT */
+function requireFit({ indices, upstream, agree, overlay = [] }: Project): void {
+  for (const [i, alias] of (agree?.of ?? []).entries()) if (!indices.has(alias)) fail(`agree.of[${i}]`, "the alias of one of `indices`");
+  for (const [i, name] of overlay.entries()) {
+    const at = `overlay[${i}]`;
+    const isNamedIn = (patterns: readonly string[]): boolean => patterns.includes(name);
+    if (agree?.names.includes(name) === true) fail(at, "free: `agree` has that name");
+    if ([...indices.values()].filter(({ packages }) => isNamedIn(packages)).length !== 1)
+      fail(at, "a name that exactly one index claims by its exact name");
+    if (isNamedIn(upstream.deny)) fail(at, "a name that upstream may answer for: `upstream.deny` has it");
+  }
 }
 
 export function formatProject(project: Project): Uint8Array {

@@ -3,9 +3,8 @@
  * (an index over upstream). Exact names only: whoever reads a change of the file sees every name that it is about.
  */
 import { LIMITS } from "./limits.ts";
-import { type Decoder, displayName, type DisplayName, fail, integer, list, member, object, onlyMembers, packageName } from "./decode.ts";
+import { type Decoder, displayName, type DisplayName, integer, list, member, object, onlyMembers, packageName } from "./decode.ts";
 import type { PackageName } from "./names.ts";
-import type { Project } from "./project.ts";
 
 export type Agreement = {
   readonly names: readonly PackageName[];
@@ -29,16 +28,3 @@ export const decodeAgreement: Decoder<Agreement> = (value, at) => {
 };
 
 export const decodeOverlay: Decoder<readonly PackageName[]> = list(packageName, { distinct: true });
-
-/** What the members of the file say of each other. @throws ImprintError INVALID_DOCUMENT */
-export function requireFit({ indices, upstream, agree, overlay = [] }: Project): void {
-  for (const [i, alias] of (agree?.of ?? []).entries()) if (!indices.has(alias)) fail(`agree.of[${i}]`, "the alias of one of `indices`");
-  for (const [i, name] of overlay.entries()) {
-    const at = `overlay[${i}]`;
-    const isNamedIn = (patterns: readonly string[]): boolean => patterns.includes(name);
-    if (agree?.names.includes(name) === true) fail(at, "free: `agree` has that name");
-    if ([...indices.values()].filter(({ packages }) => isNamedIn(packages)).length !== 1)
-      fail(at, "a name that exactly one index claims by its exact name");
-    if (isNamedIn(upstream.deny)) fail(at, "a name that upstream may answer for: `upstream.deny` has it");
-  }
-}

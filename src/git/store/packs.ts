@@ -258,7 +258,8 @@ export function openPacks(gitDir: string, caps: DiskCaps = DISK_CAPS): Packs {
   /** What is broken, too large or gone is left to whoever asks for it alone. */
   const readIfGood = (place: Place, maxBytes: number): Content | null => {
     try {
-      return read(place, maxBytes);
+      const content = read(place, maxBytes);
+      return content.data.length <= maxBytes ? content : null; // it may have been made for somebody who takes more
     } catch (error) {
       if (isImprintError(error, "INVALID_DOCUMENT") || errnoOf(error) === "ENOENT") return null;
       throw error;
