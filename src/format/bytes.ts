@@ -34,12 +34,6 @@ export function fromBase64Url(text: string): Uint8Array | null {
   return bytes.toString("base64url") === text ? bytes : null;
 }
 
-/** Bytes of padded standard base64 in its canonical spelling, or null. */
-export function fromBase64(text: string): Uint8Array | null {
-  const bytes = Buffer.from(text, "base64");
-  return bytes.toString("base64") === text ? bytes : null;
-}
-
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }
