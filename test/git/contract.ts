@@ -601,6 +601,11 @@ export function gitContract(name: string, openAdapter: OpenAdapter, traits: Adap
         testGit(join(root, "cache.git"), ["repack", "-adfq", "--depth=50"]);
         testGit(join(root, "cache.git"), ["prune-packed"]);
         expect(await readAll()).toEqual(Object.values(wanted));
+        if (!traits.filters) return;
+        // An index file of a kind that only git reads.
+        testGit(join(root, "cache.git"), ["-c", "pack.indexVersion=1", "repack", "-adfq"]);
+        const reopened = await another("cache.git");
+        expect(await read(commit, Object.keys(wanted), { maxBytes: 1000, url: null, from: reopened })).toEqual(Object.values(wanted));
       });
 
       test("many folders that were left behind come in one request", async () => {

@@ -270,7 +270,12 @@ export function openPacks(gitDir: string, caps: DiskCaps = DISK_CAPS): Packs {
     info: (id) => again(id, look),
     bytes: (id) => again(id, (place) => read(place, caps.maxObjectBytes)),
     async many(ids, maxBytes) {
-      if (packs.size === 0) await refresh();
+      // What cannot be read here, such as an older kind of index file, is left to whoever asks for one object.
+      const lookOver = (): Promise<void> =>
+        refresh().catch((error: unknown) => {
+          if (!isImprintError(error)) throw error;
+        });
+      if (packs.size === 0) await lookOver();
       const locate = (): readonly { readonly id: ObjectId; readonly place: Place }[] =>
         ids.flatMap((id) => {
           const place = find(id);
@@ -278,7 +283,7 @@ export function openPacks(gitDir: string, caps: DiskCaps = DISK_CAPS): Packs {
         });
       let places = locate();
       if (places.length < ids.length) {
-        await refresh();
+        await lookOver();
         places = locate();
       }
       // As they lie there: bases are near, and each page is read once.

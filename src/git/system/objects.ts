@@ -1,6 +1,6 @@
 /**
  * Objects of one repository, read through two long-lived `git cat-file` processes: one tells type and size, the other
- * hands over bytes, so that nothing is read whose size was not looked at first.
+ * hands over bytes, so that nothing is read whose size was not looked at first. Many at once come from packs, without git.
  *
  * They are started on first use, never hold the program open while idle, end with it (their input closes), and are
  * started again if they die. Ids are all that is ever written to them: no path, no revision syntax from a document.
