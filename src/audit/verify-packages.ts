@@ -30,7 +30,7 @@ export type PackagesReport = {
 };
 
 /** Files of one question to the source, all of them in memory at once. */
-export const BATCH = 1000;
+export const FILES_AT_ONCE = 1000;
 
 /** @param wantsGood whether somebody goes on to their tarballs */
 export async function verifyPackages(
@@ -58,8 +58,8 @@ export async function verifyPackages(
       note(found, error, path, "reading 6");
     }
   }
-  for (let at = 0; at < wanted.length; at += BATCH) {
-    const batch = wanted.slice(at, at + BATCH);
+  for (let at = 0; at < wanted.length; at += FILES_AT_ONCE) {
+    const batch = wanted.slice(at, at + FILES_AT_ONCE);
     const reads = await snapshot.readFiles(batch);
     for (const [i, release] of batch.entries()) verifyRelease(found, state, release, reads[i], wantsGood);
   }

@@ -5,7 +5,14 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { packFiles, type Files } from "./verify-files.ts";
-import { BATCH, type ListedRecord, type PackagesReport, recordRequests, releaseRequests, verifyPackages } from "./verify-packages.ts";
+import {
+  FILES_AT_ONCE,
+  type ListedRecord,
+  type PackagesReport,
+  recordRequests,
+  releaseRequests,
+  verifyPackages,
+} from "./verify-packages.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
 import { parseRecord } from "../format/record.ts";
 import type { FileRead } from "../git/port.ts";
@@ -81,11 +88,11 @@ async function* readJobs(
   const releases = asked.map(({ hash }, i) => releasesOf(reads[i], hash));
   const count = (i: number): number => releases[i]?.length ?? 0;
   for (let from = 0, to = 1; from < records.length; from = to++) {
-    if (count(from) > BATCH) {
+    if (count(from) > FILES_AT_ONCE) {
       yield { records: records.slice(from, to), files: null };
       continue;
     }
-    for (let files = count(from); to < records.length && to - from < size && files + count(to) <= BATCH; to++) files += count(to);
+    for (let files = count(from); to < records.length && to - from < size && files + count(to) <= FILES_AT_ONCE; to++) files += count(to);
     const requests = releases.slice(from, to).flat();
     const found = await snapshot.readFiles(requests);
     const files = packFiles([...asked.slice(from, to), ...requests], [...reads.slice(from, to), ...found]);
