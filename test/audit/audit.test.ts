@@ -238,9 +238,7 @@ describe("audit", () => {
     await mkdir(`${w.folder}/large`, { recursive: true });
     await writeFile(file, "{");
     await truncate(file, 100 * 1024 * 1024);
-    const started = performance.now();
     const { exit, stderr } = await imprintIn({ home: `${w.folder}/home-ci`, cwd }, "audit", "--lockfile", file);
     expect([exit, stderr]).toEqual([3, expect.stringMatching(/larger than 67108864 bytes, more than any client writes/)]);
-    expect(performance.now() - started).toBeLessThan(2000);
   });
 });

@@ -137,7 +137,7 @@ describe("an index on nginx", () => {
         const started = performance.now();
         const synced = await imprint(carol, shop, ["sync"]);
         expect(synced).toMatchObject({ code: 0, stderr: expect.stringContaining(`alice at ${dead}: Cannot wait for it any longer`) });
-        expect(performance.now() - started).toBeLessThan(8000);
+        expect(performance.now() - started).toBeLessThan(25_000);
       }
     } finally {
       silent.close();
@@ -201,7 +201,7 @@ describe("--offline", () => {
         const refused = await imprint(grace, elsewhere, ["run", "--offline", ...npm, "install", name], machine);
         expect(refused.code).not.toBe(0);
         expect(refused.stderr).toMatch(new RegExp(`✗ ${name}: .*\\(OFFLINE`));
-        expect(performance.now() - started).toBeLessThan(10_000);
+        expect(performance.now() - started).toBeLessThan(30_000);
       }
       const never = await imprint(grace, elsewhere, ["--offline", "run", ...npm, "ci"], { IMPRINT_HOME: path.join(world.folder, "empty") });
       expect(never).toMatchObject({ code: 5, stderr: expect.stringMatching(/OFFLINE; next:/) });

@@ -59,5 +59,5 @@ it("one that never answers does not keep `imprint run` once its command has ende
   const { code, stdout } = await run(node, "-e", script);
   upstream.intercept = null;
   expect([code, stdout.trim(), open]).toEqual([0, "left", 1]);
-  expect(performance.now() - begun).toBeLessThan(5000);
+  expect(performance.now() - begun).toBeLessThan(20_000);
 });

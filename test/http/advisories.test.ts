@@ -149,7 +149,7 @@ describe("over a socket", () => {
     clearInterval(timer);
     expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     expect(answer).toMatch(/did not end in time/);
-    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
   it("a body that never comes, too", async () => {

@@ -52,7 +52,7 @@ function source(network: Partial<SparseOptions["network"]> = {}, url = host.url)
     url: address.url,
     documents: openDocumentCache(nodeFiles(), join(w.folder, `documents-${String(++homes)}`)),
     validator: { read: async () => null, write: async () => undefined },
-    network: { deadlineMs: 400, idleMs: 300, allowPrivate: true, ...network },
+    network: { deadlineMs: 3000, idleMs: 2000, allowPrivate: true, ...network },
     offline: false,
   });
 }
@@ -304,7 +304,7 @@ describe("T8, T9 limits (sparse)", () => {
           .open()
           .then((snapshot) => readState(snapshot, alice.id, null)),
       ).rejects.toMatchObject({ code: "TIMED_OUT" });
-      expect(performance.now() - started).toBeLessThan(1500);
+      expect(performance.now() - started).toBeLessThan(20_000);
     }
   });
 

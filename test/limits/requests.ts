@@ -125,7 +125,7 @@ export const REQUESTS: Edges = {
     /inflates to more than/,
   ),
   requestMs: {
-    at: () => post(slow(50), { deadlineMs: 2000 }),
+    at: () => post(slow(50), { deadlineMs: 20_000 }),
     beyond: () => post(slow(2000), { deadlineMs: 50 }),
     says: /did not end in time/,
   },

@@ -270,7 +270,7 @@ describe("X7 two of three", () => {
     const c = await w.consumer({ indices, agree: { names: [NAME], of: ["carol", "alice", "bob"], threshold: 2 }, syncWaitMs: 1000 });
     const begun = performance.now();
     expect(await versionsOf(c)).toEqual(["1.0.0", "1.1.0"]);
-    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
     expect(c.told.some((line) => /carol: has no vote.*its host is slow/.test(line))).toBe(true);
     for (const socket of open) socket.destroy();
     silent.close();

@@ -286,7 +286,7 @@ describe("tarballs", () => {
     const reader = response.body?.getReader();
     await reader?.read();
     await reader?.cancel();
-    for (let tries = 0; gone < 2 && tries < 100; tries++) await delay(50);
+    for (let tries = 0; gone < 2 && tries < 1000; tries++) await delay(50);
     expect(gone).toBe(2);
   });
 });

@@ -130,7 +130,7 @@ export async function startNginx(folder: string): Promise<Nginx> {
     });
   };
   for (let tries = 0; !(await listening()); tries++) {
-    if (child.exitCode !== null || tries > 100) throw new Error(`nginx does not listen: ${said}`);
+    if (child.exitCode !== null || tries > 600) throw new Error(`nginx does not listen: ${said}`);
     await delay(50);
   }
   return {
