@@ -12,7 +12,7 @@ import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, shardPath } from "..
 import { encodeRecord, type PackageRecord, parseRecord } from "../../src/format/record.ts";
 import { encodeRelease, parseRelease } from "../../src/format/release.ts";
 import type { Version } from "../../src/format/versions.ts";
-import { commitHosted, testGit } from "../support/git-host.ts";
+import { commitHosted, mergeBranch, testGit } from "../support/git-host.ts";
 import { type Outcome, type People, people, type Person } from "../support/people.ts";
 
 let world: People;
@@ -215,6 +215,41 @@ describe("K1 a stolen daily key", () => {
     };
     const twice = await run(hal, "root", "revoke", first.signed.publishers[0]?.keys[0] ?? "", "--since", since, "--withdraw", "*");
     expect([twice.code, twice.stderr]).toEqual([1, expect.stringMatching(/names it in no role \(it may be revoked already\)/)]);
+  });
+});
+
+describe("K1 a stolen daily key, and a colleague who went on working", () => {
+  it("what the thief did is asked for, also where a colleague has signed the record since", async () => {
+    const lou = world.person("lou");
+    const index = await world.init(lou, "@lou/*");
+    for (const version of ["1.0.0", "1.1.0"]) expect((await publish(lou, "@lou/a", version)).code).toBe(0);
+    const [pat, clone] = [world.person("pat"), path.join(world.folder, "pats-clone")];
+    const key = (await run(pat, "key", "new", "--index", index.id, "--name", "pat", "--purpose", "publisher")).stdout.trim();
+    expect((await run(lou, "root", "add-key", key)).code).toBe(0);
+    const since = await seqOf(index);
+    const seen = await reader("lous-reader", index);
+    expect(await seen.why("@lou/a")).toMatch(/1\.1\.0 ok/);
+    const thief = await thiefOf(lou, index);
+    const evil = world.folderOf("lous-evil", { "package.json": { name: "@lou/a", version: "1.1.9", main: "i.js" }, "i.js": "evil" });
+    const thiefs = path.join(world.folder, `${thief.name}-clone`);
+    expect((await steal(thief, lou, evil, "publish", "--index", thiefs)).code).toBe(0);
+    expect((await steal(thief, lou, world.folder, "yank", "@lou/a@1.1.0", "--reason", "ha", "--index", thiefs)).code).toBe(0);
+    // The colleague's record lists the thief's release and his yank, and has no signature of his.
+    await world.sh(pat, world.folder, "git", ["clone", "-q", index.url, clone]);
+    expect((await publish(pat, "@lou/a", "1.2.0", "--propose", "--branch", "pats", "--index", clone)).code).toBe(0);
+    mergeBranch(world.hosted("lou/index.git"), "pats");
+    expect((await run(lou, "seal")).code).toBe(0);
+    expect(await seen.why("@lou/a")).toMatch(/1\.1\.0 yanked[\s\S]*1\.1\.9 ok[\s\S]*1\.2\.0 ok/);
+
+    const listed = await run(lou, "root", "revoke", "daily", "--since", since, "--list", "--json");
+    const { suspects } = JSON.parse(listed.stdout) as { suspects: readonly { spec: string; words: string }[] };
+    expect(suspects).toEqual([
+      expect.objectContaining({ spec: "@lou/a@1.1.9" }),
+      expect.objectContaining({ spec: "@lou/a", words: expect.stringMatching(/^yanked 1\.1\.0, by one of them or by ed25519:/) }),
+    ]);
+    expect((await run(lou, "root", "revoke", "daily", "--since", since, "--withdraw", "*")).code).toBe(0);
+    expect(await seen.why("@lou/a")).toMatch(/1\.0\.0 ok[\s\S]*1\.1\.0 ok[\s\S]*1\.2\.0 ok[\s\S]*1\.1\.9 withdrawn/);
+    expect((await run(lou, "verify", index.clone, "--tarballs")).code).toBe(0);
   });
 });
 

@@ -9,11 +9,12 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import { parseShard } from "../../format/checkpoint.ts";
 import { fileHashOf, type FileHash, type IndexId } from "../../format/digest.ts";
 import type { Signed } from "../../format/envelope.ts";
-import type { PublicKey } from "../../format/keys.ts";
+import { type PublicKey, shortKey } from "../../format/keys.ts";
 import { LIMITS } from "../../format/limits.ts";
 import type { PackageName } from "../../format/names.ts";
 import { recordPath, releasePath, type ShardName, shardPath } from "../../format/paths.ts";
 import type { PackageRecord } from "../../format/record.ts";
+import { publishersFor } from "../../format/root.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../../format/versions.ts";
 import type { FileChange } from "../../git/port.ts";
 import { requireNoRegress } from "../memory.ts";
@@ -115,8 +116,9 @@ async function compare(base: Base, pair: Pick<Surveyed, "name" | "now" | "truste
     ];
     return { ...pair, suspects: now.doc.revision < trusted.doc.revision ? [] : await suspectsOf(base, pair, stolen), restored };
   }
-  if (!now.signatures.some(({ key }) => stolen.has(key))) return { ...pair, suspects: [], restored: [] };
-  return { ...pair, suspects: await suspectsOf(base, pair, stolen), restored: [] };
+  // Not only where they signed the record as it is now: others may have signed since, on top of what the thief did.
+  const isWithinReach = base.state.roots.some(({ doc }) => publishersFor(doc, name)?.keys.some((key) => stolen.has(key)) === true);
+  return { ...pair, suspects: isWithinReach ? await suspectsOf(base, pair, stolen) : [], restored: [] };
 }
 
 function isRegress(trusted: Signed<PackageRecord>, now: Signed<PackageRecord>): boolean {
@@ -134,7 +136,7 @@ async function suspectsOf(
   { name, now, trusted }: Pick<Surveyed, "name" | "now" | "trusted">,
   stolen: ReadonlySet<PublicKey>,
 ): Promise<readonly Suspect[]> {
-  const record = (now as Signed<PackageRecord>).doc;
+  const { doc: record, signatures } = now as Signed<PackageRecord>;
   const before: PackageRecord = trusted?.doc ?? { index: record.index, name, ...EMPTY };
   const suspects: Suspect[] = [];
   for (const version of addedTo(before, record).toSorted(compareVersions)) {
@@ -142,7 +144,11 @@ async function suspectsOf(
     if (words !== null) suspects.push({ spec: `${name}@${version}`, kind: "release", name, version, words });
   }
   const words = changeWords(before, record);
-  if (words.length > 0) suspects.push({ spec: name, kind: "record", name, version: null, words: words.join(", ") });
+  if (words.length > 0) {
+    const others = signatures.some(({ key }) => stolen.has(key)) ? [] : signatures.map(({ key }) => key);
+    const by = others.length === 0 ? "" : `, by one of them or by ${others.map(shortKey).join(", ")}, who signed last`;
+    suspects.push({ spec: name, kind: "record", name, version: null, words: `${words.join(", ")}${by}` });
+  }
   return suspects;
 }
 
