@@ -182,7 +182,7 @@ async function agreedRelease(
 ): Promise<SignedRelease | string> {
   const version = text as Version;
   const indices = new Map([...readers].map(([alias, reader]) => [alias, { reader }] as const));
-  const ballots = await readBallots(name, agreement, { project, indices, freshen: async () => null });
+  const ballots = await readBallots(name, agreement, { project, indices });
   const tally = tallyOf(agreement, ballots, "locked").get(version);
   const [first] = tally?.agreed ?? [];
   const failures = ballots.flatMap(({ alias, failure }) => (failure === null ? [] : [`${alias}: ${failure.message} (${failure.code})`]));

@@ -7,17 +7,20 @@ import type { Agreement } from "../format/several-sources.ts";
 import type { IndexReader, PackageRead } from "../index/reader.ts";
 import { newestRoot } from "../index/trust.ts";
 import type { Ballot } from "./agree.ts";
+import type { LazySync } from "./lazy-sync.ts";
 
 export type BallotDeps = {
   readonly project: Project;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader }>;
-  /** Asks the host for news first, where that is wanted; null: fresh enough, else why not. @throws ImprintError */
-  readonly freshen: (alias: DisplayName, reader: IndexReader) => Promise<ImprintError | null>;
+  /** Asks hosts for news first. Without it what was verified last has the vote. */
+  readonly lazySync?: LazySync;
 };
 
 export type ReadBallot = Ballot & {
   /** Changes whenever what it says may. */
   readonly key: string;
+  /** Whether no news of its index were due or had since it was asked. */
+  readonly isSynced: () => boolean;
 };
 
 export function readBallots(name: PackageName, agreement: Agreement, deps: BallotDeps): Promise<readonly ReadBallot[]> {
@@ -59,17 +62,21 @@ async function lateBallot(name: PackageName, alias: DisplayName, reader: IndexRe
   const record = reader === undefined ? null : await remembered(reader, name);
   const state = (await reader?.current().catch(() => null)) ?? null;
   const failure = new ImprintError(state === null ? "NEVER_SYNCED" : "TIMED_OUT", `Cannot answer for ${alias}: its host is slow`);
-  return { alias, view: null, since: new Map(), record, failure, minAgeHours: 0, key: `${alias} late ${record?.revision ?? ""}` };
+  const key = `${alias} late ${record?.revision ?? ""}`;
+  return { alias, view: null, since: new Map(), record, failure, minAgeHours: 0, key, isSynced: never };
 }
 
-async function readBallot(name: PackageName, alias: DisplayName, { project, indices, freshen }: BallotDeps): Promise<ReadBallot> {
+async function readBallot(name: PackageName, alias: DisplayName, { project, indices, lazySync }: BallotDeps): Promise<ReadBallot> {
   const reader = indices.get(alias)?.reader;
   // `parseProject` has made sure that imprint.json has it.
   if (reader === undefined) throw new Error(`index ${alias} is not open`);
   let read: PackageRead | null = null;
   let failure: ImprintError | null = null;
+  let isSynced = never;
   try {
-    failure = await freshen(alias, reader);
+    failure = (await lazySync?.(alias, reader)) ?? null;
+    // Before anything is read: news that come meanwhile are not in it.
+    isSynced = lazySync?.holds(alias) ?? never;
     read = await reader.readPackage(name);
     failure ??= read.fault;
   } catch (error) {
@@ -85,7 +92,11 @@ async function readBallot(name: PackageName, alias: DisplayName, { project, indi
   const root = state === null ? "" : newestRoot(state.roots).digest;
   const key = [alias, failure === null ? "votes" : "", root, view?.record.digest ?? "", record?.revision ?? ""].join(" ");
   const minAgeHours = project.indices.get(alias)?.minAgeHours ?? 0;
-  return { alias, view, since: read?.since ?? new Map(), record, failure, minAgeHours, key };
+  return { alias, view, since: read?.since ?? new Map(), record, failure, minAgeHours, key, isSynced };
+}
+
+function never(): boolean {
+  return false;
 }
 
 async function remembered(reader: IndexReader, name: PackageName): Promise<Ballot["record"]> {

@@ -34,8 +34,6 @@ export type OwnPackage = {
 export type OwnPackages = {
   /** Null: verified absent. @throws ImprintError where it is refused, or was never verified */
   ofIndex(alias: DisplayName, name: PackageName): Promise<(OwnPackage & { readonly view: PackageView }) | null>;
-  /** Whether news of the index are due. Made now, asked later. */
-  holds(alias: DisplayName): () => boolean;
   ofAgreement(agreement: Agreement, name: PackageName): Promise<OwnPackage>;
 };
 
@@ -84,18 +82,18 @@ export function createOwnPackages(deps: {
         );
 
   return {
-    holds: lazySync.holds,
     async ofIndex(alias, name) {
       const entry = indices.get(alias);
       if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
       await lazySync(alias, entry.reader);
+      // Before anything is read: news that come meanwhile are not in it.
+      const isSynced = lazySync.holds(alias);
       const state = await entry.reader.current();
       const read = await entry.reader.readPackage(name);
       const { view } = read;
       if (view === null) return null;
       const root = state === null ? null : newestRoot(state.roots);
       const offer = offerFrom(alias, read, view, root?.doc.name ?? alias);
-      const isSynced = lazySync.holds(alias);
       return {
         view,
         offer,
@@ -111,7 +109,7 @@ export function createOwnPackages(deps: {
       };
     },
     async ofAgreement(agreement, name) {
-      const asked = askBallots(name, agreement, { project, indices, freshen: lazySync });
+      const asked = askBallots(name, agreement, { project, indices, lazySync });
       // One that does not answer is waited for only where nothing counts without it (T9). Twice as long as for news alone:
       // what was verified before is still to be read then.
       const early = await ballotsWithin(deps.syncWaitMs * 2, asked, { name, agreement, indices });
@@ -123,11 +121,10 @@ export function createOwnPackages(deps: {
       const isKnown = known?.key === key && wallMs() < known.offer.until;
       const offer = isKnown ? known.offer : agreedOffer(name, agreement, ballots, wallMs());
       agreedOffers.set(name, { key, offer });
-      const areSynced = ballots.map(({ alias }) => lazySync.holds(alias));
       return {
         offer,
         key: `${key} ${offer.until}`,
-        isGood: () => areSynced.every((isSynced) => isSynced()) && wallMs() < offer.until,
+        isGood: () => ballots.every(({ isSynced }) => isSynced()) && wallMs() < offer.until,
         refusal: offer.newest !== null ? null : (tooYoung(name, offer, "old enough") ?? refusalOf(name, agreement, ballots)),
         tarball: (file) => openAgreed(name, agreement, ballots, file, indices),
       };

@@ -166,21 +166,14 @@ export function createResolver(options: ResolverOptions): Registry {
   /** Upstream down and nothing kept of it: an error. Half of the versions would look like all of them. */
   const overlaid = async (
     own: OverlaidPackage | null,
-    {
-      name,
-      abbreviated,
-      base,
-      via,
-      alias,
-    }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined; alias: DisplayName },
+    { name, abbreviated, base, via }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined },
   ): Promise<Document> => {
-    const isSynced = packages.holds(alias);
     const theirs = await upstreamPackument(name, abbreviated, base, via).catch((error: unknown) => {
       if (own !== null && isImprintError(error, "NOT_FOUND")) return null;
       throw error;
     });
-    if (own === null)
-      return { document: (theirs as Document).document, tell: () => undefined, isGood: () => isSynced() && (theirs as Document).isGood() };
+    // It may have the name tomorrow: asked each time.
+    if (own === null) return { document: (theirs as Document).document, tell: () => undefined, isGood: () => false };
     tell(name, own.offer);
     const mine = await packumentOf(own, name, abbreviated, base);
     if (theirs === null) {
@@ -217,7 +210,7 @@ export function createResolver(options: ResolverOptions): Registry {
           const own = await offered(name, open);
           return { document: await packumentOf(own, name, abbreviated, base), isGood: own.isGood, tell: () => tell(name, own.offer) };
         },
-        overlay: (own, alias) => overlaid(own, { name, abbreviated, base, via, alias }),
+        overlay: (own) => overlaid(own, { name, abbreviated, base, via }),
         upstream: () => upstreamPackument(name, abbreviated, base, via),
       });
       return {
@@ -248,7 +241,7 @@ export function createResolver(options: ResolverOptions): Registry {
           });
         },
         overlay: async (own, alias) => {
-          const { document } = await overlaid(own, { name, abbreviated: false, base, via, alias });
+          const { document } = await overlaid(own, { name, abbreviated: false, base, via });
           const manifest = resolveVersion(jsonOf(document), versionOrTag);
           if (manifest === null)
             throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: neither ${alias} nor the public registry has it`);
@@ -259,8 +252,8 @@ export function createResolver(options: ResolverOptions): Registry {
     distTags: (name, via) =>
       answer(name, "packument", "dist-tags", {
         own: async (open) => readyDocument(JSON.stringify(Object.fromEntries((await offered(name, open)).offer.source.tags))),
-        overlay: async (own, alias) => {
-          const { document } = await overlaid(own, { name, abbreviated: false, base: NO_BASE, via, alias });
+        overlay: async (own) => {
+          const { document } = await overlaid(own, { name, abbreviated: false, base: NO_BASE, via });
           return readyDocument(JSON.stringify(jsonOf(document)["dist-tags"] ?? {}));
         },
         upstream: () => upstream.distTags(name, via),

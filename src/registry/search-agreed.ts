@@ -17,7 +17,7 @@ export async function agreedEntries(
   if (agree === undefined) return [];
   const entries: SearchEntry[] = [];
   for (const name of agree.names) {
-    const ballots = await readBallots(name, agree, { project, indices, freshen: async () => null });
+    const ballots = await readBallots(name, agree, { project, indices });
     const { source, newest } = agreedOffer(name, agree, ballots, nowMs);
     const shown = source.versions.find(({ release }) => release.version === newest?.version);
     if (shown !== undefined) entries.push(entryOf(shown.release));

@@ -233,7 +233,7 @@ describe("X7 T9 one that does not come in time", () => {
     const name = NAME as PackageName;
     const { agree: agreement } = c.project;
     if (agreement === undefined) throw new Error("there is an agreement");
-    const deps = { project: c.project, indices: c.indices, freshen: async () => null };
+    const deps = { project: c.project, indices: c.indices };
     const [ofAlice] = askBallots(name, agreement, deps);
     const never = new Promise<ReadBallot>(() => {});
     const ballots = await ballotsWithin(20, [ofAlice ?? never, never], { name, agreement, indices: c.indices });

@@ -180,7 +180,7 @@ async function viewOfAgreement(
     const index = consumer.indices.get(alias);
     if (index !== undefined) await freshen(index, deps);
   }
-  const ballots = await readBallots(name, agreement, { project, indices: consumer.indices, freshen: async () => null });
+  const ballots = await readBallots(name, agreement, { project, indices: consumer.indices });
   const { source, held, newest } = agreedOffer(name, agreement, ballots, deps.nowMs());
   if (newest === null && held.size === 0) throw refusalOf(name, agreement, ballots);
   const tallies = tallyOf(agreement, ballots);

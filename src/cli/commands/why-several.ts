@@ -16,7 +16,7 @@ import { leaf, type WhyNode, type WhyResult } from "../views/why.ts";
 export async function whyAgreed(name: PackageName, agreement: Agreement, consumer: Consumer, deps: Deps): Promise<WhyResult> {
   const { project } = consumer.files;
   const { of, threshold } = agreement;
-  const ballots = await readBallots(name, agreement, { project, indices: consumer.indices, freshen: async () => null });
+  const ballots = await readBallots(name, agreement, { project, indices: consumer.indices });
   const { newest, held, source: offered } = agreedOffer(name, agreement, ballots, deps.nowMs());
   const rule = leaf(`imprint.json: ${threshold} of ${of.join(", ")} must agree on it, each by a host that answers; no other source may`);
   const tallies = [...tallyOf(agreement, ballots)].toSorted(([a], [b]) => compareVersions(a, b));

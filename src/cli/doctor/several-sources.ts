@@ -14,7 +14,7 @@ export async function checkSeveralSources({ files: { project }, indices }: Consu
   const voteless = new Map<string, string>();
   const nothing: string[] = [];
   for (const name of names) {
-    const ballots = await readBallots(name, agree, { project, indices, freshen: async () => null });
+    const ballots = await readBallots(name, agree, { project, indices });
     for (const { alias, failure } of ballots) if (failure !== null) voteless.set(alias, `${failure.message} (${failure.code})`);
     const { newest, held } = agreedOffer(name, agree, ballots, nowMs);
     if (newest === null && held.size === 0) nothing.push(name);
