@@ -1,5 +1,17 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { ThreatReporter } from "./support/threat-reporter.ts";
+
+/** Minutes long, whatever their size: begun last, one of them would keep one core busy and the others idle. */
+const SLOW = /\/test\/(clients|faults|e2e)\//u;
+
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isSlow = ({ moduleId }: TestSpecification): boolean => SLOW.test(moduleId);
+    return [...sorted.filter(isSlow), ...sorted.filter((file) => !isSlow(file))];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -9,6 +21,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    sequence: { sequencer: SlowFirst },
     setupFiles: ["test/support/observed-codes.ts"],
     reporters: ["default", "json", new ThreatReporter()],
     outputFile: { json: "coverage/report.json" },

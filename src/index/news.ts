@@ -114,8 +114,21 @@ async function readThen(
   }
 }
 
-/** Null where nothing changed that anybody would notice. */
-export function recordNews(before: PackageRecord, after: PackageRecord): PackageNews | null {
+const NOTHING: Pick<PackageRecord, "releases" | "withdrawn" | "yanked" | "deprecated" | "tags"> = {
+  releases: new Map(),
+  withdrawn: new Map(),
+  yanked: new Map(),
+  deprecated: new Map(),
+  tags: new Map(),
+};
+
+/**
+ * Null where nothing changed that anybody would notice.
+ *
+ * @param known null: there was no such package
+ */
+export function recordNews(known: PackageRecord | null, after: PackageRecord): PackageNews | null {
+  const before = known ?? NOTHING;
   const newIn = (old: ReadonlyMap<Version, unknown>, now: ReadonlyMap<Version, unknown>): Version[] =>
     [...now.keys()].filter((version) => !old.has(version));
   const left = (versions: readonly Version[]): Version[] => versions.filter((version) => after.releases.has(version));

@@ -2,6 +2,7 @@
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { IndexReader } from "../index/reader.ts";
+import { staleness } from "../index/trust.ts";
 
 /** Milliseconds after which an index that was never verified is asked again. */
 const FIRST_RETRY_MS = 5000;
@@ -27,11 +28,14 @@ export function lazySyncer(options: {
   readonly syncAfterMs: number;
   /** How long a request waits for that before the last verified state answers. */
   readonly syncWaitMs: number;
-  /** Nothing older than what was asked for answers: the fault is thrown, as one that clients do not wait for. */
-  readonly strict?: boolean;
+  /** Nothing older than what was asked for answers, and nothing stale: that is thrown, as a fault that clients do not wait for. */
+  readonly strict?: {
+    /** Unix time in milliseconds. */ readonly wallMs: () => number;
+    readonly maxAgeDays: (alias: DisplayName) => number | undefined;
+  };
   readonly warned: (alias: DisplayName, message: string) => void;
 }): LazySync {
-  const { nowMs, syncAfterMs, syncWaitMs, strict = false, warned } = options;
+  const { nowMs, syncAfterMs, syncWaitMs, strict, warned } = options;
   const last = new Map<DisplayName, number>();
   const flights = new Map<DisplayName, Promise<ImprintError | null>>();
   /** Of the last time: why the host gave no news. */
@@ -85,10 +89,14 @@ export function lazySyncer(options: {
   };
   const syncStrictly = async (alias: DisplayName, reader: IndexReader): Promise<null> => {
     const fault = await sync(alias, reader);
-    if (fault === null) return null;
-    throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: ${fault.message} (${fault.code})`, { cause: fault });
+    if (fault !== null)
+      throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: ${fault.message} (${fault.code})`, { cause: fault });
+    const state = await reader.current();
+    const why = strict === undefined || state === null ? null : staleness(state, strict.wallMs(), strict.maxAgeDays(alias));
+    if (why !== null) throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: it is stale, ${why}`);
+    return null;
   };
-  return Object.assign(strict ? syncStrictly : sync, {
+  return Object.assign(strict === undefined ? sync : syncStrictly, {
     holds: (alias: DisplayName) => {
       const at = last.get(alias);
       return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;

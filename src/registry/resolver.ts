@@ -31,7 +31,7 @@ import type { Via } from "./upstream/via.ts";
 
 export type ResolverOptions = {
   readonly project: Project;
-  /** `--strict`: an index whose host gives no news, or lies, does not answer. */
+  /** `--strict`: an index whose host gives no news, or lies, or that is stale, does not answer. */
   readonly strict?: boolean;
   readonly indices: ReadonlyMap<DisplayName, { readonly reader: IndexReader; readonly tarballs: TarballStore }>;
   readonly upstream: Upstream;
@@ -69,8 +69,10 @@ export function createResolver(options: ResolverOptions): Registry {
   const { project, indices, upstream, bridgeKey, events, wallMs } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
   const warned = (alias: string, message: string): void => events.warned(alias, message);
-  const lazySync = lazySyncer({ ...options, warned });
-  const packages = createOwnPackages({ project, indices, lazySync, syncWaitMs: options.syncWaitMs, wallMs, warned });
+  const strict = { wallMs, maxAgeDays: (alias: DisplayName) => project.indices.get(alias)?.maxAgeDays };
+  const { nowMs, syncAfterMs, syncWaitMs } = options;
+  const lazySync = lazySyncer({ nowMs, syncAfterMs, syncWaitMs, warned, ...(options.strict === true ? { strict } : {}) });
+  const packages = createOwnPackages({ project, indices, lazySync, syncWaitMs, wallMs, warned });
   const search = createSearch({
     project,
     indices,

@@ -305,6 +305,28 @@ describe("--strict: warnings become refusals", () => {
     }
   });
 
+  it("T4 one that grows stale while a resolver runs answers no more", async () => {
+    let nowMs = Date.now();
+    const index = await w.index("aging");
+    await index.publish("@aging/a", "1.0.0");
+    const indices = { aging: { index, maxAgeDays: 30 } };
+    const signedMs = Date.parse((await index.checkpoint()).doc.time);
+    const [strict, lenient] = await Promise.all(
+      [true, false].map((isStrict) => w.consumer({ indices, strict: isStrict, syncAfterMs: 60_000, wallMs: () => nowMs })),
+    );
+    for (const ageDays of [29, 31]) {
+      nowMs = signedMs + ageDays * 86_400_000;
+      expect((await lenient?.get("/@aging%2fa"))?.status).toBe(200);
+      const answer = await strict?.get("/@aging%2fa");
+      if (ageDays === 29) expect(answer?.status).toBe(200);
+      else
+        expect([answer?.status, answer?.json.error]).toEqual([
+          403,
+          expect.stringMatching(/stale, signed .* more than 30 days ago.*STRICT/),
+        ]);
+    }
+  });
+
   it("X4 an introduction that nobody settled stops it", async () => {
     const index = await w.index("gil", {
       root: () => ({ introductions: [{ id: bob.id, url: bob.url, packages: ["@bob/*" as never] }] }),

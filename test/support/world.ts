@@ -207,6 +207,7 @@ export type ConsumerOptions = {
   readonly syncWaitMs?: number;
   /** The wall clock that ages are counted by. */
   readonly wallMs?: () => number;
+  readonly strict?: boolean;
 };
 
 type PolicyOptions = Pick<ConsumerOptions, "indices" | "upstream" | "agree" | "overlay" | "through">;
@@ -657,6 +658,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
   });
   const resolver = createResolver({
     project,
+    strict: options.strict === true,
     indices,
     upstream: createUpstream({
       client,

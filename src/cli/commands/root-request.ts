@@ -158,11 +158,9 @@ function sayRequest(pending: Pending, deps: Deps): void {
   sayChanges(deps, pending);
   for (const { before, after } of records.values()) {
     if (before?.digest === after.digest) continue;
-    const news = before === null ? null : recordNews(before.doc, after.doc);
-    const { name, releases, withdrawn } = after.doc;
-    deps.terminal.talk(
-      clean(`  ${news === null ? `${name}: a record with ${releases.size} releases, ${withdrawn.size} withdrawn` : packageLine(news)}`),
-    );
+    const news = recordNews(before?.doc ?? null, after.doc);
+    const what = news === null ? `${after.doc.name} as it was, in revision ${after.doc.revision}` : packageLine(news);
+    deps.terminal.talk(clean(`  ${before === null ? "new: " : ""}${what}`));
   }
   for (const { path: where, content } of files) deps.terminal.talk(clean(`  ${content === null ? "removes" : "brings"} ${where}`));
 }
