@@ -12,6 +12,7 @@ import { lockEntryOf, newestRoot } from "../index/trust.ts";
 import { requireNoConflicts } from "../registry/claims.ts";
 import { addCommand, isUnscoped, isUsableAddress, openIntroductions, withClaimed, withDenied } from "../registry/introductions.ts";
 import { judge } from "../storage/download.ts";
+import { networkOf } from "../storage/proxy.ts";
 import { chooseRef } from "./addresses.ts";
 import { type Consumer, warnOn } from "./consumer.ts";
 import type { Deps } from "./deps.ts";
@@ -145,7 +146,7 @@ async function claimIndex(
 }
 
 /** @throws ImprintError INVALID_URL, UNREACHABLE */
-async function requirePublicAddress({ privateHosts }: Deps, url: string, byHand: string | null): Promise<IndexAddress> {
+async function requirePublicAddress({ privateHosts, env }: Deps, url: string, byHand: string | null): Promise<IndexAddress> {
   const mayBePrivate = (host: string): boolean => privateHosts.has(host);
   const address = parseMirror(url, mayBePrivate);
   if (address === null)
@@ -153,6 +154,7 @@ async function requirePublicAddress({ privateHosts }: Deps, url: string, byHand:
       "INVALID_URL",
       `Cannot follow introduction: only https addresses are${byHand === null ? "" : `; if you know it, ${byHand}`}`,
     );
-  await judge(new URL(address.kind === "git" ? address.url : address.url.replace(/^sparse\+/u, "")), { allowPrivate: mayBePrivate });
+  const asked = new URL(address.kind === "git" ? address.url : address.url.replace(/^sparse\+/u, ""));
+  await judge(asked, { allowPrivate: mayBePrivate, ...networkOf(env) });
   return address;
 }

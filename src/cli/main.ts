@@ -12,6 +12,7 @@ import { readInput } from "./input.ts";
 import { chooseGit } from "../git/choice.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
+import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
 import { DEFAULT_PORT } from "./project-files.ts";
 import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./wiring.ts";
@@ -50,7 +51,7 @@ function makeDeps(
     readInput: () => readInput(streams.stdin as AsyncIterable<Buffer>),
     files,
     layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
-    git: chooseGit(env, offline),
+    git: chooseGit(env, offline, networkOf(env).fetch),
     nowMs,
     json: json === true,
     global: flags.global === true,

@@ -12,6 +12,7 @@ import { sparseSource, type SparseOptions, type Validator } from "../index/spars
 import { hostOf, isLoopback } from "../storage/addresses.ts";
 import { type DocumentCache, openDocumentCache } from "../storage/documents.ts";
 import { judge } from "../storage/download.ts";
+import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
 
 /** One transfer from a git host. */
@@ -64,7 +65,9 @@ export function openSources(
     const address = parseMirror(text, mayBePrivate);
     if (address === null || known.has(address.url)) return null;
     const source = open(address, keepFor(address.url), true);
-    return address.kind === "git" ? guarded(source, () => judge(new URL(address.url), { allowPrivate: mayBePrivate })) : source;
+    return address.kind === "git"
+      ? guarded(source, () => judge(new URL(address.url), { allowPrivate: mayBePrivate, ...networkOf(deps.env) }))
+      : source;
   };
   return {
     sources: [open(first, KEEP_HEAD, false), ...rest.map((address) => open(address, keepFor(address.url), false))],
@@ -109,6 +112,7 @@ export function openSparse(
       idleMs: DOCUMENT_IDLE_MS,
       // This machine, where the user's own words name it, as with git; never because a root or a redirect does.
       allowPrivate: (host) => privateHosts.has(host) || (!isMirror && host === own && isLoopback(host)),
+      ...networkOf(deps.env),
       signal,
     },
     offline,

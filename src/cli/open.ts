@@ -25,6 +25,7 @@ import { fileHashOf } from "../format/digest.ts";
 import { openBlobStore } from "../storage/blobs.ts";
 import { openCell } from "../storage/cell.ts";
 import { download, judge } from "../storage/download.ts";
+import { networkOf } from "../storage/proxy.ts";
 import type { OpenFile } from "../storage/files.ts";
 import type { Deps } from "./deps.ts";
 import { KEEP_HEAD, openSources, openSparse, TRANSFER_LIMITS } from "./open-sources.ts";
@@ -193,7 +194,7 @@ export function openTarballs(
       const { host } = new URL(url);
       if (deps.offline) throw new ImprintError("OFFLINE", `${host} is not asked offline, and the tarball is not in the cache`);
       const allowPrivate = (name: string): boolean => deps.privateHosts.has(name);
-      const limits = { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate };
+      const limits = { maxBytes, deadlineMs: TARBALL_DEADLINE_MS, idleMs: IDLE_MS, allowPrivate, ...networkOf(deps.env) };
       const answer = await download(url, limits).catch((error: unknown) => {
         if (!isImprintError(error, "INVALID_URL")) throw error;
         // Its author's words, or a redirect: a refusal of the release, not of what the client asked for.
@@ -210,11 +211,11 @@ export function openTarballs(
  * A `git+<url>` of a root is its owner's text, and git asks any machine (S1): public ones, those that the user allows, and
  * the host that the index itself is on.
  */
-async function requireReachable({ privateHosts }: Deps, url: GitUrl, own: readonly GitUrl[]): Promise<void> {
+async function requireReachable({ privateHosts, env }: Deps, url: GitUrl, own: readonly GitUrl[]): Promise<void> {
   const host = gitHostOf(url);
   if (host === null || own.some((one) => gitHostOf(one) === host)) return;
   try {
-    await judge(new URL(`https://${host}/`), { allowPrivate: (name) => privateHosts.has(name) });
+    await judge(new URL(`https://${host}/`), { allowPrivate: (name) => privateHosts.has(name), ...networkOf(env) });
   } catch (error) {
     if (!isImprintError(error, "INVALID_URL")) throw error;
     throw new ImprintError(

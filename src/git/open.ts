@@ -22,7 +22,7 @@ export function openGit(choice: GitChoice, options: OpenOptions): GitRepository 
       return openSystemGit({ gitDir, history, env: choice.env });
     }
     const { openIsomorphicGit } = await import("./isomorphic/repository.ts");
-    return openIsomorphicGit({ gitDir, history, tokens: choice.tokens() });
+    return openIsomorphicGit({ gitDir, history, tokens: choice.tokens(), fetch: choice.fetch });
   };
   const opened = (): Promise<GitRepository> => {
     opening ??= open().catch((error: unknown) => {

@@ -108,3 +108,15 @@ export type FileRead =
   | { readonly state: "missing" }
   | { readonly state: "unavailable" }
   | { readonly state: "tooLarge"; readonly bytes: null };
+
+/** The part of the web's `fetch` that the embedded git uses: `storage/proxy.ts` has one that knows proxies. */
+export type HttpFetch = (
+  url: URL,
+  init: {
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: Uint8Array<ArrayBuffer> | null;
+    readonly redirect: "manual";
+    readonly signal: AbortSignal;
+  },
+) => Promise<Response>;

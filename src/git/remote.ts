@@ -13,7 +13,7 @@ async function list(choice: GitChoice, url: GitUrl, ref: "branches" | "HEAD", li
     return listRemote(createGit({ program: "git", env: choice.env, gitDir: null }), { gitDir: null, url, ref, limits });
   }
   const { listRemote } = await import("./isomorphic/remote.ts");
-  return listRemote({ url, ref: ref === "branches" ? "refs/heads/" : ref, tokens: choice.tokens(), limits });
+  return listRemote({ url, ref: ref === "branches" ? "refs/heads/" : ref, tokens: choice.tokens(), fetch: choice.fetch, limits });
 }
 
 /** @throws ImprintError UNREACHABLE, TIMED_OUT, TOO_LARGE, GIT_MISSING */

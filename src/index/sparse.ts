@@ -27,7 +27,7 @@ export type SparseOptions = {
   readonly url: SparseUrl;
   readonly documents: DocumentCache;
   readonly validator: { read(): Promise<Validator | null>; write(next: Validator | null): Promise<void> };
-  readonly network: Pick<DownloadOptions, "deadlineMs" | "idleMs" | "allowPrivate" | "fetch" | "resolveHost" | "signal">;
+  readonly network: Pick<DownloadOptions, "deadlineMs" | "idleMs" | "allowPrivate" | "fetch" | "isProxied" | "resolveHost" | "signal">;
   /** Nothing is asked for: what isn't kept is OFFLINE. */
   readonly offline: boolean;
 };

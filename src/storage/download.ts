@@ -10,6 +10,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { ImprintError } from "../errors.ts";
 import { hostOf, isLoopback, isPublicAddress } from "./addresses.ts";
+import type { Fetch } from "./proxy.ts";
 
 const MAX_REDIRECTS = LIMITS.downloadRedirects;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -27,7 +28,9 @@ export type DownloadOptions = {
   /** Ends it, as a failed connection. */
   readonly signal?: AbortSignal | undefined;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly fetch?: typeof globalThis.fetch;
+  readonly fetch?: Fetch;
+  /** Whether a proxy is asked for it: a name that only the proxy knows is no fault then. */
+  readonly isProxied?: (url: URL) => boolean;
   /** All addresses of a host name; default: the system's resolver. */
   readonly resolveHost?: (host: string) => Promise<readonly string[]>;
 };
@@ -61,7 +64,7 @@ function parse(text: string, base?: URL): URL {
  *
  * @throws ImprintError INVALID_URL, UNREACHABLE where its host has no address
  */
-export async function judge(url: URL, options: Pick<DownloadOptions, "allowPrivate" | "resolveHost">): Promise<void> {
+export async function judge(url: URL, options: Pick<DownloadOptions, "allowPrivate" | "resolveHost" | "isProxied">): Promise<void> {
   const host = hostOf(url);
   const allowPrivate = typeof options.allowPrivate === "boolean" ? options.allowPrivate : options.allowPrivate(host);
   const refused = (state: string): ImprintError => new ImprintError("INVALID_URL", `Cannot download ${shown(url)}: ${state}`);
@@ -73,8 +76,10 @@ export async function judge(url: URL, options: Pick<DownloadOptions, "allowPriva
     isIP(host) > 0
       ? [host]
       : await (options.resolveHost ?? resolveBySystem)(host).catch((cause: unknown) => {
+          if (options.isProxied?.(url) === true) return null;
           throw new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: its host has no address`, { cause });
         });
+  if (addresses === null) return;
   // one private address among public ones is a rebinding attempt, not a mistake
   if (addresses.length === 0 || !addresses.every(isPublicAddress)) throw refused("the address is private, link-local or reserved");
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:
 import path from "node:path";
 import type { Outcome } from "../support/people.ts";
 import type { Client, Family } from "../support/clients.ts";
+import { startForwardProxy } from "../support/forward-proxy.ts";
 import { BIG_BYTES, CUT_BYTES, openShop, type Shop, type Street } from "./shop.ts";
 import { openTrap } from "./trap.ts";
 
@@ -70,6 +71,26 @@ async function frozenAt(street: Street, client: Client, name: string, port: numb
   return "works";
 }
 
+/** A company's proxy is never told what is asked of the resolver on this machine. */
+async function behindProxy(
+  street: Street,
+  client: Client,
+  setting: (url: string) => { readonly env?: NodeJS.ProcessEnv; readonly files?: Readonly<Record<string, string>> },
+): Promise<Result> {
+  const proxy = await startForwardProxy();
+  try {
+    const { env = {}, files = {} } = setting(proxy.url);
+    const shop = await openShop(street, client, { dependencies: TREE, files });
+    must(await shop.run(client.commands.install, { env }));
+    expectInstalled(shop, { "@alice/a": "1.1.0", "pub-a": "1.1.0" });
+    const told = proxy.seen.filter((what) => what.includes(`127.0.0.1:${String(street.ports[0])}`));
+    if (told.length > 0) throw new Error(`the proxy was told: ${told.slice(0, 3).join(", ")}`);
+    return "works";
+  } finally {
+    await proxy.close();
+  }
+}
+
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   async install(street, client) {
     await lockedShop(street, client);
@@ -105,6 +126,14 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     if (!stdout.includes("1.1.0")) throw new Error(`says ${stdout}`);
     return "works";
   },
+  "behind a proxy": (street, client) =>
+    behindProxy(street, client, (url) => ({
+      env: { HTTP_PROXY: url, http_proxy: url, HTTPS_PROXY: url, https_proxy: url, NO_PROXY: "corp.example" },
+    })),
+  "behind a proxy of .npmrc": (street, client) =>
+    behindProxy(street, client, (url) => ({
+      files: { ".npmrc": `registry=http://127.0.0.1:4870/\nproxy=${url}\nhttps-proxy=${url}\nnoproxy=corp.example\n` },
+    })),
   async "run without installing"(street, client) {
     const words = client.commands.exec("@alice/a", "hello");
     if (words === null) return "absent";

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { BIN, npmOf, type Outcome, type People, people, type Person } from "../support/people.ts";
+import { type ForwardProxy, startForwardProxy } from "../support/forward-proxy.ts";
 import { layOut, type Nginx, startNginx } from "../support/static-host.ts";
 import { makePackage } from "../support/tarball.ts";
 import { startUpstream, type TestUpstream } from "../support/upstream.ts";
@@ -164,6 +165,56 @@ describe("an index on nginx", () => {
     expect(refused.stderr).toMatch(/keeps tarballs in git, and imprint\.json has no git address/);
     expect(await imprint(erin, shop, ["add", bobs.address, "--yes"])).toMatchObject({ code: 0 });
     expect(await imprint(erin, shop, ["run", ...npm, "install", "@bob/x"])).toMatchObject({ code: 0 });
+  });
+});
+
+describe("behind a proxy", () => {
+  let proxy: ForwardProxy;
+  let behind: NodeJS.ProcessEnv;
+  /** As only the proxy knows nginx. */
+  let far: string;
+  beforeAll(async () => {
+    proxy = await startForwardProxy();
+    behind = { HTTPS_PROXY: proxy.url };
+    far = nginx.base.replace("localhost", "static.invalid");
+  });
+  afterAll(() => proxy.close());
+
+  it("an index and its tarballs on a host whose name only the proxy knows: published, read back, added, installed, verified", async () => {
+    const zoe = world.person("zoe");
+    const { id, clone } = await world.init(zoe, "@zoe/*");
+    expect(await imprint(zoe, clone, ["root", "tarballs", `${far}t/{file}`, "--index", clone])).toMatchObject({ code: 0 });
+    const tarball = path.join(nginx.www, "t", "zoe-x-1.0.0.tgz");
+    writeFileSync(tarball, await makePackage({ name: "@zoe/x", version: "1.0.0" }));
+    const published = await imprint(zoe, clone, ["publish", tarball, "--index", clone], behind);
+    expect(published).toMatchObject({ code: 0, stderr: expect.stringMatching(/read back as a stranger would: signature, tarball/) });
+    layOut(world.hosted("zoe/index.git"), path.join(nginx.www, "zoe"));
+    const yan = world.person("yan");
+    const shop = world.folderOf("proxied-shop", { "package.json": { name: "shop", version: "1.0.0", private: true } });
+    const address = `sparse+${far}zoe/#${id}`;
+    expect(await imprint(yan, shop, ["add", address, "--yes"])).toMatchObject({ code: 5, stderr: expect.stringMatching(/UNREACHABLE/) });
+    expect(await imprint(yan, shop, ["add", address, "--yes"], behind)).toMatchObject({ code: 0 });
+    proxy.seen.length = 0;
+    const installed = await imprint(yan, shop, ["run", ...npm, "install", "@zoe/x"], behind);
+    expect([installed.code, installed.stderr]).toEqual([0, expect.any(String)]);
+    expect(new Set(proxy.seen)).toEqual(new Set([`CONNECT ${new URL(far).host}`]));
+    const verified = await imprint(yan, shop, ["verify", address, "--tarballs"], behind);
+    expect(verified).toMatchObject({ code: 0, stdout: expect.stringMatching(/1 tarballs?, all good/) });
+  });
+
+  it("a proxy that refuses, is not there, or is none: one line that names the host, or the setting", async () => {
+    const will = world.person("will");
+    const shop = world.folderOf("refused-shop", { "package.json": {} });
+    const refusing = await startForwardProxy({ refuse: 407 });
+    onTestFinished(() => refusing.close());
+    for (const [setting, code, words] of [
+      [refusing.url, 5, /407[^]*UNREACHABLE/],
+      ["http://127.0.0.1:1", 5, /Cannot [^\n]*static\.invalid[^\n]*\n[^\n]*UNREACHABLE/],
+      ["gopher://proxy", 3, /HTTPS_PROXY or ALL_PROXY names: it is no address of one/],
+    ] as const) {
+      const added = await imprint(will, shop, ["add", `sparse+${far}alice/#${index.id}`, "--yes"], { HTTPS_PROXY: setting });
+      expect([setting, added.code, added.stderr]).toEqual([setting, code, expect.stringMatching(words)]);
+    }
   });
 });
 

@@ -5,7 +5,11 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { chooseGit } from "../../src/git/choice.ts";
 import { openGit } from "../../src/git/open.ts";
-import { parseRefName } from "../../src/git/url.ts";
+import { remoteHead } from "../../src/git/remote.ts";
+import { createBareRepository } from "../../src/git/store/bare.ts";
+import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
+import { commitHosted, createHostedRepository, startGitHost } from "../support/git-host.ts";
+import { LIMITS } from "./contract.ts";
 
 /** A PATH with a git on it that says this, and counts how often it is asked. */
 function pathWith(version: string | null): { readonly PATH: string; readonly calls: () => number } {
@@ -60,4 +64,29 @@ describe("which git", () => {
     const choice = chooseGit({ IMPRINT_GIT_TOKEN: "nonsense" });
     expect(() => choice.tokens()).toThrow(expect.objectContaining({ code: "USAGE" }) as Error);
   });
+});
+
+test("the embedded git asks by the fetch that it was given, and by no other way: listing, fetching, pushing", async () => {
+  const root = mkdtempSync(join(tmpdir(), "imprint-choice-"));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  commitHosted(createHostedRepository(root, "x.git"), { a: "1" });
+  const host = await startGitHost({ root });
+  onTestFinished(() => host.close());
+  let asked = 0;
+  const choice = chooseGit({ IMPRINT_GIT: "isomorphic" }, false, (url, init) => {
+    asked++;
+    return fetch(url, init);
+  });
+  const url = parseGitUrl(host.url("x.git"), { allowFile: false });
+  const [ref, keepAs] = [parseRefName("refs/heads/main"), parseRefName("refs/imprint/head")];
+  await remoteHead(choice, url, LIMITS);
+  expect([asked > 0, asked]).toEqual([true, host.requests.length]);
+  const gitDir = join(root, "cache.git");
+  await createBareRepository(gitDir);
+  const repository = openGit(choice, { gitDir });
+  onTestFinished(() => repository.close());
+  const head = await repository.fetch({ url, ref, keepAs, blobs: true, limits: LIMITS });
+  const other = parseRefName("refs/heads/other");
+  if (head !== null) await repository.push({ url, updates: [{ ref: other, expected: null, to: head }], limits: LIMITS });
+  expect([head === null, asked]).toEqual([false, host.requests.length]);
 });

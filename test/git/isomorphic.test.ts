@@ -328,7 +328,7 @@ describe("fetching", () => {
       host: { intercept: (_, response) => (response.writeHead(200, { "content-length": "1000" }).write("0"), true) },
     });
     const what = "fetch from a silent host";
-    const transport = createTransport({ url, tokens: new Map(), limits: LIMITS, what, refusedAs: "UNREACHABLE", stallMs: 50 });
+    const transport = createTransport({ url, tokens: new Map(), fetch, limits: LIMITS, what, refusedAs: "UNREACHABLE", stallMs: 50 });
     onTestFinished(() => transport.close());
     await expect(transport.post("git-upload-pack", new Uint8Array()).then(collect)).rejects.toMatchObject({
       code: "TIMED_OUT",
@@ -350,7 +350,15 @@ describe("fetching", () => {
         },
       },
     });
-    const transport = createTransport({ url, tokens: new Map(), limits: LIMITS, what: "fetch", refusedAs: "UNREACHABLE", stallMs: 400 });
+    const transport = createTransport({
+      url,
+      tokens: new Map(),
+      fetch,
+      limits: LIMITS,
+      what: "fetch",
+      refusedAs: "UNREACHABLE",
+      stallMs: 400,
+    });
     onTestFinished(() => transport.close());
     expect(String(await transport.post("git-upload-pack", new Uint8Array()).then(collect))).toBe("000000000");
   });

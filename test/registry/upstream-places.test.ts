@@ -7,13 +7,14 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openUpstreamClient, type UpstreamSettings } from "../../src/registry/upstream/client.ts";
 import { requireAllowedPlace } from "../../src/registry/upstream/places.ts";
 import { loadUpstreamSettings } from "../../src/registry/upstream/settings.ts";
 import { testAuthority } from "../support/certificates.ts";
+import { type ForwardProxy, startForwardProxy } from "../support/forward-proxy.ts";
 import { type World, world } from "../support/world.ts";
 
 let w: World;
@@ -24,6 +25,7 @@ let tls: {
   handler: (request: IncomingMessage, response: ServerResponse) => void;
 };
 const servers: Server[] = [];
+const proxies: ForwardProxy[] = [];
 
 beforeAll(async () => {
   w = await world();
@@ -52,6 +54,7 @@ afterAll(async () => {
     server.closeAllConnections();
     server.close();
   }
+  for (const proxy of proxies) await proxy.close();
   await w.close();
 });
 
@@ -74,27 +77,10 @@ async function listening(
   return { url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/`, server };
 }
 
-/** A forward proxy: absolute addresses for http, CONNECT for https. */
-async function forwardProxy(): Promise<{ readonly url: string; readonly seen: string[] }> {
-  const seen: string[] = [];
-  const { url, server } = await listening((request, response) => {
-    seen.push(`${request.method ?? ""} ${request.url ?? ""}`);
-    const onward = httpRequest(request.url ?? "", { headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(response);
-    });
-    onward.end();
-  });
-  server.on("connect", (request: IncomingMessage, socket: Socket) => {
-    seen.push(`CONNECT ${request.url ?? ""}`);
-    const [host, port] = (request.url ?? "").split(":");
-    const onward = connect(Number(port), host, () => {
-      socket.write("HTTP/1.1 200 OK\r\n\r\n");
-      onward.pipe(socket).pipe(onward);
-    });
-    for (const end of [socket, onward]) end.on("error", () => void [socket.destroy(), onward.destroy()]);
-  });
-  return { url, seen };
+async function forwardProxy(): Promise<ForwardProxy> {
+  const proxy = await startForwardProxy();
+  proxies.push(proxy);
+  return proxy;
 }
 
 /** Settings as they are loaded from a user's .npmrc and environment. */

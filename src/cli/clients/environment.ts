@@ -9,6 +9,7 @@ import { type PackagePattern, parsePackagePattern } from "../../format/names.ts"
 import type { Project } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
 import { foldersUpward } from "../project-files.ts";
+import { noProxyEnvironment } from "./no-proxy.ts";
 
 const MAX_BYTES = 1024 * 1024;
 
@@ -33,6 +34,7 @@ export async function childEnvironment(
     YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1",
     BUN_CONFIG_REGISTRY: registry,
     VLT_REGISTRY: registry,
+    ...(await noProxyEnvironment({ env, cwd, files })),
     ...(await ageExemptions(agedPatterns(project), { cwd, files })),
   };
 }

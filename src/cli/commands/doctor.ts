@@ -1,6 +1,5 @@
 /** `imprint doctor`: what is amiss with this project and machine, each finding with what mends it. Changes nothing. */
 import { isImprintError } from "../../errors.ts";
-import { chooseGit } from "../../git/choice.ts";
 import { hasSay, labelOf, sourceOf } from "../../registry/claims.ts";
 import { pinnedElsewhere } from "../clients/notes.ts";
 import { findScopeLines } from "../clients/scope-lines.ts";
@@ -40,7 +39,7 @@ export type DoctorResult = { readonly findings: readonly Finding[]; readonly wor
 
 export async function doctor({ online }: { readonly online: boolean }, given: Deps): Promise<DoctorResult> {
   const isOffline = given.offline || !online;
-  const deps: Deps = { ...given, offline: isOffline, git: chooseGit(given.env, isOffline) };
+  const deps: Deps = { ...given, offline: isOffline, git: { ...given.git, offline: isOffline } };
   const opened = await open(deps);
   const consumer = "files" in opened ? opened : null;
   try {

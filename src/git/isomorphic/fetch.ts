@@ -8,7 +8,7 @@ import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { deflateSync } from "node:zlib";
 import { ImprintError } from "../../errors.ts";
-import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
+import type { GitUrl, HttpFetch, ObjectId, RefName, TransferLimits } from "../port.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { absorb, openQuarantine, readShallow, sweep } from "../store/quarantine.ts";
 import { writeRef } from "../store/refs.ts";
@@ -29,6 +29,7 @@ export type Target = {
   /** An author's clone: fetch with ancestors. */
   readonly history: boolean;
   readonly tokens: GitTokens;
+  readonly fetch: HttpFetch;
   readonly caps: EmbeddedCaps;
 };
 
@@ -47,8 +48,7 @@ export async function fetchRef(
   const what = `fetch ${ref} from ${redactUrl(url)}`;
   await sweep(target.gitDir, Date.now());
   const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
-  const head =
-    (await listRemote({ url, ref, tokens: target.tokens, limits: limitsOf(request.limits, target.caps, what) })).refs.get(ref) ?? null;
+  const head = (await listRemote({ ...target, url, ref, limits: limitsOf(request.limits, target.caps, what) })).refs.get(ref) ?? null;
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
   const anew = !target.history && (await isCrowded(target.gitDir));
@@ -92,6 +92,7 @@ export async function download(
   const transport = createTransport({
     url,
     tokens: target.tokens,
+    fetch: target.fetch,
     // a host lists all of its refs before it sends a pack
     limits: { ...limits, maxBytes: 2 * limits.maxBytes + (target.caps.maxListingBytes ?? LIMITS.refListingBytes) },
     what,

@@ -8,7 +8,7 @@
 import { LIMITS } from "../../format/limits.ts";
 import type { HttpClient } from "isomorphic-git";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
-import type { GitUrl, TransferLimits } from "../port.ts";
+import type { GitUrl, HttpFetch, TransferLimits } from "../port.ts";
 import { authorizationFor, type GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 
@@ -21,6 +21,7 @@ export type Service = "git-upload-pack" | "git-receive-pack";
 export type TransportOptions = {
   readonly url: GitUrl;
   readonly tokens: GitTokens;
+  readonly fetch: HttpFetch;
   readonly limits: TransferLimits;
   readonly what: string;
   /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
@@ -44,7 +45,7 @@ export type Transport = {
 };
 
 export function createTransport(options: TransportOptions): Transport {
-  const { url, tokens, limits, what, stallMs = STALL_MS } = options;
+  const { url, tokens, fetch, limits, what, stallMs = STALL_MS } = options;
   const controller = new AbortController();
   const timedOut = (state: string): ImprintError => new ImprintError("TIMED_OUT", `Cannot ${what}: ${state}`);
   const deadline = performance.now() + limits.deadlineMs;

@@ -110,7 +110,7 @@ export async function push(
   const url = requireHttp(request.url);
   const what = `push to ${redactUrl(url)}`;
   const limits = limitsOf(request.limits, target.caps, what);
-  const transport = createTransport({ url, tokens: target.tokens, limits, what, refusedAs: "PUSH_FAILED" });
+  const transport = createTransport({ url, tokens: target.tokens, fetch: target.fetch, limits, what, refusedAs: "PUSH_FAILED" });
   try {
     const advertised = await advertisement(transport, url);
     const open = stillToDo(updates, advertised, what);

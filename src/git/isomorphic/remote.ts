@@ -1,6 +1,6 @@
 /** What a host lists, and what the library's errors mean. */
 import { ImprintError, isImprintError } from "../../errors.ts";
-import type { GitUrl, ObjectId, TransferLimits } from "../port.ts";
+import type { GitUrl, HttpFetch, ObjectId, TransferLimits } from "../port.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
@@ -37,13 +37,14 @@ export async function listRemote(request: {
   readonly url: GitUrl;
   readonly ref: string;
   readonly tokens: GitTokens;
+  readonly fetch: HttpFetch;
   readonly limits: TransferLimits;
 }): Promise<{ readonly refs: ReadonlyMap<string, ObjectId>; readonly head: string | null }> {
-  const { ref, tokens, limits } = request;
+  const { ref, tokens, fetch, limits } = request;
   const url = requireHttp(request.url);
   const what = `reach ${redactUrl(url)}`;
   const onAnswer = (body: AsyncIterable<Uint8Array>): Promise<Uint8Array> => takeListing(body, what);
-  const transport = createTransport({ url, tokens, limits, what, refusedAs: "UNREACHABLE", onAnswer });
+  const transport = createTransport({ url, tokens, fetch, limits, what, refusedAs: "UNREACHABLE", onAnswer });
   try {
     const git = await library();
     const listed = await git.listServerRefs({ http: transport.client, url, prefix: ref, symrefs: ref === "HEAD", protocolVersion: 2 });

@@ -4,7 +4,7 @@
  *
  * It has no partial clones: a fetch brings all of an index, under caps beyond which it says "install git".
  */
-import type { GitRepository, ObjectId } from "../port.ts";
+import type { GitRepository, HttpFetch, ObjectId } from "../port.ts";
 import { readFiles } from "../store/read.ts";
 import { listTree } from "../store/list.ts";
 import type { GitTokens } from "../tokens.ts";
@@ -20,6 +20,8 @@ export type IsomorphicGitOptions = {
   readonly gitDir: string;
   /** Credentials by host; none unless given. */
   readonly tokens?: GitTokens;
+  /** Default: the web's own, which asks no proxy. */
+  readonly fetch?: HttpFetch;
   /** An author's clone: fetch with ancestors. Default false. */
   readonly history?: boolean;
   readonly caps?: EmbeddedCaps;
@@ -27,9 +29,9 @@ export type IsomorphicGitOptions = {
 
 /** Opens a repository that exists. Nothing is loaded or read before the first call. */
 export function openIsomorphicGit(options: IsomorphicGitOptions): GitRepository {
-  const { gitDir, tokens = new Map(), history = false, caps = EMBEDDED_CAPS } = options;
+  const { gitDir, tokens = new Map(), fetch = globalThis.fetch, history = false, caps = EMBEDDED_CAPS } = options;
   const objects = openObjects(gitDir);
-  const target: Target = { gitDir, objects, history, tokens, caps };
+  const target: Target = { gitDir, objects, history, tokens, fetch, caps };
   const asked = new Set<ObjectId>();
   return {
     fetch: (request) => fetchRef(target, request),
