@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { ThreatReporter } from "./support/threat-reporter.ts";
@@ -20,7 +21,8 @@ export default defineConfig({
     // Real git, npm and HTTP on shared machines: slow is not broken.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    // Each waits for other programs and for disks a good part of its time.
+    maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: SlowFirst },
     setupFiles: ["test/support/observed-codes.ts"],
     reporters: ["default", "json", new ThreatReporter()],
