@@ -10,6 +10,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { ImprintError } from "../errors.ts";
 import { hostOf, isLoopback, isPublicAddress } from "./addresses.ts";
+import { connectionFault, isCertificateFault } from "./connection-fault.ts";
 import type { Fetch } from "./proxy.ts";
 
 const MAX_REDIRECTS = LIMITS.downloadRedirects;
@@ -122,7 +123,13 @@ function startClock(url: URL, options: DownloadOptions): Clock {
 
 function unreachable(url: URL, clock: Clock, cause: unknown): ImprintError {
   if (cause instanceof ImprintError) return cause;
-  return clock.reason() ?? new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: the connection failed`, { cause });
+  return clock.reason() ?? new ImprintError("UNREACHABLE", `Cannot download ${shown(url)}: the connection failed${why(cause)}`, { cause });
+}
+
+function why(cause: unknown): string {
+  const code = connectionFault(cause);
+  if (code === null) return "";
+  return ` (${code}${isCertificateFault(code) ? "; an authority of your own goes into NODE_EXTRA_CA_CERTS" : ""})`;
 }
 
 async function raceClock<T>(promise: Promise<T>, clock: Clock): Promise<T> {

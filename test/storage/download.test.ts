@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { isPublicAddress } from "../../src/storage/addresses.ts";
 import { download } from "../../src/storage/download.ts";
+import { freePort } from "../support/free-port.ts";
 import type { DownloadOptions } from "../../src/storage/download.ts";
 
 const OPTIONS: DownloadOptions = { maxBytes: 1_000_000, deadlineMs: 5000, idleMs: 2000, allowPrivate: true };
@@ -82,7 +83,10 @@ describe("download", () => {
       response.write("half", () => response.destroy());
     });
     await expect(bodyOf(base)).rejects.toMatchObject({ code: "UNREACHABLE" });
-    await expect(bodyOf("http://127.0.0.1:1/")).rejects.toMatchObject({ code: "UNREACHABLE" });
+    await expect(bodyOf(`http://127.0.0.1:${String(await freePort())}/`)).rejects.toMatchObject({
+      code: "UNREACHABLE",
+      message: expect.stringMatching(/the connection failed \(ECONNREFUSED\)$/) as string,
+    });
     await expect(
       bodyOf("https://host.example/", { allowPrivate: false, resolveHost: () => Promise.reject(new Error("no")) }),
     ).rejects.toMatchObject({ code: "UNREACHABLE" });

@@ -10,6 +10,7 @@ import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
+import { isCertificateFault } from "../../storage/connection-fault.ts";
 import { guardConnections } from "./connect.ts";
 import { requireAllowedPlace, resolveBySystem, type ResolveHost } from "./places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
@@ -63,8 +64,6 @@ export type ClientOptions = {
 const MAX_REDIRECTS = LIMITS.upstreamRedirects;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const RETRIES = 2;
-/** What TLS says of a certificate that it does not believe. */
-const CERTIFICATE = /CERT|SIGNATURE|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECODE)|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH/;
 
 export function openUpstreamClient(options: ClientOptions): UpstreamClient {
   const times = options.times ?? UPSTREAM_TIMES;
@@ -135,7 +134,7 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
           const code = errnoOf(error);
           fault = failed(request.what, registry, clock.reason() ?? (code === undefined ? "no answer" : wordsFor(code)), error);
           // Neither mends itself within seconds.
-          if (signal.aborted || (code !== undefined && CERTIFICATE.test(code))) throw fault;
+          if (signal.aborted || (code !== undefined && isCertificateFault(code))) throw fault;
           deadAt = performance.now();
         }
         const wait = Math.min(times.maxWaitMs, Math.max(times.firstWaitMs * 4 ** tries, retryAfterMs ?? 0));
@@ -211,7 +210,7 @@ function proxyFor(url: URL, options: Readonly<Record<string, unknown>>): string 
 }
 
 function wordsFor(code: string): string {
-  return CERTIFICATE.test(code) ? `${code}; an authority of your own goes into cafile in .npmrc, or NODE_EXTRA_CA_CERTS` : code;
+  return isCertificateFault(code) ? `${code}; an authority of your own goes into cafile in .npmrc, or NODE_EXTRA_CA_CERTS` : code;
 }
 
 /** Milliseconds that upstream asks for, in seconds or as a date. */
