@@ -60,7 +60,8 @@ export async function openThrowaway({ git }: Pick<Deps, "git">, purpose: string)
     gitDir,
     async close() {
       await repository.close();
-      await rm(folder, { recursive: true, force: true });
+      // Left in the system's temporary folder at worst: no reason to fail what was done.
+      await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
     },
   };
 }
