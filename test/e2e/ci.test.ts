@@ -1,5 +1,5 @@
 /** `init --ci github`: the shell steps of the workflows that it writes, run as GitHub would. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -71,7 +71,10 @@ describe("init --ci github", () => {
     createHostedRepository(root, "fork/index.git");
     url = world.host.url("gita/index.git");
     const words = ["init", "gita-index", "--name", "gita", "--packages", "@gita/*", "--remote", url, "--url", url, "--ci", "github"];
+    const builtAt = statSync(BIN).mtimeMs;
     const made = await world.imprint(owner, world.folder, ...words);
+    // It packs what is there: npm 10 runs some of its scripts whatever it is told, and would build anew under whoever runs it.
+    expect(statSync(BIN).mtimeMs).toBe(builtAt);
     expect(made.stderr).toMatch(/IMPRINT_KEY +imprint key export gita --only checkpoint/);
     id = made.stdout.trim();
     clone = path.join(world.folder, "gita-index");
@@ -138,6 +141,10 @@ describe("init --ci github", () => {
       [0, ""],
     ]);
     expect(verified[1]?.stdout).toBe("✓ @gita/tool@1.0.0 may be sealed\n");
+    // The tool that was packed packs itself in turn, where nothing is there to build it with.
+    const installed = path.join(world.person("runner-pull-checkout").home, "prefix/bin/imprint");
+    const words = ["init", "other-index", "--name", "other", "--packages", "@other/*", "--ci", "github"];
+    expect(await world.sh(world.person("other"), world.folder, installed, words)).toMatchObject({ code: 0 });
 
     testGit(hosted, ["update-ref", "refs/heads/main", merge]);
     const main = path.join(world.folder, "main-checkout");
