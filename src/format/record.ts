@@ -21,6 +21,20 @@ export type PackageRecord = {
   readonly tags: ReadonlyMap<DistTag, Version>;
 };
 
+/** Where there is no record yet: nothing was ever released, and revisions begin. */
+export function emptyRecord(index: IndexId, name: PackageName): PackageRecord {
+  return {
+    index,
+    name,
+    revision: 0,
+    releases: new Map(),
+    withdrawn: new Map(),
+    yanked: new Map(),
+    deprecated: new Map(),
+    tags: new Map(),
+  };
+}
+
 /** @throws ImprintError TOO_LARGE, INVALID_DOCUMENT, UNSUPPORTED_FORMAT */
 export function parseRecord(bytes: Uint8Array): Signed<PackageRecord> {
   return parseEnvelope("package", bytes, decodeRecord);

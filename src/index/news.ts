@@ -10,7 +10,7 @@ import type { PublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { type ShardName, shardPath } from "../format/paths.ts";
-import type { PackageRecord } from "../format/record.ts";
+import { emptyRecord, type PackageRecord } from "../format/record.ts";
 import type { Root } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
 import { type Catalogue, changedShards } from "./catalogue.ts";
@@ -114,21 +114,13 @@ async function readThen(
   }
 }
 
-const NOTHING: Pick<PackageRecord, "releases" | "withdrawn" | "yanked" | "deprecated" | "tags"> = {
-  releases: new Map(),
-  withdrawn: new Map(),
-  yanked: new Map(),
-  deprecated: new Map(),
-  tags: new Map(),
-};
-
 /**
  * Null where nothing changed that anybody would notice.
  *
  * @param known null: there was no such package
  */
 export function recordNews(known: PackageRecord | null, after: PackageRecord): PackageNews | null {
-  const before = known ?? NOTHING;
+  const before = known ?? emptyRecord(after.index, after.name);
   const newIn = (old: ReadonlyMap<Version, unknown>, now: ReadonlyMap<Version, unknown>): Version[] =>
     [...now.keys()].filter((version) => !old.has(version));
   const left = (versions: readonly Version[]): Version[] => versions.filter((version) => after.releases.has(version));

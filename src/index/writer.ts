@@ -13,7 +13,7 @@ import { formatPublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, type ShardName, shardPath } from "../format/paths.ts";
-import { encodeRecord, type PackageRecord } from "../format/record.ts";
+import { emptyRecord, encodeRecord, type PackageRecord } from "../format/record.ts";
 import { type Dist, encodeRelease, type Origin, type Release } from "../format/release.ts";
 import { type Publishers, publishersFor, type Root } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
@@ -223,17 +223,7 @@ export async function readShard(snapshot: Snapshot, state: TrustedState, shard: 
 }
 
 export function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
-  const empty: PackageRecord = {
-    index: state.id,
-    name,
-    revision: 0,
-    releases: new Map(),
-    withdrawn: new Map(),
-    yanked: new Map(),
-    deprecated: new Map(),
-    tags: new Map(),
-  };
-  const before = view?.record.doc ?? empty;
+  const before = view?.record.doc ?? emptyRecord(state.id, name);
   return { record: { ...before, revision: nextNumber(before.revision, nowMs) }, kept: view?.record.signed ?? {}, releases: [] };
 }
 

@@ -87,16 +87,19 @@ export function lazySyncer(options: {
     warned(alias, `its host is slow; answering from the state signed ${believed.checkpoint.doc.time}`);
     return fault;
   };
-  const syncStrictly = async (alias: DisplayName, reader: IndexReader): Promise<null> => {
-    const fault = await sync(alias, reader);
-    if (fault !== null)
-      throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: ${fault.message} (${fault.code})`, { cause: fault });
-    const state = await reader.current();
-    const why = strict === undefined || state === null ? null : staleness(state, strict.wallMs(), strict.maxAgeDays(alias));
-    if (why !== null) throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: it is stale, ${why}`);
-    return null;
-  };
-  return Object.assign(strict === undefined ? sync : syncStrictly, {
+  type Strict = NonNullable<typeof strict>;
+  const strictly =
+    ({ wallMs, maxAgeDays }: Strict) =>
+    async (alias: DisplayName, reader: IndexReader): Promise<null> => {
+      const fault = await sync(alias, reader);
+      if (fault !== null)
+        throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: ${fault.message} (${fault.code})`, { cause: fault });
+      const state = await reader.current();
+      const why = state === null ? null : staleness(state, wallMs(), maxAgeDays(alias));
+      if (why !== null) throw new ImprintError("STRICT", `Cannot answer for ${alias} under --strict: it is stale, ${why}`);
+      return null;
+    };
+  return Object.assign(strict === undefined ? sync : strictly(strict), {
     holds: (alias: DisplayName) => {
       const at = last.get(alias);
       return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;

@@ -13,8 +13,6 @@ export function connectionFault(error: unknown): string | null {
   for (let [at, depth] = [error, 0]; at instanceof Error && depth < 4; [at, depth] = [at.cause, depth + 1]) {
     const code = errnoOf(at);
     if (code !== undefined) return code;
-    // Of a host with several addresses, each failed in its way.
-    if (at instanceof AggregateError && at.errors.length > 0) return connectionFault(at.errors[0]);
   }
   return null;
 }

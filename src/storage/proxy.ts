@@ -30,12 +30,15 @@ export type Network = {
 /** Answers that have no body, whatever a host sends. */
 const NO_BODY = new Set([204, 205, 304]);
 
+/** The first of these variables that says something, in lower case before upper case, as curl and git have it. */
+export function proxySetting(env: NodeJS.ProcessEnv, ...names: readonly string[]): string | undefined {
+  return names.flatMap((name) => [env[name], env[name.toUpperCase()]]).find((value) => value !== undefined && value !== "");
+}
+
 /** @throws ImprintError CONFIG_INVALID where the proxy's address is none, on first use */
 export function networkOf(env: NodeJS.ProcessEnv): Network {
-  const of = (...names: readonly string[]): string | undefined =>
-    names.flatMap((name) => [env[name], env[name.toUpperCase()]]).find((value) => value !== undefined && value !== "");
-  const proxy = of("https_proxy", "all_proxy");
-  const direct = bypasses(of("no_proxy") ?? "");
+  const proxy = proxySetting(env, "https_proxy", "all_proxy");
+  const direct = bypasses(proxySetting(env, "no_proxy") ?? "");
   const isProxied = (url: URL): boolean => proxy !== undefined && url.protocol === "https:" && !isLoopback(hostOf(url)) && !direct(url);
   return {
     isProxied,

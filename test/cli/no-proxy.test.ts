@@ -36,6 +36,11 @@ it("what the user has stays, once each", async () => {
   ]);
 });
 
+it("where nothing goes through one, that stays so: * is everything only where it stands alone, and npm does not know it", async () => {
+  const told = await toldOf({ NO_PROXY: "*" });
+  expect([told["NO_PROXY"], told["no_proxy"], told["npm_config_noproxy"]]).toEqual(["*", "*", `*,${HERE}`]);
+});
+
 it("npm's own lists, which ours would replace: of the environment, the project, folders above it, and the user", async () => {
   const npmrcs = {
     project: "registry=http://127.0.0.1:4870/\nnoproxy = a.example,b.example ; of the project\n",

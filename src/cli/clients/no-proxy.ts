@@ -20,7 +20,8 @@ export async function noProxyEnvironment({ env, cwd, files }: Pick<Deps, "env" |
   const npmrcs = [...new Set([...foldersUpward(cwd).map((folder) => path.join(folder, ".npmrc")), userconfig])];
   const texts = await Promise.all(npmrcs.map(async (file) => textOf((await files.read(file, MAX_BYTES)) ?? new Uint8Array()) ?? ""));
   const written = texts.flatMap((text) => text.split(/\r?\n/u).flatMap((line) => listed(LINE.exec(line)?.[1])));
-  const direct = [...new Set([...given, ...HERE])].join(",");
+  // A single * is everything; curl and git take it for that only where it stands alone.
+  const direct = given.includes("*") ? "*" : [...new Set([...given, ...HERE])].join(",");
   const npm = [...new Set([...given, ...written, ...HERE])].join(",");
   return { NO_PROXY: direct, no_proxy: direct, npm_config_noproxy: npm, NPM_CONFIG_NOPROXY: npm, pnpm_config_no_proxy: npm };
 }

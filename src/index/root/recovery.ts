@@ -13,7 +13,7 @@ import { type PublicKey, shortKey } from "../../format/keys.ts";
 import { LIMITS } from "../../format/limits.ts";
 import type { PackageName } from "../../format/names.ts";
 import { recordPath, releasePath, type ShardName, shardPath } from "../../format/paths.ts";
-import type { PackageRecord } from "../../format/record.ts";
+import { emptyRecord, type PackageRecord } from "../../format/record.ts";
 import { publishersFor } from "../../format/root.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../../format/versions.ts";
 import type { FileChange } from "../../git/port.ts";
@@ -55,15 +55,6 @@ export type Survey = {
 
 /** Whether a suspect stays. */
 export type Decide = (suspect: Suspect) => boolean;
-
-const EMPTY: Omit<PackageRecord, "index" | "name"> = {
-  revision: 0,
-  releases: new Map(),
-  withdrawn: new Map(),
-  yanked: new Map(),
-  deprecated: new Map(),
-  tags: new Map(),
-};
 
 /**
  * @param then the state that the owner trusts; null: none
@@ -137,7 +128,7 @@ async function suspectsOf(
   stolen: ReadonlySet<PublicKey>,
 ): Promise<readonly Suspect[]> {
   const { doc: record, signatures } = now as Signed<PackageRecord>;
-  const before: PackageRecord = trusted?.doc ?? { index: record.index, name, ...EMPTY };
+  const before = trusted?.doc ?? emptyRecord(record.index, name);
   const suspects: Suspect[] = [];
   for (const version of addedTo(before, record).toSorted(compareVersions)) {
     const words = await releaseWords(base, name, version, record.releases.get(version) as FileHash, stolen);
@@ -195,7 +186,7 @@ export function recoveredRecord(
   decide: Decide,
   { nowMs, reason }: { readonly nowMs: number; readonly reason: string },
 ): PackageRecord {
-  const empty: PackageRecord = { index, name, ...EMPTY };
+  const empty = emptyRecord(index, name);
   const [before, after] = [trusted?.doc ?? empty, now?.doc ?? trusted?.doc ?? empty];
   const refused = new Set(suspects.filter((one) => one.kind === "release" && !decide(one)).map(({ version }) => version as Version));
   const changes = suspects.find(({ kind }) => kind === "record");

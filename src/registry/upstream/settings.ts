@@ -5,6 +5,7 @@
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import type ConfigType from "@npmcli/config";
+import { proxySetting } from "../../storage/proxy.ts";
 import type { UpstreamSettings } from "./client.ts";
 
 type Options = ConstructorParameters<typeof ConfigType>[0];
@@ -40,14 +41,12 @@ export async function loadUpstreamSettings(options: {
 
 /** npm's settings first, then what every program on this machine is told. */
 function proxiesOf(flat: Readonly<Record<string, unknown>>, env: NodeJS.ProcessEnv): Readonly<Record<string, unknown>> {
-  const of = (...names: readonly string[]): string | undefined =>
-    names.flatMap((name) => [env[name.toUpperCase()], env[name]]).find((value) => value !== undefined && value !== "");
   const given = (value: unknown): unknown =>
     value === "" || value === null || (Array.isArray(value) && value.length === 0) ? undefined : value;
   return {
-    httpsProxy: given(flat["httpsProxy"]) ?? of("https_proxy"),
-    proxy: given(flat["proxy"]) ?? of("http_proxy", "proxy"),
-    noProxy: given(flat["noProxy"]) ?? of("no_proxy"),
+    httpsProxy: given(flat["httpsProxy"]) ?? proxySetting(env, "https_proxy"),
+    proxy: given(flat["proxy"]) ?? proxySetting(env, "http_proxy", "proxy"),
+    noProxy: given(flat["noProxy"]) ?? proxySetting(env, "no_proxy"),
   };
 }
 
