@@ -72,6 +72,12 @@ export const CATALOGUE = {
   },
   CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
   SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (its index answers for the scope), then imprint run again" },
+  WRONG_ADDRESS: {
+    exit: 3,
+    http: 403,
+    hint: "in the project's folder: imprint sync writes its address into .npmrc, imprint serve answers there; or imprint run before the command",
+  },
+  SETTINGS_UNCLEAR: { exit: 3, http: 500, hint: "change that setting as the message says, then imprint run again" },
   CLIENT_UNSAFE: { exit: 3, http: 500, hint: "imprint run npm install, or pnpm, yarn, bun, deno" },
   NOT_AN_INDEX: { exit: 3, http: 502, hint: "check the address; imprint init makes a new index" },
   NO_OWN_INDEX: { exit: 3, http: 500, hint: "imprint init makes an index; imprint publish --index <dir> names one" },

@@ -8,7 +8,7 @@
 import { type NpmKey, parseNpmKeys, verifyNpmSignature } from "../crypto/npm-signature.ts";
 import { isImprintError } from "../errors.ts";
 import type { Published, Upstream } from "../registry/port.ts";
-import type { LockedPackage } from "./lockfiles/locked.ts";
+import type { LockedPackage } from "../clients/lockfiles/locked.ts";
 
 export type NpmVerdict =
   | { readonly signature: "valid"; readonly note: null }

@@ -8,7 +8,7 @@ import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
 import { type IndexAddress, parseIndexAddress } from "../index/address.ts";
 import type { Deps } from "./deps.ts";
 import { TRANSFER_LIMITS } from "./open.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 /** `main`, or a ref in full. @throws ImprintError INVALID_URL */
 export function parseRefOption(text: string): RefName {

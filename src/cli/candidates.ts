@@ -9,7 +9,8 @@ import { checkPublishable, type PublishOptions } from "../pack/check.ts";
 import { inspectTarball, type TarballFacts } from "../pack/inspect.ts";
 import { packPackage, runLifecycle } from "../pack/run.ts";
 import type { Deps } from "./deps.ts";
-import { clean, talkOf } from "./terminal.ts";
+import { clean } from "../format/text.ts";
+import { talkOf } from "./terminal.ts";
 
 export type Candidate = {
   readonly input: string;

@@ -5,7 +5,7 @@ import type { CloneState } from "../git/clone-state.ts";
 import { resolveCommit } from "../git/clone.ts";
 import { shortRef } from "./addresses.ts";
 import type { Deps } from "./deps.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 const MAIN = shortRef(DEFAULT_REF);
 

@@ -80,12 +80,18 @@ export function consumerCommands(parser: Argv<GlobalOptions>, { depsOf, setExit 
         y
           .option("frozen", { type: "boolean", default: false, describe: "accept nothing older than imprint.lock, write nothing" })
           .option("strict", { type: "boolean", default: false, describe: "refuse what is only warned about otherwise" })
+          .option("installed", {
+            type: "boolean",
+            default: false,
+            describe: "compare the files in node_modules, too, with what was signed",
+          })
           .option("lockfile", { type: "string", requiresArg: true, describe: "this one (default: all that the project has)" }),
       async (args) => {
         const deps = depsOf(args);
         const { audit } = await import("./commands/audit.ts");
         const { auditAnnotations, auditLines } = await import("./views/audit.ts");
-        const result = await audit({ frozen: args.frozen, strict: args.strict, lockfile: args.lockfile }, deps);
+        const { frozen, strict, lockfile, installed } = args;
+        const result = await audit({ frozen, strict, lockfile, installed }, deps);
         print(deps, result, auditLines(result));
         if (deps.env["GITHUB_ACTIONS"] === "true") {
           const workspace = deps.env["GITHUB_WORKSPACE"] ?? deps.cwd;

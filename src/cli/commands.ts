@@ -7,7 +7,7 @@ import { consumerCommands } from "./commands-consumer.ts";
 import { doctorCommands } from "./commands-doctor.ts";
 import { trustCommands } from "./commands-trust.ts";
 import { indexCommands } from "./commands-index.ts";
-import { DEFAULT_PORT } from "./project-files.ts";
+import { DEFAULT_PORT } from "../clients/resolver-address.ts";
 import { releaseCommands } from "./commands-release.ts";
 import { FROM, GLOBAL, type GlobalFlags, type MainOptions, listOf, portOf, print, REF, STRICT, secondsOf, type Wiring } from "./wiring.ts";
 
@@ -219,7 +219,6 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
         await serve(
           {
             port: portOf(args.port) ?? DEFAULT_PORT,
-            anyPort: false,
             syncAfterMs: secondsOf(args.syncAfter),
             verbose: !args.quiet,
             version,

@@ -4,8 +4,8 @@ import type { DisplayName } from "../format/decode.ts";
 import { staleness } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
 import { type OpenIndex, openIndex } from "./open.ts";
-import { type ProjectFiles, requireProject } from "./project-files.ts";
-import { clean } from "./terminal.ts";
+import { type ProjectFiles, requireProject } from "../project/project-files.ts";
+import { clean } from "../format/text.ts";
 
 export type Consumer = {
   readonly files: ProjectFiles;
@@ -33,6 +33,10 @@ export async function openConsumer(deps: Deps, warn: Warn = warnOn(deps)): Promi
 export type Warn = (alias: DisplayName, error: ImprintError, source?: string | null) => void;
 
 export function warnOn({ terminal }: Deps): Warn {
+  return warnTo((line) => terminal.warn(line));
+}
+
+export function warnTo(say: (line: string) => void): Warn {
   // A broken package is found again at every request for it; people need to read it once.
   const said = new Set<string>();
   return (alias, error, source = null) => {
@@ -41,7 +45,7 @@ export function warnOn({ terminal }: Deps): Warn {
     );
     if (said.size < 1000 && said.has(line)) return;
     said.add(line);
-    terminal.warn(line);
+    say(line);
   };
 }
 

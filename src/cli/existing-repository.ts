@@ -12,7 +12,7 @@ import { parseRefName, redactUrl } from "../git/url.ts";
 import { shortRef } from "./addresses.ts";
 import type { Deps } from "./deps.ts";
 import { openClone, openThrowaway, TRANSFER_LIMITS } from "./open.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 const LOOK = parseRefName("refs/imprint/look");
 const ATTRIBUTES = ".gitattributes";

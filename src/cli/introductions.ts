@@ -17,7 +17,7 @@ import { chooseRef } from "./addresses.ts";
 import { type Consumer, warnOn } from "./consumer.ts";
 import type { Deps } from "./deps.ts";
 import { openIndex } from "./open.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 export type IntroductionsMode = "ask" | "claim" | "deny";
 

@@ -14,9 +14,10 @@ import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
 import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
-import { DEFAULT_PORT } from "./project-files.ts";
+import { DEFAULT_PORT } from "../clients/resolver-address.ts";
 import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./wiring.ts";
-import { openTerminal, clean, type Terminal } from "./terminal.ts";
+import { clean, jsonLine } from "../format/text.ts";
+import { openTerminal, type Terminal } from "./terminal.ts";
 
 /** @returns the exit code */
 export async function main(options: MainOptions): Promise<number> {
@@ -70,7 +71,7 @@ function makeDeps(
 function report(error: unknown, terminal: Terminal, { streams, env }: MainOptions, json: boolean): number {
   if (!(error instanceof ImprintError)) throw error;
   const { code, message, hint, step, file } = error;
-  if (json) streams.stdout.write(`${JSON.stringify({ error: { code, message, hint, step: step ?? null, file: file ?? null } })}\n`);
+  if (json) streams.stdout.write(`${jsonLine({ error: { code, message, hint, step: step ?? null, file: file ?? null } })}\n`);
   const where = step === undefined ? "" : ` (${step})`;
   // The message may hold line breaks where a list of problems is due.
   const [first = "", ...rest] = message.split("\n").map(clean);

@@ -6,7 +6,7 @@ import { openUpstreamClient, type UpstreamClient } from "../registry/upstream/cl
 import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
 import type { Deps } from "./deps.ts";
-import { ownRegistries } from "./own-registries.ts";
+import { isOwnRegistry } from "../project/own-registries.ts";
 
 /** Nothing is asked before the first question. */
 export function openPublicRegistry(
@@ -14,7 +14,7 @@ export function openPublicRegistry(
   project: Project,
 ): { readonly upstream: Upstream; readonly client: UpstreamClient; close(): void } {
   const client = openUpstreamClient({
-    settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, ourselves: ownRegistries(deps) }),
+    settings: () => loadUpstreamSettings({ configured: project.upstream.registry, env: deps.env, isOurs: isOwnRegistry(deps.env) }),
     instance: randomBytes(8).toString("hex"),
     offline: deps.offline,
   });

@@ -4,7 +4,7 @@ import { isPublicKey, type PublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import { parsePackagePattern } from "../format/names.ts";
 import type { RoleRef } from "../index/root/edits.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 export const ROLES = ["root", "checkpoint", "publisher"] as const;
 

@@ -28,7 +28,7 @@ import { dropOldKeys, openAllKeys } from "./all-keys.ts";
 import type { Deps } from "./deps.ts";
 import { theOwnIndex } from "./own-indices.ts";
 import { requireRemote, signAndUpload, uploadedText } from "./sign.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 import { type OpenUpload, openUpload } from "./upload.ts";
 import { shortKeys } from "./views/news.ts";
 

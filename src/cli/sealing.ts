@@ -8,7 +8,7 @@ import type { TarballStore } from "../index/tarballs.ts";
 import type { Deps } from "./deps.ts";
 import { openTarballs } from "./open.ts";
 import type { TarballPlace } from "./tarball-places.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 import type { OpenUpload } from "./upload.ts";
 
 /** @throws ImprintError VERIFY_FAILED; STORAGE_FAILED, which says nothing against a proposal */

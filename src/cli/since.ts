@@ -4,14 +4,15 @@ import { CHECKPOINT_PATH } from "../format/paths.ts";
 import { parseCheckpoint } from "../format/checkpoint.ts";
 import type { IndexId } from "../format/digest.ts";
 import { LIMITS } from "../format/limits.ts";
-import { historyOf, resolveCommit } from "../git/clone.ts";
+import { historyOf } from "../git/clone.ts";
 import type { GitRepository, ObjectId } from "../git/port.ts";
 import { commitSource, type Snapshot } from "../index/source.ts";
 import { readState } from "../index/sync.ts";
 import type { TrustedState } from "../index/trust.ts";
 import type { Deps } from "./deps.ts";
+import { commitOf } from "./revision.ts";
 import { TRANSFER_LIMITS } from "./open.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 export type Earlier = { readonly state: TrustedState; readonly snapshot: Snapshot };
 /** A commit with a checkpoint, as history has it: nothing of it is proven. */
@@ -31,9 +32,7 @@ export async function earlierState(
   clone: { readonly folder: string; readonly repository: GitRepository; readonly id: IndexId; readonly heads: readonly ObjectId[] },
   since: string,
 ): Promise<Earlier> {
-  const commit = /^[0-9]{1,16}$/u.test(since)
-    ? await commitOfSeq(deps, clone, Number(since))
-    : await resolveCommit(clone.folder, since, deps.git);
+  const commit = /^[0-9]{1,16}$/u.test(since) ? await commitOfSeq(deps, clone, Number(since)) : await commitOf(clone.folder, since, deps);
   if (commit === null)
     throw new ImprintError(
       "NOT_FOUND",

@@ -16,7 +16,7 @@ import type { Deps } from "./deps.ts";
 import { withEmptyHands } from "./empty-hands.ts";
 import { openTarballs } from "./open.ts";
 import { commitTarball, keptTarballRef } from "./tarball-refs.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 import type { OpenUpload } from "./upload.ts";
 
 export type NewTarball = Pick<Release, "name" | "version" | "dist"> & { readonly read: () => Promise<Uint8Array> };

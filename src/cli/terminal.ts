@@ -6,6 +6,7 @@
  */
 import { styleText } from "node:util";
 import { ImprintError } from "../errors.ts";
+import { clean } from "../format/text.ts";
 
 export type Terminal = {
   /** One line of result. */
@@ -69,27 +70,7 @@ export function openTerminal({ stdin, stdout, stderr }: TerminalStreams, env: No
   };
 }
 
-/** Text from elsewhere, on one line and without control characters or direction overrides. */
-export function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
-}
-
 /** What a child process printed, as talk: stdout is for results. */
 export function talkOf(terminal: Terminal, text: string): void {
   for (const line of text.split("\n")) if (line.trim() !== "") terminal.talk(terminal.style("dim", `  ${clean(line)}`));
-}
-
-/** `4 minutes`, for a span of milliseconds. */
-export function spanText(ms: number): string {
-  const units = [
-    ["day", 86_400_000],
-    ["hour", 3_600_000],
-    ["minute", 60_000],
-    ["second", 1000],
-  ] as const;
-  for (const [unit, size] of units) {
-    const count = Math.floor(ms / size);
-    if (count >= 1) return `${count} ${unit}${count === 1 ? "" : "s"}`;
-  }
-  return "a moment";
 }

@@ -14,7 +14,7 @@ import { requireCheckedOut } from "./checked-out.ts";
 import type { Deps } from "./deps.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
 import type { OwnIndex } from "./own-indices.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 
 export type OpenUpload = {
   readonly own: OwnIndex;

@@ -2,7 +2,8 @@
 import { ImprintError } from "../errors.ts";
 import type { Files } from "../storage/files.ts";
 import type { Deps } from "./deps.ts";
-import { clean, type TerminalStreams } from "./terminal.ts";
+import { clean, jsonLine } from "../format/text.ts";
+import { type TerminalStreams } from "./terminal.ts";
 
 export type MainOptions = {
   /** Without program and script. */
@@ -43,7 +44,7 @@ export type Wiring = {
 
 /** Prints a command's data: as JSON, or as the lines of its view. */
 export function print(deps: Deps, data: unknown, lines: readonly string[]): void {
-  if (deps.json) deps.terminal.result(JSON.stringify(data));
+  if (deps.json) deps.terminal.result(jsonLine(data));
   else for (const line of lines) deps.terminal.result(line);
 }
 

@@ -12,7 +12,7 @@ import type { Base } from "../index/publish.ts";
 import type { Deps } from "./deps.ts";
 import { addressesOf, placeOf, tarballRepositories } from "./tarball-places.ts";
 import { keptTarballRef } from "./tarball-refs.ts";
-import { clean } from "./terminal.ts";
+import { clean } from "../format/text.ts";
 import type { OpenUpload } from "./upload.ts";
 
 const LOOK = parseRefName("refs/imprint/withdrawn");

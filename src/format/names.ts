@@ -3,7 +3,14 @@ import { ImprintError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
 declare const brand: unique symbol;
-export type PackageName = string & { readonly [brand]: "PackageName" };
+/**
+ * A name that the public registry may have: what npm ever let through, `@_x/y` and `@~3/y` too. Safe in paths and addresses as
+ * it stands; nothing of it is published here.
+ */
+export type PublicName = string & { readonly [publicBrand]: true };
+declare const publicBrand: unique symbol;
+/** A name that an index may publish. */
+export type PackageName = PublicName & { readonly [brand]: "PackageName" };
 /** An exact name, `@scope/*` or `*`. */
 export type PackagePattern = string & { readonly [brand]: "PackagePattern" };
 
@@ -15,6 +22,19 @@ const NOT_NAMES: ReadonlySet<string> = new Set(["node_modules", "favicon.ico"]);
 export function isPackageName(text: string): text is PackageName {
   if (text.length > LIMITS.nameChars || !NAME.test(text)) return false;
   return text.startsWith("@") || (UNSCOPED_START.test(text) && !NOT_NAMES.has(text));
+}
+
+/** npm's rules for names that exist: each part is what URLs leave as it is, and begins with no dot. */
+const PUBLIC_NAME = /^(?:@[A-Za-z0-9_~!*'()-][A-Za-z0-9._~!*'()-]*\/)?[A-Za-z0-9_~!*'()-][A-Za-z0-9._~!*'()-]*$/;
+
+export function isPublicName(text: string): text is PublicName {
+  return text.length <= LIMITS.nameChars && PUBLIC_NAME.test(text) && !NOT_NAMES.has(text);
+}
+
+/** @throws ImprintError INVALID_NAME */
+export function parsePublicName(text: string): PublicName {
+  if (!isPublicName(text)) throw new ImprintError("INVALID_NAME", `Cannot use ${quote(text)}: not a package name`);
+  return text;
 }
 
 export function isPackagePattern(text: string): text is PackagePattern {
@@ -49,17 +69,17 @@ export function parsePackagePattern(text: string): PackagePattern {
 }
 
 /** `@alice` of `@alice/foo`, or null. */
-export function scopeOf(name: PackageName): string | null {
+export function scopeOf(name: PublicName): string | null {
   return name.startsWith("@") ? name.slice(0, name.indexOf("/")) : null;
 }
 
 /** `foo` of `@alice/foo` and of `foo`. */
-export function baseNameOf(name: PackageName): string {
+export function baseNameOf(name: PublicName): string {
   return name.slice(name.indexOf("/") + 1);
 }
 
 /** How closely a pattern names a package: 3 exact, 2 its scope, 1 `*`, 0 not at all. The closest decides alone. */
-export function patternRank(pattern: PackagePattern, name: PackageName): 0 | 1 | 2 | 3 {
+export function patternRank(pattern: PackagePattern, name: PublicName): 0 | 1 | 2 | 3 {
   if (pattern === "*") return 1;
   if ((pattern as string) === name) return 3;
   const scope = scopeOf(name);

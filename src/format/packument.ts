@@ -6,7 +6,7 @@
  * because npm 12 refuses any other and lockfiles of pnpm and yarn then hold no address at all.
  */
 import { isJsonObject, type JsonObject, jsonObject, type JsonValue } from "./json.ts";
-import { baseNameOf, type PackageName } from "./names.ts";
+import { baseNameOf, type PackageName, type PublicName } from "./names.ts";
 import { MANIFEST_FIELDS, type Release } from "./release.ts";
 import type { Timestamp } from "./time.ts";
 import { compareVersions, type DistTag, type Version } from "./versions.ts";
@@ -35,11 +35,11 @@ const ABBREVIATED: readonly string[] = MANIFEST_FIELDS.filter((field) => !TOP_LE
 const STRING_MAPS: ReadonlySet<string> = new Set(["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"]);
 
 /** @param base origin and prefix without a final slash, e.g. `http://127.0.0.1:4870` */
-export function tarballUrl(base: string, name: PackageName, version: Version): string {
+export function tarballUrl(base: string, name: PublicName, version: Version): string {
   return `${base}/${name}/-/${tarballFileName(name, version)}`;
 }
 
-export function tarballFileName(name: PackageName, version: Version): string {
+export function tarballFileName(name: PublicName, version: Version): string {
   return `${baseNameOf(name)}-${version}.tgz`;
 }
 

@@ -147,6 +147,19 @@ export function resolveCommit(dir: string, name: string, options: CloneOptions =
   );
 }
 
+/**
+ * All that a name may mean in a clone, spelled so that it means nothing else: refs in full, and ids of commits where the
+ * name is the beginning of one. Git takes the first of several and says so on stderr only. None where the name is no name
+ * of a ref or id, such as `:/words`, or is a ref in full.
+ */
+export function meaningsOf(dir: string, name: string, options: CloneOptions = {}): Promise<readonly string[]> {
+  return by(
+    options,
+    (git) => git.meaningsOf(dir, name, options),
+    (git) => git.meaningsOf(dir, name),
+  );
+}
+
 /** Where `dir` is below the top of its work tree, with a final `/`, or empty at the top. */
 export function folderInTree(dir: string, options: CloneOptions = {}): Promise<string> {
   return by(

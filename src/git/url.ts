@@ -7,6 +7,7 @@
  * itself or of ssh, and read any local folder; none of these may get past this file. What does get past names a host
  * and a path, and no secret: tokens belong to git's credential helpers, bound to their host.
  */
+import { UNSEEN_CHARACTER } from "../format/text.ts";
 import { LIMITS } from "../format/limits.ts";
 import { resolve } from "node:path";
 import { ImprintError } from "../errors.ts";
@@ -18,10 +19,6 @@ const MAX_REF_LENGTH = LIMITS.refNameChars;
 /** Shorthands that npm and others made customary, always over https. */
 const SHORTHANDS: Readonly<Record<string, string>> = { github: "github.com", gitlab: "gitlab.com", codeberg: "codeberg.org" };
 
-/** C0, C1, DEL, bidirectional overrides and line separators: what could forge a line of a log or a terminal. */
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
-
 const HOST = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])$/u;
 const USER = /^[A-Za-z0-9_][A-Za-z0-9._+-]*$/u;
 
@@ -32,7 +29,7 @@ const USER = /^[A-Za-z0-9_][A-Za-z0-9._+-]*$/u;
  */
 export function redactUrl(text: string): string {
   return text
-    .replace(UNPRINTABLE, "")
+    .replace(UNSEEN_CHARACTER, "")
     .replace(/([A-Za-z][A-Za-z0-9+.-]*:)\/\/([^\s'"]*)@/gu, (_, scheme: string, user: string) =>
       scheme.toLowerCase() === "ssh:" && USER.test(user) ? `${scheme}//${user}@` : `${scheme}//***@`,
     )
@@ -140,7 +137,7 @@ function parseLocal(text: string, allowFile: boolean): string | null {
  */
 export function parseGitUrl(text: string, options: { readonly allowFile: boolean; readonly allowInsecure?: boolean }): GitUrl {
   if (text.length > MAX_URL_LENGTH) throw refuse(text, `longer than ${String(MAX_URL_LENGTH)} characters`);
-  if (text.replace(UNPRINTABLE, "") !== text) throw refuse(text, "control characters");
+  if (text.replace(UNSEEN_CHARACTER, "") !== text) throw refuse(text, "control characters");
   const local = text.startsWith("-") || text.includes("::") ? null : parseLocal(text, options.allowFile);
   if (local !== null) return local as GitUrl;
   if (text === "" || /\s/u.test(text)) throw refuse(text, "empty, or a space in it");
@@ -172,7 +169,7 @@ export function parseRefName(text: string): RefName {
     text.includes("@{") ||
     // eslint-disable-next-line no-control-regex -- control characters are what it looks for
     /[\u0000-\u0020\u007f~^:?*[\\]/u.test(text) ||
-    text.replace(UNPRINTABLE, "") !== text ||
+    text.replace(UNSEEN_CHARACTER, "") !== text ||
     text.split("/").some((part) => part === "" || part.startsWith(".") || part.startsWith("-") || part.endsWith(".lock"));
   if (bad)
     throw new ImprintError("INVALID_URL", `Cannot use ref "${redactUrl(text.slice(0, 200))}": not a full ref name such as refs/heads/main`);

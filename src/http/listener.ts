@@ -13,7 +13,8 @@ export function createListener(deps: AppDeps): RequestListener {
     const isIn = deps.authorize?.(incoming.headers.authorization) !== false;
     const found = isIn ? warm.answer(incoming) : null;
     if (found === null) return void long(incoming, outgoing);
-    deps.observe(incoming.headers["user-agent"] ?? "");
-    return void outgoing.writeHead(found.status, found.headers).end(found.body);
+    found.observe(incoming.headers["user-agent"] ?? "");
+    const { status, headers, body } = found.answer;
+    return void outgoing.writeHead(status, headers).end(body);
   };
 }

@@ -4,19 +4,20 @@
  */
 import { LIMITS } from "../format/limits.ts";
 import { ImprintError } from "../errors.ts";
-import { type PackageName, parsePackageName } from "../format/names.ts";
+import { type PublicName, parsePublicName } from "../format/names.ts";
 import type { AuditEndpoint } from "../registry/port.ts";
 
 export type RegistryRequest =
   | { readonly kind: "home" }
   | { readonly kind: "ping" }
-  | { readonly kind: "packument"; readonly name: PackageName }
-  | { readonly kind: "version"; readonly name: PackageName; readonly versionOrTag: string }
-  | { readonly kind: "tarball"; readonly name: PackageName; readonly file: string }
-  | { readonly kind: "distTags"; readonly name: PackageName }
+  | { readonly kind: "packument"; readonly name: PublicName }
+  | { readonly kind: "version"; readonly name: PublicName; readonly versionOrTag: string }
+  | { readonly kind: "tarball"; readonly name: PublicName; readonly file: string }
+  | { readonly kind: "distTags"; readonly name: PublicName }
+  | { readonly kind: "distTag"; readonly name: PublicName }
   | { readonly kind: "keys" }
   | { readonly kind: "search" }
-  | { readonly kind: "attestations"; readonly name: PackageName; readonly version: string }
+  | { readonly kind: "attestations"; readonly name: PublicName; readonly version: string }
   | { readonly kind: "audit"; readonly endpoint: AuditEndpoint }
   | { readonly kind: "unknown" };
 
@@ -35,6 +36,8 @@ export function parseRegistryPath(rawPath: string): RegistryRequest {
     .map(decodeOnce);
   const [first = ""] = segments;
   if (first === "") return { kind: "home" };
+  // Browsers ask for it beside whatever they show; npm has no package of that name.
+  if (first === "favicon.ico") return { kind: "unknown" };
   if (first === "-") return parseApi(segments.slice(1));
   const { name, rest } = takeName(segments);
   const [a, b, ...more] = rest;
@@ -52,6 +55,8 @@ function parseApi(segments: readonly string[]): RegistryRequest {
   if (segments[0] === "package") {
     const { name, rest } = takeName(segments.slice(1));
     if (rest[0] === "dist-tags" && rest.length === 1) return { kind: "distTags", name };
+    // Not served, but its refusal names the package.
+    if (rest[0] === "dist-tags") return { kind: "distTag", name };
   }
   if (segments[0] === "npm" && segments[1] === "v1") return parseNpmApi(segments.slice(2));
   return { kind: "unknown" };
@@ -70,13 +75,13 @@ function parseNpmApi([first, ...rest]: readonly string[]): RegistryRequest {
   const [, name, version] = first === "attestations" ? (/^(@[^/@]+\/[^/@]+|[^/@]+)@([^/@]+)$/.exec(below) ?? []) : [];
   return name === undefined || version === undefined
     ? { kind: "unknown" }
-    : { kind: "attestations", name: parsePackageName(name), version: parseVersion(version) };
+    : { kind: "attestations", name: parsePublicName(name), version: parseVersion(version) };
 }
 
-function takeName(segments: readonly string[]): { readonly name: PackageName; readonly rest: readonly string[] } {
+function takeName(segments: readonly string[]): { readonly name: PublicName; readonly rest: readonly string[] } {
   const [first = "", second] = segments;
-  if (first.startsWith("@") && !first.includes("/")) return { name: parsePackageName(`${first}/${second ?? ""}`), rest: segments.slice(2) };
-  return { name: parsePackageName(first), rest: segments.slice(1) };
+  if (first.startsWith("@") && !first.includes("/")) return { name: parsePublicName(`${first}/${second ?? ""}`), rest: segments.slice(2) };
+  return { name: parsePublicName(first), rest: segments.slice(1) };
 }
 
 /** Goes into an address upstream, so nothing but a version may pass. */

@@ -1,6 +1,8 @@
 /** From results to HTTP answers. */
 import type { Context } from "hono";
 import type { ImprintError } from "../errors.ts";
+import type { PublicName } from "../format/names.ts";
+import { clean } from "../format/text.ts";
 import type { ReadyDocument } from "../registry/document.ts";
 import type { TarballBody } from "../registry/port.ts";
 
@@ -13,6 +15,9 @@ export function sendDocument(c: Context, document: ReadyDocument): Response {
   return status === 304 ? c.body(null, status, headers) : c.body(body ?? "", status, headers);
 }
 
+/** Where the resolver is not there, npm would otherwise install what its cache has, whoever answered then. */
+const REVALIDATED = "no-cache, must-revalidate";
+
 export type DocumentAnswer = {
   readonly body: Uint8Array<ArrayBuffer> | null;
   readonly status: 200 | 304;
@@ -23,7 +28,7 @@ export function documentAnswer(
   document: ReadyDocument,
   { ifNoneMatch, acceptEncoding }: { readonly ifNoneMatch: string | undefined; readonly acceptEncoding: string | undefined },
 ): DocumentAnswer {
-  const headers: Record<string, string> = { etag: document.etag, vary: "accept, accept-encoding", "cache-control": "no-cache" };
+  const headers: Record<string, string> = { etag: document.etag, vary: "accept, accept-encoding", "cache-control": REVALIDATED };
   if (matches(ifNoneMatch, document.etag)) return { body: null, status: 304, headers };
   headers["content-type"] = document.contentType;
   const compressed = document.gzip !== null && accepts(acceptEncoding, "gzip") ? document.gzip : null;
@@ -46,15 +51,19 @@ export async function sendTarball(c: Context, { size, stream }: TarballBody): Pr
   return isHead ? c.body(null, 200, headers) : c.body(stream, 200, headers);
 }
 
-/** @param subject what the request was for: a package name, or the path */
-export function sendError(c: Context, error: ImprintError, subject: string): Response {
+/** @param subject the package that the request was for; null: it names none */
+export function sendError(c: Context, error: ImprintError, subject: PublicName | null): Response {
   const status = error.httpStatus;
   // Clients print this one line, if anything.
-  const text = `${subject}: ${error.message} (${error.code}); run: imprint why ${subject}`.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
+  const next = subject === null || WITH_OWN_WORDS.has(error.code) ? "" : `; run: imprint why ${subject}`;
+  const text = clean(`${subject === null ? "" : `${subject}: `}${error.message} (${error.code})${next}`);
   const headers: Record<string, string> = { "cache-control": "no-store" };
   if (status === 503) headers["retry-after"] = "1";
   return c.json({ error: text, code: error.code }, status, headers);
 }
+
+/** Their message names the command. */
+const WITH_OWN_WORDS: ReadonlySet<string> = new Set(["WRONG_ADDRESS"]);
 
 function matches(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;

@@ -16,31 +16,34 @@ export type Incoming = { readonly method?: string | undefined; readonly url?: st
 
 export type WarmAnswers = {
   /** Null: the long way. */
-  answer(incoming: Incoming): DocumentAnswer | null;
-  keep(incoming: Incoming, answered: Answered<ReadyDocument>): void;
+  answer(incoming: Incoming): Warm | null;
+  /** @param observe who is told the User-Agent of each request that the answer goes to */
+  keep(incoming: Incoming, answered: Answered<ReadyDocument>, observe: (userAgent: string) => void): void;
 };
+
+export type Warm = { readonly answer: DocumentAnswer; readonly observe: (userAgent: string) => void };
 
 const MAX_ENTRIES = 5000;
 
 export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
-  const entries = new LRUCache<string, { readonly answer: DocumentAnswer; readonly again: () => boolean }>({ max: MAX_ENTRIES });
+  const entries = new LRUCache<string, Warm & { readonly again: () => boolean }>({ max: MAX_ENTRIES });
   return {
     answer(incoming) {
       const key = keyOf(incoming);
       const entry = key === null ? undefined : entries.get(key);
       if (key === null || entry === undefined) return null;
-      if (entry.again()) return entry.answer;
+      if (entry.again()) return entry;
       entries.delete(key);
       return null;
     },
-    keep(incoming, { value, again }) {
+    keep(incoming, { value, again }, observe) {
       const key = keyOf(incoming);
       if (key === null || again === undefined) return;
       const { headers, ...rest } = documentAnswer(value, {
         ifNoneMatch: undefined,
         acceptEncoding: textOf(incoming.headers["accept-encoding"]),
       });
-      entries.set(key, { answer: { ...rest, headers: { ...headers, ...extraHeaders } }, again });
+      entries.set(key, { answer: { ...rest, headers: { ...headers, ...extraHeaders } }, observe, again });
     },
   };
 }
@@ -49,7 +52,7 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
 function keyOf({ method, url, headers }: Incoming): string | null {
   if (method !== "GET" || url === undefined || headers["via"] !== undefined || headers["if-none-match"] !== undefined) return null;
   const part = (name: string): string => textOf(headers[name]) ?? "";
-  return `${part("host")}\n${url}\n${part("authorization")}\n${part("x-forwarded-host")}\n${part("x-forwarded-proto")}\n${part("accept")}\n${part("accept-encoding")}`;
+  return `${part("host")}\n${url}\n${part("authorization")}\n${part("x-forwarded-host")}\n${part("x-forwarded-proto")}\n${part("accept")}\n${part("accept-encoding")}\n${part("npm-command")}\n${part("npm-command") === "install" ? part("user-agent") : ""}`;
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {

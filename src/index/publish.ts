@@ -170,7 +170,14 @@ export async function chooseBase(upload: Upload): Promise<ChosenBase> {
   if (isSame || compareStates(local.state, host.state) > 0) {
     if ((await buildsOn(localHead, host.commit)) && (isSame || (await isCovered(host, local)))) return onLocal;
     if (isSame && (await buildsOn(host.commit, localHead))) return onHost;
-  } else if (onHost.isLocalKnown || (await isCovered(local, host))) return onHost;
+  } else if (
+    onHost.isLocalKnown ||
+    // A publish that was killed after its push leaves the clone behind. REMOTE_SEEN moves on with the next run, and `isCovered`
+    // refuses an unyank, so git's ancestry must tell that the host has every commit of the clone.
+    (await buildsOn(host.commit, localHead)) ||
+    (await isCovered(local, host))
+  )
+    return onHost;
   throw new ImprintError("DIVERGED", "Cannot publish: the clone has commits that its host does not have, and the host has moved on");
 }
 

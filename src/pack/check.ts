@@ -2,6 +2,7 @@
  * Whether a tarball should be published: all that would break for whoever installs it, said at once and before anything
  * is signed, because a release never changes.
  */
+import { aliasTarget, oddDependencies } from "../format/dependencies.ts";
 import { ImprintError } from "../errors.ts";
 import type { JsonObject } from "../format/json.ts";
 import { parseNewPackageName, parsePackageName } from "../format/names.ts";
@@ -67,7 +68,15 @@ export function publishProblems(facts: Checked, options: PublishOptions = {}): P
   const targets = targetProblems(packageJson, new Set(files));
   const mayAppear = manifest["hasInstallScript"] === true;
   if (!mayAppear) problems.push(...targets.problems);
-  const warnings = mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings;
+  const aliases = oddDependencies(manifest).flatMap((dependency): string[] => {
+    const target = aliasTarget(dependency);
+    return target === null || target === dependency.name
+      ? []
+      : [
+          `dependency ${dependency.name} is ${quote(dependency.spec)}: where clients hoist it, it stands in the place of ${dependency.name}`,
+        ];
+  });
+  const warnings = [...aliases, ...(mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings)];
   return { problems, warnings, name, version };
 }
 

@@ -32,15 +32,37 @@ export function askBallots(name: PackageName, { of }: Agreement, deps: BallotDep
   return of.map((alias) => readBallot(name, alias, deps));
 }
 
-/** Those that are there in time. Whoever is not has no vote; what is remembered of it still denies. */
+type About = { readonly name: PackageName; readonly agreement: Agreement; readonly indices: BallotDeps["indices"] };
+
+/**
+ * Waits `waitMs` for the ballots of all indices, then for one further ballot at a time until `isEnough` is true. An index that
+ * never answers therefore delays only what cannot be decided without it. A missing ballot has no vote, but the remembered
+ * record of its index still denies versions.
+ */
+export async function ballotsUntil(
+  isEnough: (ballots: readonly ReadBallot[]) => boolean,
+  waitMs: number,
+  asked: readonly Promise<ReadBallot>[],
+  about: About,
+): Promise<readonly ReadBallot[]> {
+  const pending = new Set<Promise<void>>();
+  for (const ballot of asked) {
+    const remove = (): void => void pending.delete(settled);
+    const settled: Promise<void> = ballot.then(remove, remove);
+    pending.add(settled);
+  }
+  let ballots = await ballotsWithin(waitMs, asked, about);
+  while (pending.size > 0 && !isEnough(ballots)) {
+    await Promise.race(pending);
+    ballots = await ballotsWithin(0, asked, about);
+  }
+  return ballots;
+}
+
 export async function ballotsWithin(
   waitMs: number,
   asked: readonly Promise<ReadBallot>[],
-  {
-    name,
-    agreement: { of },
-    indices,
-  }: { readonly name: PackageName; readonly agreement: Agreement; readonly indices: BallotDeps["indices"] },
+  { name, agreement: { of }, indices }: About,
 ): Promise<readonly ReadBallot[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<null>((resolve) => {

@@ -6,7 +6,7 @@
  */
 import { ImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
-import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
+import { type PackagePattern, patternRank, type PublicName } from "../format/names.ts";
 import type { Project } from "../format/project.ts";
 import type { Agreement } from "../format/several-sources.ts";
 
@@ -36,16 +36,16 @@ export function requireNoConflicts(project: Project, file = "imprint.json"): voi
 /** Who answers for what only this pattern names: for `@bob/*`, every package of the scope that has no rule of its own. */
 export function sourceOfPattern(project: Project, pattern: PackagePattern): Source {
   // A pattern ranks against patterns as a name does: itself, its scope, `*`.
-  return sourceOf(project, pattern as string as PackageName);
+  return sourceOf(project, pattern as string as PublicName);
 }
 
 /**
  * What is agreed on before any claim; then exact name before scope before `*` before upstream; upstream by the same ranks,
  * a deny winning a tie. An overlay is a claim that names upstream, too: wider denials do not take that back.
  */
-export function sourceOf(project: Project, name: PackageName): Source {
+export function sourceOf(project: Project, name: PublicName): Source {
   const { agree, overlay = [] } = project;
-  if (agree?.names.includes(name) === true) return { kind: "agree", agreement: agree };
+  if (agree?.names.some((one) => (one as string) === name) === true) return { kind: "agree", agreement: agree };
   let best: Source | null = null;
   let bestRank = 0;
   for (const [alias, { packages }] of project.indices) {
@@ -54,7 +54,7 @@ export function sourceOf(project: Project, name: PackageName): Source {
       if (rank > bestRank) [best, bestRank] = [{ kind: "index", alias, pattern }, rank];
     }
   }
-  if (best?.kind === "index" && overlay.includes(name)) return { ...best, kind: "overlay" };
+  if (best?.kind === "index" && overlay.some((one) => (one as string) === name)) return { ...best, kind: "overlay" };
   if (best !== null) return best;
   const allow = closest(project.upstream.allow, name);
   const deny = closest(project.upstream.deny, name);
@@ -88,24 +88,21 @@ export function labelOf(source: Source): string {
   return aliases.length > 0 ? aliases.join("+") : source.kind === "upstream" ? "upstream" : "none";
 }
 
-/** The scopes that indices answer for: what no `@scope:registry` line may lead elsewhere. `@alice/foo` claims part of one. */
-export function claimedScopes(project: Project): ReadonlyMap<string, string> {
+/**
+ * Who answers for packages of a scope, so that no `@scope:registry` line may lead them elsewhere; null where no index is
+ * claimed for any. `@alice/foo` claims part of a scope, `*` all of each.
+ */
+export function scopeOwners({ indices, agree }: Project): (scope: string) => string | null {
   const scopes = new Map<string, string>();
-  const { agree } = project;
-  for (const name of agree?.names ?? [])
-    if (name.startsWith("@")) scopes.set(name.slice(0, name.indexOf("/")), (agree?.of ?? []).join("+"));
-  for (const [alias, { packages }] of project.indices) {
-    for (const pattern of packages) if (pattern.startsWith("@")) scopes.set(pattern.slice(0, pattern.indexOf("/")), alias);
-  }
-  return scopes;
+  const everything = [...indices].find(([, { packages }]) => packages.includes("*" as PackagePattern))?.[0] ?? null;
+  const scopeOf = (name: string): string => name.slice(0, name.indexOf("/"));
+  for (const name of agree?.names ?? []) if (name.startsWith("@")) scopes.set(scopeOf(name), (agree?.of ?? []).join("+"));
+  for (const [alias, { packages }] of indices)
+    for (const pattern of packages) if (pattern.startsWith("@")) scopes.set(scopeOf(pattern), alias);
+  return (scope) => scopes.get(scope) ?? everything;
 }
 
-/** Whether an index that is claimed by `*` takes every scope. */
-export function claimsEverything(project: Project): boolean {
-  return [...project.indices.values()].some(({ packages }) => packages.includes("*" as PackagePattern));
-}
-
-function closest(patterns: readonly PackagePattern[], name: PackageName): PackagePattern | null {
+function closest(patterns: readonly PackagePattern[], name: PublicName): PackagePattern | null {
   let best: PackagePattern | null = null;
   for (const pattern of patterns) if (patternRank(pattern, name) > (best === null ? 0 : patternRank(best, name))) best = pattern;
   return best;

@@ -8,7 +8,7 @@
  */
 import { isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
-import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
+import { type PackagePattern, patternRank, type PublicName } from "../format/names.ts";
 import type { Project, ProjectIndex } from "../format/project.ts";
 import type { Introduction, Root } from "../format/root.ts";
 import { parseIndexAddress } from "../index/address.ts";
@@ -43,7 +43,7 @@ export function withDenied(project: Project, packages: readonly PackagePattern[]
 
 /** Who introduces a name, by the closest pattern, and that pattern alone; `*` introduces nobody in particular. */
 export function introducerOf<Alias extends string>(
-  name: PackageName,
+  name: PublicName,
   roots: Iterable<readonly [Alias, Root]>,
 ): { readonly by: Alias; readonly introduction: Introduction } | null {
   let best: { readonly by: Alias; readonly introduction: Introduction } | null = null;

@@ -6,6 +6,8 @@ import { staleness } from "../index/trust.ts";
 
 /** Milliseconds after which an index that was never verified is asked again. */
 const FIRST_RETRY_MS = 5000;
+/** Milliseconds between two questions for what was not there. */
+const AGAIN_MS = 2000;
 
 /**
  * Resolves to null where the state is as fresh as was asked for, else to why the last verified one must do.
@@ -15,6 +17,8 @@ const FIRST_RETRY_MS = 5000;
 export type LazySync = ((alias: DisplayName, reader: IndexReader) => Promise<ImprintError | null>) & {
   /** Made now; tells later whether no sync has been due or done since. */
   holds(alias: DisplayName): () => boolean;
+  /** Asks the host although a sync is not due, at most every few seconds; false where that was not done. Never throws. */
+  again(alias: DisplayName, reader: IndexReader): Promise<boolean>;
 };
 
 /**
@@ -103,6 +107,18 @@ export function lazySyncer(options: {
     holds: (alias: DisplayName) => {
       const at = last.get(alias);
       return () => at !== undefined && last.get(alias) === at && nowMs() - at < syncAfterMs;
+    },
+    async again(alias: DisplayName, reader: IndexReader) {
+      const at = last.get(alias) ?? (await lastSyncOf(reader));
+      if (at !== null && nowMs() - at < AGAIN_MS) return false;
+      last.set(alias, Number.NEGATIVE_INFINITY);
+      try {
+        await sync(alias, reader);
+        return true;
+      } catch (error) {
+        if (!isImprintError(error)) throw error;
+        return false;
+      }
     },
   });
 }

@@ -1,5 +1,6 @@
 /** What of a package clients are offered: the releases that count, old enough where the consumer asks for an age. */
 import type { PackumentSource, PackumentVersion } from "../format/packument.ts";
+import type { Release } from "../format/release.ts";
 import { timestampMs, type Timestamp } from "../format/time.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
 import type { PackageView } from "../index/package-reader.ts";
@@ -12,6 +13,8 @@ export type Offer = {
   /** The newest of all that is offered, and when it appeared; null: nothing is. */
   readonly newest: { readonly version: Version; readonly at: number } | null;
   readonly hasInstallScript: boolean;
+  /** Left out, since a dependency would stand in a claimed name's place (X13): why. */
+  readonly taking: ReadonlyMap<Version, string>;
   /** Until when this holds, in Unix milliseconds: then the first of the held ones is old enough. */
   readonly until: number;
 };
@@ -51,16 +54,30 @@ export function offerOf(
 }
 
 /** What follows from what is offered and what is held back. */
-export function offerFrom({ source, held }: Pick<Offer, "source" | "held">): Offer {
+export function offerFrom({ source, held, taking = new Map() }: Pick<Offer, "source" | "held"> & Partial<Pick<Offer, "taking">>): Offer {
   const { versions } = source;
   const newest = versions.toSorted((a, b) => compareVersions(b.release.version, a.release.version))[0];
   return {
     source,
     held,
+    taking,
     newest: newest === undefined ? null : { version: newest.release.version, at: timestampMs(newest.time) },
     hasInstallScript: versions.some(({ release }) => release.manifest["hasInstallScript"] === true),
     until: Math.min(Number.POSITIVE_INFINITY, ...held.values()),
   };
+}
+
+/** The same without versions that a rule of the consumer refuses. */
+export function offerWithout(offer: Offer, refuses: (release: Release) => string | null): Offer {
+  const taking = new Map<Version, string>();
+  for (const { release } of offer.source.versions) {
+    const why = refuses(release);
+    if (why !== null) taking.set(release.version, why);
+  }
+  if (taking.size === 0) return offer;
+  const versions = offer.source.versions.filter(({ release }) => !taking.has(release.version));
+  const tags = offeredTags(offer.source.tags, new Set(versions.map(({ release }) => release.version)), (latest) => taking.has(latest));
+  return offerFrom({ source: { ...offer.source, versions, tags }, held: offer.held, taking });
 }
 
 /**

@@ -5,7 +5,7 @@
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import type { PackageName } from "../format/names.ts";
-import { tarballFileName } from "../format/packument.ts";
+import { type PackumentSource, type PackumentVersion, tarballFileName } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
 import type { Agreement } from "../format/several-sources.ts";
@@ -14,13 +14,17 @@ import type { IndexReader, PackageRead } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { newestRoot } from "../index/trust.ts";
 import { agreedOffer, refusalOf, tallyOf } from "./agree.ts";
-import { askBallots, ballotsWithin, type ReadBallot } from "./ballots.ts";
+import { askBallots, ballotsUntil, type ReadBallot } from "./ballots.ts";
 import type { LazySync } from "./lazy-sync.ts";
-import { type Offer, offerOf } from "./offer.ts";
+import { type Offer, offerOf, offerWithout, shownTime } from "./offer.ts";
+import { takenPlace } from "./taken-places.ts";
+import { oddDependencies } from "../format/dependencies.ts";
 import type { TarballBody } from "./port.ts";
 
 export type OwnPackage = {
   readonly offer: Offer;
+  /** The same for a client that has chosen by a lockfile. */
+  readonly locked: () => PackumentSource;
   /** Changes whenever what is offered may have changed. */
   readonly key: string;
   /** Whether the same would be answered now. Asks nobody. */
@@ -57,7 +61,8 @@ export function createOwnPackages(deps: {
     const nowMs = wallMs();
     const known = offers.get(read);
     if (known !== undefined && known.source.maintainer === maintainer && nowMs < known.until) return known;
-    const offer = offerOf({ view, since: read.since }, maintainer, { minAgeHours: project.indices.get(alias)?.minAgeHours ?? 0, nowMs });
+    const minAgeHours = project.indices.get(alias)?.minAgeHours ?? 0;
+    const offer = offerWithout(offerOf({ view, since: read.since }, maintainer, { minAgeHours, nowMs }), (release) => takes(release));
     offers.set(read, offer);
     return offer;
   };
@@ -71,6 +76,12 @@ export function createOwnPackages(deps: {
     const message = `has no vote on what is agreed: ${failure.message} (${failure.code})`;
     if (voteless.get(alias) !== message) deps.warned(alias, message);
     voteless.set(alias, message);
+  };
+
+  const takes = ({ name, manifest }: Release): string | null => takenPlace(project, name, oddDependencies(manifest));
+  const requireNoPlace = (release: Release): void => {
+    const why = takes(release);
+    if (why !== null) throw new ImprintError("RELEASE_REFUSED", `Cannot serve ${release.name}@${release.version}: ${why}`);
   };
 
   const tooYoung = (name: PackageName, { newest, held, until }: Offer, rule: string): ImprintError | null =>
@@ -97,13 +108,15 @@ export function createOwnPackages(deps: {
       return {
         view,
         offer,
+        locked: () => withYanked(offer, read, view, takes),
         // A new root may let releases count that did not before, without a byte of the record changing; so may time.
         key: `${root?.digest ?? ""} ${view.record.digest} ${offer.until}`,
         isGood: () => isSynced() && wallMs() < offer.until,
-        refusal: tooYoung(name, offer, `${project.indices.get(alias)?.minAgeHours ?? 0} hours old`),
+        refusal: allTaking(name, offer) ?? tooYoung(name, offer, `${project.indices.get(alias)?.minAgeHours ?? 0} hours old`),
         async tarball(file) {
           const release = releaseOfFile(view, file);
           if (release === null) throw refuseFile(view, file);
+          requireNoPlace(release);
           return entry.tarballs.open(release);
         },
       };
@@ -112,24 +125,50 @@ export function createOwnPackages(deps: {
       const asked = askBallots(name, agreement, { project, indices, lazySync });
       // One that does not answer is waited for only where nothing counts without it (T9). Twice as long as for news alone:
       // what was verified before is still to be read then.
-      const early = await ballotsWithin(deps.syncWaitMs * 2, asked, { name, agreement, indices });
-      const isEnough = agreedOffer(name, agreement, early, wallMs()).newest !== null;
-      const ballots = isEnough ? early : await Promise.all(asked);
+      const isEnough = (ballots: readonly ReadBallot[]): boolean => agreedOffer(name, agreement, ballots, wallMs()).newest !== null;
+      const ballots = await ballotsUntil(isEnough, deps.syncWaitMs * 2, asked, { name, agreement, indices });
       for (const ballot of ballots) report(ballot);
       const key = ballots.map((ballot) => ballot.key).join(" | ");
       const known = agreedOffers.get(name);
       const isKnown = known?.key === key && wallMs() < known.offer.until;
-      const offer = isKnown ? known.offer : agreedOffer(name, agreement, ballots, wallMs());
+      const offer = isKnown ? known.offer : offerWithout(agreedOffer(name, agreement, ballots, wallMs()), takes);
       agreedOffers.set(name, { key, offer });
       return {
         offer,
+        locked: () => offer.source,
         key: `${key} ${offer.until}`,
         isGood: () => ballots.every(({ isSynced }) => isSynced()) && wallMs() < offer.until,
-        refusal: offer.newest !== null ? null : (tooYoung(name, offer, "old enough") ?? refusalOf(name, agreement, ballots)),
-        tarball: (file) => openAgreed(name, agreement, ballots, file, indices),
+        refusal:
+          offer.newest !== null
+            ? null
+            : (allTaking(name, offer) ?? tooYoung(name, offer, "old enough") ?? refusalOf(name, agreement, ballots)),
+        tarball: (file) => openAgreed(name, agreement, ballots, file, indices, requireNoPlace),
       };
     },
   };
+}
+
+/** What a lockfile may hold: yanked releases go on where they are locked, and npm asks for a packument to find their tarballs. */
+function withYanked(
+  { source }: Offer,
+  { since }: PackageRead,
+  view: PackageView,
+  takes: (release: Release) => string | null,
+): PackumentSource {
+  const yanked = [...view.versions].flatMap(([version, entry]): PackumentVersion[] => {
+    if (entry.verdict !== "yanked" || takes(entry.release.doc) !== null) return [];
+    const why = view.record.doc.yanked.get(version) ?? "";
+    const time = shownTime(entry.release.doc.published, since.get(version));
+    return [{ release: entry.release.doc, time, deprecated: `yanked${why === "" ? "" : `: ${why}`}` }];
+  });
+  return { ...source, versions: [...source.versions, ...yanked] };
+}
+
+/** Nothing is left to offer: the reason of one of them says why. */
+function allTaking(name: PackageName, { newest, held, taking }: Offer): ImprintError | null {
+  const [first] = taking;
+  if (newest !== null || held.size > 0 || first === undefined) return null;
+  return new ImprintError("RELEASE_REFUSED", `Cannot serve ${name}: ${first[0]} is not offered: ${first[1]}`);
 }
 
 /** From the first of those who agree whose sources have it: the bytes are checked against what they agree on. */
@@ -139,6 +178,7 @@ async function openAgreed(
   ballots: readonly ReadBallot[],
   file: string,
   indices: Parameters<typeof createOwnPackages>[0]["indices"],
+  require: (release: Release) => void,
 ): Promise<TarballBody> {
   const [found] = [...tallyOf(agreement, ballots, "locked")].filter(([version]) => tarballFileName(name, version) === file);
   if (found === undefined) {
@@ -158,6 +198,7 @@ async function openAgreed(
       `Cannot serve ${name}@${version}: ${agreement.threshold} of ${agreement.of.join(", ")} must agree on it; ${reason ?? ""}`,
     );
   }
+  for (const { release } of agreed) require(release);
   let fault: ImprintError | null = null;
   for (const { alias, release } of agreed) {
     try {

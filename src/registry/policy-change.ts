@@ -26,6 +26,35 @@ export function policyChanges(before: PolicyFiles, after: PolicyFiles): readonly
   ];
 }
 
+export type FolderChange = PolicyChange & {
+  /** Where it holds, below the top of the repository: `.` is the top, and always the first. */ readonly folders: readonly string[];
+};
+
+/** The policy that counts in a folder. `at`: where it stands; `unknown`: why it could not be read. */
+export type Counting = PolicyFiles & { readonly at: string; readonly unknown: string | null };
+
+/** A folder, and what counts there before and after; null: nothing. */
+export type FolderSides = { readonly folder: string; readonly before: Counting | null; readonly after: Counting | null };
+
+/** What changes in each folder; folders where one policy gives way to one other are told together. */
+export function changesByFolder(sides: readonly FolderSides[]): readonly FolderChange[] {
+  const groups = new Map<string, { readonly sides: FolderSides; readonly folders: string[] }>();
+  for (const side of sides) {
+    const key = JSON.stringify([side.before?.at ?? null, side.after?.at ?? null]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { sides: side, folders: [side.folder] });
+    else group.folders.push(side.folder);
+  }
+  return [...groups.values()].flatMap(({ sides: { before, after }, folders }) => {
+    const unknown = [before, after].flatMap((side): readonly PolicyChange[] =>
+      side === null || side.unknown === null ? [] : [{ text: `what counted or counts there is not known: ${side.unknown}`, widens: true }],
+    );
+    const changes = policyChanges(before ?? NO_POLICY, after ?? NO_POLICY);
+    // Another file with the same content changes nothing yet.
+    return [...unknown, ...changes].map((change) => ({ ...change, folders }));
+  });
+}
+
 function indexChanges(before: Project, after: Project): readonly PolicyChange[] {
   const changes: PolicyChange[] = [];
   const note = (widens: boolean, text: string): void => void changes.push({ text, widens });

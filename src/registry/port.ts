@@ -3,7 +3,7 @@
  * throw an `ImprintError` whose code fixes the status (404 verified absent, 403 refused, 503 never verified).
  */
 import type { JsonObject, JsonValue } from "../format/json.ts";
-import type { PackageName } from "../format/names.ts";
+import type { PublicName } from "../format/names.ts";
 import type { ReadyDocument } from "./document.ts";
 import type { Via } from "./upstream/via.ts";
 
@@ -26,15 +26,16 @@ export type Answered<T> = {
 
 /** `via`: the resolvers that a request has passed already, where it came from one. */
 export type Registry = {
-  packument(name: PackageName, abbreviated: boolean, base: Base, via?: Via): Promise<Answered<ReadyDocument>>;
+  /** @param locked for a client that has chosen its versions already, by a lockfile: yanked ones are in it, too */
+  packument(name: PublicName, abbreviated: boolean, base: Base, via?: Via, locked?: boolean): Promise<Answered<ReadyDocument>>;
   /** One version's manifest, by exact version or dist-tag. */
-  version(name: PackageName, versionOrTag: string, base: Base, via?: Via): Promise<Answered<ReadyDocument>>;
-  distTags(name: PackageName, via?: Via): Promise<Answered<ReadyDocument>>;
+  version(name: PublicName, versionOrTag: string, base: Base, via?: Via): Promise<Answered<ReadyDocument>>;
+  distTags(name: PublicName, via?: Via): Promise<Answered<ReadyDocument>>;
   /** @param file name in the URL, as `foo-1.0.0.tgz` */
-  tarball(name: PackageName, file: string, via?: Via): Promise<Answered<TarballBody>>;
+  tarball(name: PublicName, file: string, via?: Via): Promise<Answered<TarballBody>>;
   /** Keys that `dist.signatures` are checked with: upstream's, and this resolver's own. */
   keys(via?: Via): Promise<ReadyDocument>;
-  attestations(name: PackageName, version: string, via?: Via): Promise<Answered<ReadyDocument>>;
+  attestations(name: PublicName, version: string, via?: Via): Promise<Answered<ReadyDocument>>;
   /** npm's search v1 over the project's own indices. Nothing of it goes upstream. */
   search(text: string, page: { readonly from: number; readonly size: number }): Promise<ReadyDocument>;
   /** Advisories for what a client has installed. Only names that upstream may know leave this machine. */
@@ -59,19 +60,19 @@ export type Upstream = {
   readonly registry: () => Promise<string>;
   /** `until`: when upstream is asked again, in Unix milliseconds. */
   packument(
-    name: PackageName,
+    name: PublicName,
     abbreviated: boolean,
     base: Base,
     via?: Via,
   ): Promise<{ readonly document: ReadyDocument; readonly until: number }>;
-  version(name: PackageName, versionOrTag: string, base: Base, via?: Via): Promise<ReadyDocument>;
-  distTags(name: PackageName, via?: Via): Promise<ReadyDocument>;
-  tarball(name: PackageName, file: string, via?: Via): Promise<TarballBody>;
+  version(name: PublicName, versionOrTag: string, base: Base, via?: Via): Promise<ReadyDocument>;
+  distTags(name: PublicName, via?: Via): Promise<ReadyDocument>;
+  tarball(name: PublicName, file: string, via?: Via): Promise<TarballBody>;
   /** As it lists them. */
   keys(via?: Via): Promise<readonly JsonValue[]>;
-  attestations(name: PackageName, version: string, via?: Via): Promise<ReadyDocument>;
+  attestations(name: PublicName, version: string, via?: Via): Promise<ReadyDocument>;
   /** Null where it does not have that version. What is here already and has signatures is not asked for again. */
-  published(name: PackageName, version: string): Promise<Published | null>;
+  published(name: PublicName, version: string): Promise<Published | null>;
   /** What it answers to `/-/v1/search`, as it answers: hostile. */
   search(text: string, size: number): Promise<JsonObject>;
   /** @param body as it goes out: what must not leave has been taken out of it */

@@ -9,14 +9,14 @@ import type { BridgeKey } from "../crypto/bridge-key.ts";
 import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { isJsonObject, type JsonObject } from "../format/json.ts";
-import type { PackageName, PackagePattern } from "../format/names.ts";
+import { isPackageName, type PackageName, type PackagePattern, type PublicName } from "../format/names.ts";
 import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { emptyReport, type Overlaid, publicPartOf } from "./audit-request.ts";
-import { labelOf, sourceOf } from "./claims.ts";
+import { aliasesOf, labelOf, sourceOf } from "./claims.ts";
 import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
 import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { lazySyncer } from "./lazy-sync.ts";
@@ -52,14 +52,14 @@ export type ResolverOptions = {
 
 /** What a person at the terminal may want to know; `http` counts and prints them. */
 export type ResolverEvents = {
-  answered(name: PackageName, what: "packument" | "tarball", source: string, detail: string): void;
+  answered(name: PublicName, what: "packument" | "tarball", source: string, detail: string): void;
   /** An author's package that a client now knows about; times in Unix milliseconds. */
   told(facts: {
-    readonly name: PackageName;
+    readonly name: PublicName;
     readonly newest: { readonly version: Version; readonly at: number };
     readonly hasInstallScript: boolean;
   }): void;
-  refused(name: PackageName, error: ImprintError): void;
+  refused(name: PublicName, error: ImprintError): void;
   warned(alias: string, message: string): void;
 };
 
@@ -81,7 +81,7 @@ export function createResolver(options: ResolverOptions): Registry {
     events: { progress: () => {}, warned },
   });
 
-  const tell = (name: PackageName, { newest, hasInstallScript }: Offer): void => {
+  const tell = (name: PublicName, { newest, hasInstallScript }: Offer): void => {
     if (newest !== null) events.told({ name, newest, hasInstallScript });
   };
 
@@ -95,7 +95,7 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   /** Where an index that is trusted introduces the name: how to trust the one that has it, too (X4). */
-  const denied = async (name: PackageName, pattern: PackagePattern | null): Promise<ImprintError> => {
+  const denied = async (name: PublicName, pattern: PackagePattern | null): Promise<ImprintError> => {
     const found = introducerOf(name, await rootsOf(indices));
     const command = found === null ? null : addCommand(found.introduction);
     const rule = pattern === null ? "allows it from no source" : `denies ${pattern} upstream`;
@@ -108,7 +108,7 @@ export function createResolver(options: ResolverOptions): Registry {
 
   /** Decides the source, asks it, and tells the terminal what came of it. */
   const answer = async <T>(
-    name: PackageName,
+    name: PublicName,
     what: "packument" | "tarball",
     detail: string,
     ask: {
@@ -118,23 +118,28 @@ export function createResolver(options: ResolverOptions): Registry {
       upstream: () => Promise<T>;
     },
   ): Promise<Answered<T>> => {
+    const source = sourceOf(project, name);
+    const label = labelOf(source);
+    const once = async (): Promise<T> => {
+      switch (source.kind) {
+        case "denied":
+          throw await denied(name, source.pattern);
+        case "upstream":
+          return ask.upstream();
+        case "overlay":
+          return ask.overlay(await ofIndex(source.alias, name), source.alias);
+        case "agree":
+          return ask.own(() => packages.ofAgreement(source.agreement, name as PackageName), label); // it stands in the agreement
+        case "index":
+          return ask.own(async () => (await ofIndex(source.alias, name)) ?? absent(name, source.alias), label);
+      }
+    };
     try {
-      const source = sourceOf(project, name);
-      const label = labelOf(source);
-      const value = await (async (): Promise<T> => {
-        switch (source.kind) {
-          case "denied":
-            throw await denied(name, source.pattern);
-          case "upstream":
-            return ask.upstream();
-          case "overlay":
-            return ask.overlay(await packages.ofIndex(source.alias, name), source.alias);
-          case "agree":
-            return ask.own(() => packages.ofAgreement(source.agreement, name), label);
-          case "index":
-            return ask.own(async () => (await packages.ofIndex(source.alias, name)) ?? absent(name, source.alias), label);
-        }
-      })();
+      const value = await once().catch(async (error: unknown) => {
+        // A release of a moment ago, which a lockfile has and the last sync had not.
+        if (!isImprintError(error, "NOT_FOUND") || !(await askAgain(aliasesOf(source)))) throw error;
+        return once();
+      });
       events.answered(name, what, label, detail);
       return { value, source: label };
     } catch (error) {
@@ -143,8 +148,22 @@ export function createResolver(options: ResolverOptions): Registry {
     }
   };
 
+  /** Null: the index does not have it. What only the public registry would let through no index can have. */
+  const ofIndex = async (alias: DisplayName, name: PublicName): Promise<OverlaidPackage | null> =>
+    isPackageName(name) ? packages.ofIndex(alias, name) : null;
+
+  const askAgain = async (aliases: readonly DisplayName[]): Promise<boolean> => {
+    const asked = await Promise.all(
+      aliases.map(async (alias) => {
+        const index = indices.get(alias);
+        return index !== undefined && (await lazySync.again(alias, index.reader));
+      }),
+    );
+    return asked.includes(true);
+  };
+
   /** Something to choose from, or the reason why there is nothing. */
-  const offered = async (name: PackageName, open: () => Promise<OwnPackage>): Promise<OwnPackage> => {
+  const offered = async (name: PublicName, open: () => Promise<OwnPackage>): Promise<OwnPackage> => {
     const own = await open();
     if (own.refusal !== null) throw own.refusal;
     tell(name, own.offer);
@@ -153,14 +172,15 @@ export function createResolver(options: ResolverOptions): Registry {
 
   type Document = { readonly document: ReadyDocument; readonly isGood: () => boolean; readonly tell: () => void };
 
-  const packumentOf = async (own: OwnPackage, name: PackageName, abbreviated: boolean, base: Base): Promise<ReadyDocument> =>
-    ready(`${own.key} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () =>
-      abbreviated
-        ? { json: abbreviatedPackument(own.offer.source, base), type: ABBREVIATED_TYPE }
-        : { json: fullPackument(signed(own.offer.source, await bridgeKey()), base), type: "application/json" },
-    );
+  const packumentOf = async (own: OwnPackage, name: PublicName, abbreviated: boolean, base: Base, locked = false): Promise<ReadyDocument> =>
+    ready(`${own.key} ${abbreviated ? "a" : "f"}${locked ? "l" : ""} ${base} ${name}`, async () => {
+      const source = locked ? own.locked() : own.offer.source;
+      return abbreviated
+        ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
+        : { json: fullPackument(signed(source, await bridgeKey()), base), type: "application/json" };
+    });
 
-  const upstreamPackument = async (name: PackageName, abbreviated: boolean, base: Base, via: Via | undefined): Promise<Document> => {
+  const upstreamPackument = async (name: PublicName, abbreviated: boolean, base: Base, via: Via | undefined): Promise<Document> => {
     const { document, until } = await upstream.packument(name, abbreviated, base, via);
     return { document, isGood: () => wallMs() < until, tell: () => undefined };
   };
@@ -168,7 +188,7 @@ export function createResolver(options: ResolverOptions): Registry {
   /** Upstream down and nothing kept of it: an error. Half of the versions would look like all of them. */
   const overlaid = async (
     own: OverlaidPackage | null,
-    { name, abbreviated, base, via }: { name: PackageName; abbreviated: boolean; base: Base; via: Via | undefined },
+    { name, abbreviated, base, via }: { name: PublicName; abbreviated: boolean; base: Base; via: Via | undefined },
   ): Promise<Document> => {
     const theirs = await upstreamPackument(name, abbreviated, base, via).catch((error: unknown) => {
       if (own !== null && isImprintError(error, "NOT_FOUND")) return null;
@@ -206,11 +226,15 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   return {
-    async packument(name, abbreviated, base, via) {
+    async packument(name, abbreviated, base, via, locked = false) {
       const { value, source } = await answer<Document>(name, "packument", "", {
         own: async (open) => {
           const own = await offered(name, open);
-          return { document: await packumentOf(own, name, abbreviated, base), isGood: own.isGood, tell: () => tell(name, own.offer) };
+          return {
+            document: await packumentOf(own, name, abbreviated, base, locked),
+            isGood: own.isGood,
+            tell: () => tell(name, own.offer),
+          };
         },
         overlay: (own) => overlaid(own, { name, abbreviated, base, via }),
         upstream: () => upstreamPackument(name, abbreviated, base, via),
@@ -322,7 +346,7 @@ function jsonOf({ body }: ReadyDocument): JsonObject {
   return JSON.parse(Buffer.from(body).toString("utf8")) as JsonObject;
 }
 
-function absent(name: PackageName, alias: DisplayName): never {
+function absent(name: PublicName, alias: DisplayName): never {
   throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
 }
 

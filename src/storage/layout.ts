@@ -30,6 +30,8 @@ export type Layout = {
   recordMemory(indexId: string, packagePath: string): string;
   /** State of running resolvers: ports and the secrets that prove them. */
   readonly resolvers: string;
+  /** Folders of the user's projects, and the policies that they had. */
+  readonly knownProjects: string;
   /** Key that signs what this machine's resolvers serve, for npm's own check. */
   readonly bridgeKey: string;
   /** Bare repository with what was fetched of an index. */
@@ -46,6 +48,10 @@ export type Layout = {
   readonly blobs: string;
   /** Public packuments and tarballs. */
   readonly upstream: string;
+  /** What package managers keep of one policy, behind one port. */
+  clientCaches(policy: string, port: number): string;
+  /** Folder of all of those. */
+  readonly allClientCaches: string;
   /** What searches have read of an index. */
   search(indexId: string): string;
   /** Folder of all of those. */
@@ -74,6 +80,7 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     evidence: (indexId) => join(state, VERSION, "evidence", indexId),
     recordMemory: (indexId, packagePath) => join(state, VERSION, "records", indexId, ...packagePath.split("/")),
     resolvers: join(state, VERSION, "resolvers"),
+    knownProjects: join(state, VERSION, "projects.json"),
     bridgeKey: join(state, VERSION, "bridge-key.pem"),
     repository: (indexId) => join(cache, VERSION, "git", `${indexId}.git`),
     wholeRepository: (indexId) => join(cache, VERSION, "git", `${indexId}.whole.git`),
@@ -82,6 +89,8 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     validator: (urlHash) => join(cache, VERSION, "validators", `${urlHash}.json`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
+    clientCaches: (policy, port) => join(cache, VERSION, "clients", `${policy}-${port}`),
+    allClientCaches: join(cache, VERSION, "clients"),
     search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),
     searches: join(cache, VERSION, "search"),
   };

@@ -7,21 +7,25 @@ import { type PackageName, type PackagePattern, parsePackagePattern } from "../.
 import { rootPath } from "../../format/paths.ts";
 import { type LockEntry, type Project, type ProjectIndex, raiseLock } from "../../format/project.ts";
 import { shortKey } from "../../format/keys.ts";
+import { policyOf } from "../../format/policy.ts";
 import { timestampMs } from "../../format/time.ts";
 import type { RefName } from "../../git/port.ts";
 import type { IndexAddress } from "../../index/address.ts";
 import { listPackages, scopesOf } from "../../index/preview.ts";
 import { lockEntryOf, newestRoot, type TrustedState, verifyFirstRoot } from "../../index/trust.ts";
+import { rememberProject } from "../../project/known-projects.ts";
+import { planOf, pointProject } from "../../project/pointing.ts";
 import { requireNoConflicts } from "../../registry/claims.ts";
 import { chooseRef, sharedAddress } from "../addresses.ts";
+import { lockLines } from "../views/pointed.ts";
 import { acceptState } from "../accepted.ts";
 import type { Deps } from "../deps.ts";
 import { warnOn } from "../consumer.ts";
 import { openIndex, openProbe } from "../open.ts";
-import { pointClients } from "../clients/registry-lines.ts";
+import { resolverAddress } from "../../clients/resolver-address.ts";
 import { type SettledIntroduction, settleIntroductions } from "../introductions.ts";
-import { DEFAULT_REGISTRY, newPolicyFolder, type ProjectFiles, readProjectFiles, writeLock, writeProject } from "../project-files.ts";
-import { clean, spanText } from "../terminal.ts";
+import { newPolicyFolder, type ProjectFiles, readProjectFiles, writeLock, writeProject } from "../../project/project-files.ts";
+import { clean, spanText } from "../../format/text.ts";
 
 export type AddOptions = {
   readonly url: string;
@@ -94,7 +98,7 @@ export async function add(options: AddOptions, deps: Deps): Promise<AddResult> {
     // What changes from now on is told from here: imprint trust diff.
     await acceptState(deps, id, synced.stored);
     terminal.ok(changed.length === 0 ? "nothing to change" : changed.join(", "));
-    if (folder === deps.layout.config) sayUsersOwn(deps, folder);
+    if (folder === deps.layout.config) sayUsersOwn(deps, folder, settled.project);
     return { alias, id, packages: claims, changed, added: true, introductions: settled.introductions };
   } finally {
     await index.close();
@@ -181,24 +185,33 @@ async function save(
   current: ProjectFiles,
   locks: ReadonlyMap<DisplayName, LockEntry>,
 ): Promise<readonly string[]> {
-  const pointed = options.npmrc && folder !== deps.layout.config ? await pointClients(deps.files, folder) : { changed: [], replaced: null };
+  const isProjects = folder !== deps.layout.config;
   let next = project;
-  const { replaced } = pointed;
-  if (replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(replaced)) {
-    next = { ...project, upstream: { ...project.upstream, registry: replaced } };
-    deps.terminal.talk(clean(`the registry that stood there, ${replaced}, is now upstream.registry in imprint.json`));
+  if (options.npmrc && isProjects) {
+    const { replaced } = (await planOf(deps.files, folder, project)).settings;
+    if (replaced !== null && project.upstream.registry === undefined && /^https?:\/\/[^@]+$/.test(replaced)) {
+      next = { ...project, upstream: { ...project.upstream, registry: replaced } };
+      deps.terminal.talk(clean(`the registry that stood there, ${replaced}, is now upstream.registry in imprint.json`));
+    }
   }
   const lock = [...locks].reduce((raised, [alias, entry]) => raiseLock(raised, alias, entry), current.lock);
-  return [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock)), ...pointed.changed];
+  // .npmrc is written before imprint.json: if `add` is interrupted, clients ask a resolver that refuses them, not the public
+  // registry.
+  const pointed = isProjects && options.npmrc ? await pointProject(deps, folder, next) : null;
+  if (pointed === null) await rememberProject(deps, folder, policyOf(next));
+  const written = [...(await writeProject(deps.files, folder, next)), ...(await writeLock(deps.files, folder, lock))];
+  if (pointed === null) return written;
+  for (const line of lockLines(pointed)) deps.terminal.talk(line);
+  return [...written, ...pointed.changed];
 }
 
 /** No project's .npmrc is touched for it, and the user's own is for the user to change. */
-function sayUsersOwn({ terminal }: Deps, folder: string): void {
+function sayUsersOwn({ terminal }: Deps, folder: string, project: Project): void {
   terminal.talk(
     clean(`That is the user's own imprint.json, in ${folder}: it counts wherever no project above has one, and is never merged with it.`),
   );
   terminal.talk(
-    `So that a forgotten imprint run fails instead of asking the public registry: npm config set registry ${DEFAULT_REGISTRY} --location=user (a registry that stands there goes into upstream.registry of that imprint.json first)`,
+    `So that a forgotten imprint run fails instead of asking the public registry: npm config set registry ${resolverAddress(policyOf(project))} --location=user (a registry that stands there goes into upstream.registry of that imprint.json first)`,
   );
 }
 

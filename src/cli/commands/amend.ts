@@ -14,7 +14,7 @@ import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
 import { requestForRecords } from "../root-change.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 import { removeTarballs } from "../withdrawn-tarballs.ts";
 

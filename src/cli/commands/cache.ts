@@ -3,10 +3,10 @@ import path from "node:path";
 import { ImprintError } from "../../errors.ts";
 import { type CacheItem, isLeftover, listFilesOf, listFoldersOf, removeItem } from "../../storage/inventory.ts";
 import type { Deps } from "../deps.ts";
-import { policyFolder, readProjectFiles } from "../project-files.ts";
-import { spanText } from "../terminal.ts";
+import { policyFolder, readProjectFiles } from "../../project/project-files.ts";
+import { spanText } from "../../format/text.ts";
 
-export type CacheKind = "git" | "sparse" | "tarballs" | "public registry" | "search" | "other" | "leftovers";
+export type CacheKind = "git" | "sparse" | "tarballs" | "public registry" | "search" | "clients" | "other" | "leftovers";
 export type CacheGroup = {
   readonly kind: CacheKind;
   /** Of a git repository: the index's name in this project, else its id; null for kinds that are one. */
@@ -35,11 +35,15 @@ async function inventory({ layout }: Deps): Promise<readonly Kept[]> {
   ];
   const items: Kept[] = [];
   for (const item of await listFoldersOf(layout.repositories)) items.push({ ...item, kind: isLeftover(item) ? "leftovers" : "git" });
+  // Whole: a package manager may not miss single files of what it keeps.
+  for (const item of await listFoldersOf(layout.allClientCaches)) items.push({ ...item, kind: "clients" });
   for (const [kind, folders] of kinds)
     for (const folder of folders)
       for (const item of await listFilesOf(folder))
         items.push({ ...item, kind: isLeftover(item) || item.path.slice(folder.length).includes(NPM_TEMPORARY) ? "leftovers" : kind });
-  const known = [layout.repositories, ...kinds.flatMap(([, folders]) => folders)].map((folder) => folder + path.sep);
+  const known = [layout.repositories, layout.allClientCaches, ...kinds.flatMap(([, folders]) => folders)].map(
+    (folder) => folder + path.sep,
+  );
   // Files beside the repositories (when each was last synced), and what another version of imprint left.
   for (const item of await listFilesOf(layout.cache)) {
     const isBeside = path.dirname(item.path) === layout.repositories;
@@ -64,7 +68,7 @@ export async function listCache(deps: Deps): Promise<CacheList> {
     lastUsed: of.length === 0 ? null : new Date(Math.max(...of.map(({ lastUsedMs }) => lastUsedMs))).toISOString(),
   });
   const repositories = items.filter(({ kind }) => kind === "git");
-  const rest = (["sparse", "tarballs", "public registry", "search", "other", "leftovers"] as const).map((kind) =>
+  const rest = (["sparse", "tarballs", "public registry", "search", "clients", "other", "leftovers"] as const).map((kind) =>
     group(
       kind,
       null,

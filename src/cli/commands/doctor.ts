@@ -1,12 +1,11 @@
 /** `imprint doctor`: what is amiss with this project and machine, each finding with what mends it. Changes nothing. */
 import { isImprintError } from "../../errors.ts";
-import { hasSay, labelOf, sourceOf } from "../../registry/claims.ts";
-import { pinnedElsewhere } from "../clients/notes.ts";
-import { findScopeLines } from "../clients/scope-lines.ts";
+import { hasSay, labelOf, sourceOf, scopeOwners } from "../../registry/claims.ts";
+import { findScopeLines } from "../../clients/scope-lines.ts";
 import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { checkClaims } from "../doctor/claims.ts";
-import { checkAgeGates, checkPinned, checkRegistryLines, checkScopeLines, checkUnsafe } from "../doctor/clients.ts";
+import { checkAgeGates, checkRegistryLines, checkScopeLines, checkUnsafe } from "../doctor/clients.ts";
 import { checkClientVersions } from "../doctor/client-versions.ts";
 import { checkClock } from "../doctor/clock.ts";
 import type { IndexFacts } from "../doctor/facts.ts";
@@ -22,7 +21,7 @@ import {
   gitFault,
   leftByVlt,
   newestFileMs,
-  registryFiles,
+  registryFacts,
   resolverFiles,
   secretModes,
   sshOnly,
@@ -32,8 +31,8 @@ import { checkLookAlikes, type Known } from "../doctor/look-alikes.ts";
 import { checkCache, checkFolders, checkGit, checkNode, checkResolvers, checkSecrets } from "../doctor/machine.ts";
 import { checkSeveralSources } from "../doctor/several-sources.ts";
 import { checkMoved, checkReached } from "../doctor/places.ts";
-import { clientFolder, DEFAULT_REGISTRY } from "../project-files.ts";
-import { clean } from "../terminal.ts";
+import { clientFolder } from "../../project/project-files.ts";
+import { clean } from "../../format/text.ts";
 
 export type DoctorResult = { readonly findings: readonly Finding[]; readonly worst: Level };
 
@@ -88,9 +87,8 @@ async function projectFindings(consumer: Consumer, indices: readonly IndexFacts[
     ...(await checkSeveralSources(consumer, deps.nowMs())),
     ...checkLookAlikes([...agreed, ...claimed, ...publicNames]),
     ...checkLock(project, lock, indices),
-    ...checkScopeLines(await findScopeLines(consumer.files, deps)),
-    ...checkRegistryLines(await registryFiles(deps, folder === deps.layout.config ? null : folder)),
-    ...checkPinned(await pinnedElsewhere(deps, clients, DEFAULT_REGISTRY.slice(0, -1))),
+    ...checkScopeLines(await findScopeLines({ folder: consumer.files.folder, ownerOf: scopeOwners(consumer.files.project) }, deps)),
+    ...checkRegistryLines(await registryFacts(deps, folder === deps.layout.config ? null : folder, project)),
     ...checkUnsafe(await leftByVlt(clients)),
     ...checkClientVersions(await clientFacts(deps, clients)),
     ...checkAgeGates({

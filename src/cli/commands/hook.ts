@@ -25,7 +25,7 @@ import type { Deps } from "../deps.ts";
 import { TRANSFER_LIMITS } from "../open.ts";
 import { idOfClone, readOwnIndices } from "../own-indices.ts";
 import { pushedTarballFaults, tarballsIn } from "../pushed-tarballs.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 const MARK = "# written by imprint hook install";
 

@@ -23,12 +23,12 @@ import type { Deps } from "../deps.ts";
 import { indexForImport, planImport, requireGrants, shortList, tagRequests } from "../import-plan.ts";
 import { dependenciesOf, fetchTarballs, type Inspected } from "../import-tarballs.ts";
 import { theOwnIndex } from "../own-indices.ts";
-import { ownRegistries } from "../own-registries.ts";
+import { isOwnRegistry } from "../../project/own-registries.ts";
 import { inParallel } from "../parallel.ts";
 import { readBack } from "../read-back.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
 import { type NewTarball, placeOf, placeTarballs, requireUploaded } from "../tarball-places.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { openUpload, readNames } from "../upload.ts";
 
 export type ImportOptions = {
@@ -81,7 +81,7 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
   const settings = await loadUpstreamSettings({
     configured: options.registry,
     env: deps.env,
-    ourselves: ownRegistries(deps),
+    isOurs: isOwnRegistry(deps.env),
     offline: deps.offline,
   });
   const npm = npmOptions(settings, deps.layout.upstream);

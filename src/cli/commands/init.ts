@@ -16,7 +16,7 @@ import { createIndex } from "../../index/create.ts";
 import { ownAddress, parseRefOption, shortRef } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
 import { fetchGround, filesBeside, surveyRemote } from "../existing-repository.ts";
-import { findProjectFolder } from "../project-files.ts";
+import { findProjectFolder } from "../../project/project-files.ts";
 import { saveKeyFile } from "../key-store.ts";
 import { openClone, TRANSFER_LIMITS } from "../open.ts";
 import { authorOf } from "../author.ts";
@@ -25,7 +25,7 @@ import { addOwnIndex, idOfClone, readOwnIndices } from "../own-indices.ts";
 import { newPassphrase } from "../passphrase.ts";
 import { parseTarballSources } from "../tarball-places.ts";
 import { indexReadme } from "../views/index-readme.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type InitOptions = {
   readonly dir: string | undefined;

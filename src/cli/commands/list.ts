@@ -4,7 +4,7 @@ import { timestampMs } from "../../format/time.ts";
 import { newestRoot, staleness } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
 import { openConsumer } from "../consumer.ts";
-import { spanText } from "../terminal.ts";
+import { spanText } from "../../format/text.ts";
 
 export type ListedIndex = {
   readonly alias: string;

@@ -8,7 +8,7 @@ import { ImprintError } from "../../errors.ts";
 import { type Gap, type Sibling, siblingGaps } from "../../pack/order.ts";
 import { type Candidate, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { type Plan, type Planned, type PlanOptions, planWorkspaces, SKIPPED, type Skipped } from "../workspace-plan.ts";
 import { type PublishedRelease, publishGroup, type PublishOptions } from "./publish.ts";
 

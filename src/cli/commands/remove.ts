@@ -3,7 +3,9 @@ import { ImprintError } from "../../errors.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import type { Project, ProjectIndex } from "../../format/project.ts";
 import type { Deps } from "../deps.ts";
-import { requireProject, writeLock, writeProject } from "../project-files.ts";
+import { mendPointing, unpointProject } from "../../project/pointing.ts";
+import { lockLines } from "../views/pointed.ts";
+import { requireProject, writeLock, writeProject } from "../../project/project-files.ts";
 
 export type RemoveResult = { readonly alias: string; readonly changed: readonly string[] };
 
@@ -16,10 +18,10 @@ export async function remove(alias: string, deps: Deps): Promise<RemoveResult> {
   requireUnneeded(alias, project, entry);
   const without = <T>(map: ReadonlyMap<DisplayName, T>): ReadonlyMap<DisplayName, T> =>
     new Map([...map].filter(([name]) => name !== alias));
-  const changed = [
-    ...(await writeProject(files, folder, { ...project, indices: without(project.indices) })),
-    ...(await writeLock(files, folder, without(lock))),
-  ];
+  const next = { ...project, indices: without(project.indices) };
+  const pointed = next.indices.size === 0 ? await unpointProject(deps, folder, next) : await mendPointing(deps, folder, next);
+  const changed = [...(await writeProject(files, folder, next)), ...(await writeLock(files, folder, without(lock))), ...pointed.changed];
+  for (const line of lockLines(pointed)) terminal.talk(line);
   terminal.ok(changed.join(", "));
   terminal.warn(
     `${entry.packages.join(", ")} now come from the public registry, if anybody has them there; deny them under upstream.deny in imprint.json if they must not`,

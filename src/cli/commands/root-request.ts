@@ -16,7 +16,7 @@ import type { Deps } from "../deps.ts";
 import { listKeyFiles } from "../key-store.ts";
 import { stateStoreOf } from "../open.ts";
 import { factsOf, publishPending, sayChanges, shortOf, withOwnIndex } from "../root-change.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { packageLine } from "../views/news.ts";
 
 export type SignedRequest = {

@@ -19,7 +19,7 @@ import type { Deps } from "../deps.ts";
 import { parseKeys } from "../root-arguments.ts";
 import { changeByDraft, progressOf, type RootOptions, withOwnIndex } from "../root-change.ts";
 import { type Earlier, earlierState, momentsOf } from "../since.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import type { OpenUpload } from "../upload.ts";
 import { keysOfRole } from "./root-rotate.ts";
 

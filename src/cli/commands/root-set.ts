@@ -7,7 +7,7 @@ import { parseIndexAddress } from "../../index/address.ts";
 import type { RootContent } from "../../index/root/edits.ts";
 import type { Deps } from "../deps.ts";
 import { type ChangedRoot, changeOwnRoot, type RootOptions } from "../root-change.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type RootSetOptions = RootOptions & {
   readonly mirrors: readonly string[] | undefined;

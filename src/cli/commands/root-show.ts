@@ -5,7 +5,7 @@ import { newestRoot } from "../../index/trust.ts";
 import type { Deps } from "../deps.ts";
 import { listKeyFiles } from "../key-store.ts";
 import { cloneState, theOwnIndex } from "../own-indices.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type RootShown = {
   readonly index: string;

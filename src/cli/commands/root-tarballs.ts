@@ -2,7 +2,7 @@
 import { parseTarballSources } from "../tarball-places.ts";
 import type { Deps } from "../deps.ts";
 import { changeOwnRoot, type RootOptions } from "../root-change.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type RootTarballsResult = {
   readonly index: string;

@@ -8,20 +8,42 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import path from "node:path";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
+import { agedPatterns, childEnvironment } from "../../clients/environment.ts";
+import { notesOf } from "../../clients/notes.ts";
+import { type FallenRelease, fallenReleases, lockedIndices } from "../../audit/fallen.ts";
+import { planLocks } from "../../clients/lock-addresses.ts";
+import { parseResolverAddress, resolverAddress } from "../../clients/resolver-address.ts";
+import { requireNoScopeLines } from "../../clients/scope-lines.ts";
+import { policyOf } from "../../format/policy.ts";
+import { clean } from "../../format/text.ts";
 import { requireFloor } from "../../index/trust.ts";
-import { type Consumer, openConsumer, warnStale } from "../consumer.ts";
-import { warnIntroduced } from "../introductions.ts";
+import { rememberProject } from "../../project/known-projects.ts";
+import { locksOf, writeLocks } from "../../project/pointing.ts";
+import { clientFolder, type ProjectFiles } from "../../project/project-files.ts";
+import { scopeOwners } from "../../registry/claims.ts";
+import { findHolder } from "../../serve/holder.ts";
+import type { Rules, ServeEvent } from "../../serve/policies.ts";
+import type { Refusal, Seen } from "../../serve/report.ts";
+import { type RunningResolver, startResolver } from "../../serve/resolver.ts";
+import { type Consumer, freshen, openConsumer, warnStale } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
-import { agedPatterns, childEnvironment } from "../clients/environment.ts";
-import { notesOf, pinnedElsewhere } from "../clients/notes.ts";
-import { requireNoScopeLines } from "../clients/scope-lines.ts";
-import type { Refusal, Seen } from "../report.ts";
-import { clientFolder, type ProjectFiles } from "../project-files.ts";
-import { type ResolverSettings, type RunningResolver, startResolver } from "../resolver.ts";
-import { findResolver, type ResolverState } from "../resolver-state.ts";
-import { clean } from "../terminal.ts";
+import type { OpenIndex } from "../open.ts";
+import { warnIntroduced } from "../introductions.ts";
+import { fallenLines } from "../views/fallen.ts";
+import { lockLines } from "../views/pointed.ts";
+import { resolverPorts, rulesOf, sayOn } from "../resolving.ts";
 
-export type RunOptions = ResolverSettings & { readonly frozen: boolean };
+export type RunOptions = {
+  /** 0: any free one. */
+  readonly port: number;
+  /** Where the wanted port is taken: another free one instead of an error. */
+  readonly anyPort: boolean;
+  readonly syncAfterMs: number;
+  /** Prints one line a request. */
+  readonly verbose: boolean;
+  readonly frozen: boolean;
+  readonly version: string;
+};
 
 /** @returns the command's exit code */
 export async function run(command: readonly string[], options: RunOptions, deps: Deps): Promise<number> {
@@ -29,32 +51,116 @@ export async function run(command: readonly string[], options: RunOptions, deps:
   if (program === undefined) throw new ImprintError("USAGE", "Cannot run: no command; write imprint run npm install");
   requireSafeClient(program);
   const consumer = await openConsumer(deps);
-  let resolver: RunningResolver;
+  const { files } = consumer;
+  const served = new Map<string, number>();
+  const rules = rulesOf(deps, options.syncAfterMs);
+  const say = sayOn(deps, options, served);
+  let answering: Answering | null = null;
   try {
-    await requireNoScopeLines(consumer.files, deps);
+    await requireNoScopeLines({ folder: files.folder, ownerOf: scopeOwners(files.project) }, deps);
     await requireStates(consumer, options, deps);
     await warnStale(consumer, deps);
     if (deps.strict === true) await warnIntroduced(consumer, deps);
     // A running one may ask hosts, or take what --frozen or --strict would not.
-    const running = options.frozen || deps.offline || deps.strict === true ? null : await findResolver(deps, consumer.files.folder);
-    if (running !== null) {
-      await consumer.close();
-      return await runWithRunning(running, program, args, consumer.files, deps);
+    if (!options.frozen && !deps.offline && deps.strict !== true) answering = await join(options.port, files, rules, say, deps);
+    if (answering === null) {
+      const { port, anyPort, version } = options;
+      const settings = { folder: files.folder, rules, say, port, anyPort, version };
+      answering = answeringOf(await startResolver(resolverPorts(deps, consumer), settings));
     }
-    resolver = await startResolver(deps, options, consumer);
   } catch (error) {
     await consumer.close();
     throw error;
   }
   try {
-    const code = await runAt(resolver.base, program, args, consumer.files, deps);
-    sayServed(resolver.served, deps);
-    saySeen(resolver.report.after(0), consumer.files, deps);
+    await mendLocks(files, deps);
+    if (answering.base !== canonicalOf(files)) await settleLocks(files, `${answering.base}/`, deps);
+    const { port } = parseResolverAddress(answering.base) ?? { port: options.port };
+    const caches = deps.layout.clientCaches(policyOf(files.project), port);
+    const code = await runChild(
+      program,
+      args,
+      await childEnvironment(deps, { program, base: answering.base, project: files.project, caches }),
+      deps,
+    );
+    await settleLocks(files, `${canonicalOf(files)}/`, deps);
+    sayServed(served, deps);
+    saySeen(await answering.seen(), code, files, deps);
+    await sayFallen(consumer, deps);
     return code;
   } finally {
-    await resolver.close();
+    await answering.close();
+    await consumer.close();
   }
 }
+
+/** How long news are waited for when the command has ended. */
+const NEWS_MS = 3000;
+
+/** What a client took from its own cache no resolver was asked for: the lockfile tells. */
+async function sayFallen({ files: { folder, project }, indices }: Consumer, deps: Deps): Promise<void> {
+  const readers = new Map([...indices].map(([alias, { reader }]) => [alias, reader] as const));
+  const at = { files: deps.files, folder: clientFolder(deps, folder), project, readers };
+  const locked = await lockedIndices(at);
+  if (locked.length === 0) return;
+  const look = async (): Promise<readonly FallenRelease[]> => {
+    await Promise.all(locked.map(async (alias) => freshen(indices.get(alias) as OpenIndex, deps, () => undefined)));
+    return fallenReleases({ ...at, read: "newest" });
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => (timer = setTimeout(() => resolve(null), NEWS_MS)));
+  // Without news in time, by what this machine remembers.
+  const fallen = (await Promise.race([look(), late])) ?? (await fallenReleases({ ...at, read: "remembered" }));
+  clearTimeout(timer);
+  for (const line of fallenLines(fallen)) deps.terminal.warn(line);
+}
+
+function canonicalOf({ project }: ProjectFiles): string {
+  return resolverAddress(policyOf(project)).slice(0, -1);
+}
+
+/** Before the command: an address in a lockfile would lead its client past the resolver, or to one of before. */
+async function mendLocks({ folder, project }: ProjectFiles, deps: Deps): Promise<void> {
+  const at = clientFolder(deps, folder);
+  for (const line of lockLines(await writeLocks(deps.files, at, await locksOf(deps.files, at, project)))) deps.terminal.talk(line);
+}
+
+/** yarn 1 and bun ask the address that their lockfile holds: this run's while it lasts, the fixed one afterwards. */
+async function settleLocks({ folder }: ProjectFiles, address: string, deps: Deps): Promise<void> {
+  const at = clientFolder(deps, folder);
+  await writeLocks(deps.files, at, await planLocks(deps.files, at, { address, isClaimed: () => false, upstream: undefined }));
+}
+
+/** Who answers the command: a resolver of its own, or the running one that serves this folder meanwhile. */
+type Answering = { /** Without a final slash. */ readonly base: string; seen(): Promise<Seen>; close(): Promise<void> };
+
+function answeringOf(resolver: RunningResolver): Answering {
+  return { base: resolver.base, seen: async () => resolver.report.after(0), close: () => resolver.close() };
+}
+
+/** @returns null where no resolver of this user has the port, proven by a secret that is never sent (S6) */
+async function join(
+  port: number,
+  { folder, project }: ProjectFiles,
+  rules: Rules,
+  say: (event: ServeEvent) => void,
+  deps: Deps,
+): Promise<Answering | null> {
+  const holder = await findHolder(deps, port);
+  const joined = (await holder?.join(folder, rules, say)) ?? null;
+  if (holder === null || joined === null) return null;
+  const policy = policyOf(project);
+  await rememberProject(deps, folder, policy);
+  const before = (await holder.seen(policy, Number.MAX_SAFE_INTEGER)) ?? NOTHING;
+  return {
+    base: resolverAddress(policy, port).slice(0, -1),
+    // It stopped meanwhile: what it refused stands in its own log.
+    seen: async () => (await holder.seen(policy, before.last)) ?? NOTHING,
+    close: async () => joined.leave(),
+  };
+}
+
+const NOTHING: Seen = { refusals: [], told: [], taken: [], clients: [], last: 0 };
 
 /**
  * vlt asks the public registry for what its lockfile lists, and for dependencies of what it runs, whatever registry it is
@@ -68,18 +174,6 @@ function requireSafeClient(program: string): void {
       "CLIENT_UNSAFE",
       "Cannot run vlt: it asks the public registry for names in its lockfile, whatever registry it is given, so claimed names would leak",
     );
-}
-
-async function runAt(
-  base: string,
-  program: string,
-  args: readonly string[],
-  { folder, project }: ProjectFiles,
-  deps: Deps,
-): Promise<number> {
-  const pinned = await pinnedElsewhere(deps, clientFolder(deps, folder), base);
-  if (pinned !== null) deps.terminal.warn(pinned);
-  return runChild(program, args, await childEnvironment(deps, base, project), deps);
 }
 
 /**
@@ -106,35 +200,6 @@ function isBehind(check: () => void): boolean {
   } catch (error) {
     if (isImprintError(error, "ROLLBACK")) return true;
     throw error;
-  }
-}
-
-async function runWithRunning(
-  state: ResolverState,
-  program: string,
-  args: readonly string[],
-  project: ProjectFiles,
-  deps: Deps,
-): Promise<number> {
-  const base = `http://127.0.0.1:${state.port}`;
-  const before = await fetchSeen(base, state, Number.MAX_SAFE_INTEGER);
-  const code = await runAt(base, program, args, project, deps);
-  saySeen(await fetchSeen(base, state, before.last), project, deps);
-  return code;
-}
-
-const NOTHING: Seen = { refusals: [], told: [], clients: [], last: 0 };
-
-async function fetchSeen(base: string, { secret }: ResolverState, after: number): Promise<Seen> {
-  try {
-    const response = await fetch(`${base}/-/imprint/seen/${after}`, {
-      headers: { authorization: `Bearer ${secret}` },
-      redirect: "error",
-      signal: AbortSignal.timeout(2000),
-    });
-    return response.ok ? ((await response.json()) as Seen) : NOTHING;
-  } catch {
-    return NOTHING; // it stopped meanwhile; what it refused stands in its own log
   }
 }
 
@@ -172,9 +237,9 @@ function sayServed(served: ReadonlyMap<string, number>, { terminal }: Deps): voi
   terminal.talk(terminal.style("dim", `imprint answered ${parts.join(", ")}`));
 }
 
-function saySeen(seen: Seen, { project }: ProjectFiles, deps: Deps): void {
+function saySeen(seen: Seen, exitCode: number, { project }: ProjectFiles, deps: Deps): void {
   listRefusals(seen.refusals, deps);
-  for (const line of notesOf(seen, agedPatterns(project), deps.nowMs())) deps.terminal.warn(clean(line));
+  for (const line of notesOf({ ...seen, exitCode }, agedPatterns(project), deps.nowMs())) deps.terminal.warn(clean(line));
 }
 
 function listRefusals(refusals: readonly Refusal[], { terminal }: Deps): void {

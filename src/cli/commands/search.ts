@@ -6,7 +6,7 @@ import { openSearchStore } from "../../registry/search-store.ts";
 import { freshen, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { openPublicRegistry } from "../public-registry.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type SearchResult = {
   readonly text: string;

@@ -12,8 +12,8 @@ import { parseRefOption, sharedAddress } from "../addresses.ts";
 import { warnOn } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { openIndex, openProbe } from "../open.ts";
-import { requireProject, writeLock, writeProject } from "../project-files.ts";
-import { clean } from "../terminal.ts";
+import { requireProject, writeLock, writeProject } from "../../project/project-files.ts";
+import { clean } from "../../format/text.ts";
 import { splitAddress } from "./add.ts";
 
 export type SetUrlOptions = { readonly name: string; readonly urls: readonly string[]; readonly ref: string | undefined };

@@ -5,11 +5,17 @@ import { type Lock, type Project, raiseLock } from "../../format/project.ts";
 import { type IndexNews, readNews } from "../../index/news.ts";
 import { hasSay, sourceOf } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
-import { openConsumer, warnOn, warnStale } from "../consumer.ts";
+import { type Consumer, openConsumer, warnOn, warnStale } from "../consumer.ts";
 import { warnIntroduced } from "../introductions.ts";
 import type { OpenIndex } from "../open.ts";
-import { readProjectFiles, writeLock } from "../project-files.ts";
-import { clean } from "../terminal.ts";
+import { policyOf } from "../../format/policy.ts";
+import { rememberProject } from "../../project/known-projects.ts";
+import { mendPointing } from "../../project/pointing.ts";
+import { lockLines } from "../views/pointed.ts";
+import { fallenLines } from "../views/fallen.ts";
+import { fallenReleases } from "../../audit/fallen.ts";
+import { clientFolder, readProjectFiles, writeLock } from "../../project/project-files.ts";
+import { clean } from "../../format/text.ts";
 import { newsLines } from "../views/news.ts";
 import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
 
@@ -87,13 +93,26 @@ export async function sync(
       const { lock: now } = await readProjectFiles(files, consumer.files.folder);
       const raised = [...lock].reduce((merged, [alias, entry]) => raiseLock(merged, alias, entry), now);
       for (const file of await writeLock(files, consumer.files.folder, raised)) terminal.ok(file);
+      await mend(consumer, deps);
     }
+    const readers = new Map([...consumer.indices].map(([alias, { reader }]) => [alias, reader] as const));
+    const { folder, project } = consumer.files;
+    const fallen = await fallenReleases({ files, folder: clientFolder(deps, folder), project, readers, read: "newest" });
+    for (const line of fallenLines(fallen)) terminal.warn(line);
   } finally {
     await consumer.close();
   }
   const [first] = failures;
   if (first !== undefined) throw first;
   return results;
+}
+
+/** Settings and lockfiles that a merge left behind imprint.json, or that were written before it. */
+async function mend({ files: { folder, project } }: Consumer, deps: Deps): Promise<void> {
+  if (folder === deps.layout.config) return rememberProject(deps, folder, policyOf(project));
+  const pointed = await mendPointing(deps, folder, project);
+  for (const file of pointed.changed) deps.terminal.ok(`${file} leads to this project's resolver now`);
+  for (const line of lockLines(pointed)) deps.terminal.talk(line);
 }
 
 async function syncAndTell(

@@ -17,8 +17,9 @@ import { judgeProposals, type ProposalFault, readProposals } from "../../index/p
 import { commitSource, type Snapshot } from "../../index/source.ts";
 import { readIndexId, readState } from "../../index/sync.ts";
 import type { Deps } from "../deps.ts";
+import { commitOf } from "../revision.ts";
 import { openClone, openTarballs, TRANSFER_LIMITS } from "../open.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type VerifyProposalOptions = {
   /** A clone with the pull request checked out. */
@@ -42,7 +43,7 @@ export async function verifyProposal(options: VerifyProposalOptions, deps: Deps)
     throw new ImprintError("USAGE", "Cannot verify: --id wants the 64 hex digits of an index id");
   const folder = path.resolve(deps.cwd, options.folder ?? ".");
   const clone = await describeClone(folder, deps.git);
-  const [head, base] = [await commitOf(folder, "HEAD", deps), await baseOf(folder, clone, options.base, deps)];
+  const [head, base] = [await requireHead(folder, deps), await baseOf(folder, clone, options.base, deps)];
   const repository = openClone(deps, clone.gitDir);
   try {
     const [before, after] = await Promise.all([base, head].map((commit) => commitSource(repository, commit, TRANSFER_LIMITS).open()));
@@ -90,8 +91,15 @@ function outsideFaults(changed: readonly string[]): readonly ProposalFault[] {
     .map((file) => ({ file, step: "writing 4", code: "INVALID_DOCUMENT", message: `the change touches ${file}, outside ${PROPOSALS}/` }));
 }
 
-async function commitOf(folder: string, name: string, { git }: Pick<Deps, "git">): Promise<ObjectId> {
-  const commit = await resolveCommit(folder, name, git);
+/** What is checked out, which no ref of that name changes. */
+async function requireHead(folder: string, { git }: Pick<Deps, "git">): Promise<ObjectId> {
+  const commit = await resolveCommit(folder, "HEAD", git);
+  if (commit === null) throw new ImprintError("USAGE", `Cannot verify: ${folder} has no commits`);
+  return parseObjectId(commit);
+}
+
+async function requireCommit(folder: string, name: string, deps: Pick<Deps, "git">): Promise<ObjectId> {
+  const commit = await commitOf(folder, name, deps);
   if (commit === null) throw new ImprintError("USAGE", `Cannot verify: ${JSON.stringify(name)} is no commit of ${folder}`);
   return parseObjectId(commit);
 }
@@ -102,7 +110,7 @@ async function baseOf(
   named: string | undefined,
   { git }: Pick<Deps, "git">,
 ): Promise<ObjectId> {
-  if (named !== undefined) return commitOf(folder, named, { git });
+  if (named !== undefined) return requireCommit(folder, named, { git });
   const remotes = ["upstream", remoteName ?? "origin"];
   for (const name of remotes.flatMap((remote) => [`refs/remotes/${remote}/HEAD`, `refs/remotes/${remote}/main`])) {
     const commit = await resolveCommit(folder, name, git);

@@ -20,7 +20,7 @@ import { chooseRef, cloneAddress, parseRefOption } from "../addresses.ts";
 import type { Deps } from "../deps.ts";
 import { openClone, openProbe, openTarballs, TRANSFER_LIMITS } from "../open.ts";
 import { earlierState } from "../since.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { splitAddress } from "./add.ts";
 
 export type VerifyOptions = {

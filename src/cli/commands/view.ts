@@ -2,7 +2,7 @@
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../format/json.ts";
-import { isPackageName, type PackageName, parsePackageName } from "../../format/names.ts";
+import { isPackageName, type PackageName, parsePublicName, type PublicName } from "../../format/names.ts";
 import type { Project } from "../../format/project.ts";
 import type { Agreement } from "../../format/several-sources.ts";
 import { compareVersions, type DistTag, isVersion, type Version } from "../../format/versions.ts";
@@ -58,19 +58,19 @@ export type ViewResult = {
 /** @throws ImprintError USAGE, INVALID_NAME, NOT_FOUND, DENIED, and those of reading a package */
 export async function view(spec: string, deps: Deps): Promise<ViewResult> {
   const at = spec.indexOf("@", 1);
-  const name = parsePackageName(at < 0 ? spec : spec.slice(0, at));
+  const name = parsePublicName(at < 0 ? spec : spec.slice(0, at));
   const wanted = at < 0 ? null : spec.slice(at + 1);
   if (wanted === "") throw new ImprintError("USAGE", `Cannot show ${spec}: a version or a tag stands behind the @`);
   const consumer = await openConsumer(deps);
   try {
     const source = sourceOf(consumer.files.project, name);
+    if (source.kind === "denied") throw new ImprintError("DENIED", `Cannot show ${name}: imprint.json lets no source answer for it`);
+    if (source.kind === "upstream") return await viewOfPublic(name, wanted, consumer.files.project, deps);
+    // npm let it through once; no index can publish it.
+    if (!isPackageName(name)) throw notFound(name, wanted, labelOf(source));
     switch (source.kind) {
-      case "denied":
-        throw new ImprintError("DENIED", `Cannot show ${name}: imprint.json lets no source answer for it`);
       case "index":
         return await viewOfIndex(name, wanted, source.alias, consumer, deps);
-      case "upstream":
-        return await viewOfPublic(name, wanted, consumer.files.project, deps);
       case "overlay":
         return await viewOfOverlay(name, wanted, source, consumer, deps);
       case "agree":
@@ -211,7 +211,7 @@ async function viewOfAgreement(
   };
 }
 
-async function viewOfPublic(name: PackageName, wanted: string | null, project: Project, deps: Deps): Promise<ViewResult> {
+async function viewOfPublic(name: PublicName, wanted: string | null, project: Project, deps: Deps): Promise<ViewResult> {
   const { upstream, close } = openPublicRegistry(deps, project);
   try {
     deps.terminal.progress("asking the public registry");

@@ -2,26 +2,27 @@
 import { isImprintError } from "../../errors.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import { shortKey } from "../../format/keys.ts";
-import { type PackageName, type PackagePattern, parsePackageName } from "../../format/names.ts";
+import { isPackageName, type PackageName, type PackagePattern, parsePublicName, type PublicName } from "../../format/names.ts";
 import { newestRoot } from "../../index/trust.ts";
-import { sourceOf } from "../../registry/claims.ts";
+import { labelOf, sourceOf } from "../../registry/claims.ts";
 import { addCommand, introducerOf, rootsOf } from "../../registry/introductions.ts";
+import { oddDependencies } from "../../format/dependencies.ts";
 import { offerOf } from "../../registry/offer.ts";
+import { takenPlace } from "../../registry/taken-places.ts";
 import { type Consumer, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { leaf, type WhyNode, type WhyResult } from "../views/why.ts";
 import { whyAgreed, whyOverlaid } from "./why-several.ts";
 
 export async function why(text: string, deps: Deps): Promise<WhyResult> {
-  const name = parsePackageName(text);
+  const name = parsePublicName(text);
   const consumer = await openConsumer(deps);
   try {
     const source = sourceOf(consumer.files.project, name);
+    if (source.kind === "denied") return await whyDenied(name, source.pattern, consumer);
+    if (source.kind === "upstream") return whyPublic(name, source.pattern);
+    if (!isPackageName(name)) return whyNobodys(name, labelOf(source));
     switch (source.kind) {
-      case "denied":
-        return await whyDenied(name, source.pattern, consumer);
-      case "upstream":
-        return whyPublic(name, source.pattern);
       case "index":
         return await whyIndex(name, source, consumer, deps);
       case "overlay":
@@ -34,7 +35,13 @@ export async function why(text: string, deps: Deps): Promise<WhyResult> {
   }
 }
 
-async function whyDenied(name: PackageName, pattern: PackagePattern | null, consumer: Consumer): Promise<WhyResult> {
+/** What npm let through once, and no index can publish. */
+function whyNobodys(name: PublicName, label: string): WhyResult {
+  const children = [leaf(`imprint.json: ${label} claims it; no other source may answer`), leaf("no index can have a name like that")];
+  return { name, source: label, answer: "absent", tree: { text: `${name} does not exist`, children } };
+}
+
+async function whyDenied(name: PublicName, pattern: PackagePattern | null, consumer: Consumer): Promise<WhyResult> {
   const rule = pattern === null ? "no entry of upstream.allow names it" : `upstream.deny has ${pattern}`;
   return {
     name,
@@ -51,7 +58,7 @@ async function whyDenied(name: PackageName, pattern: PackagePattern | null, cons
   };
 }
 
-function whyPublic(name: PackageName, pattern: PackagePattern): WhyResult {
+function whyPublic(name: PublicName, pattern: PackagePattern): WhyResult {
   return {
     name,
     source: "upstream",
@@ -100,6 +107,8 @@ async function whyIndex(
     const { held, newest, until } = offerOf({ view, since }, alias, { minAgeHours: index.entry.minAgeHours ?? 0, nowMs: deps.nowMs() });
     const releases = [...view.versions].map(([version, verdict]) => {
       if (!("release" in verdict)) return leaf(`${version} refused (${verdict.verdict}): ${verdict.reason}`);
+      const taken = takenPlace(consumer.files.project, name, oddDependencies(verdict.release.doc.manifest));
+      if (taken !== null) return leaf(`${version} not offered: ${taken}`);
       const readyAt = held.get(version);
       if (readyAt !== undefined)
         return leaf(
@@ -146,7 +155,7 @@ async function whyIndex(
 }
 
 /** X4: a denied name may be one that an index here depends on. */
-async function introducedLeaves(name: PackageName, { indices }: Consumer): Promise<readonly WhyNode[]> {
+async function introducedLeaves(name: PublicName, { indices }: Consumer): Promise<readonly WhyNode[]> {
   const found = introducerOf(name, await rootsOf(indices));
   const command = found === null ? null : addCommand(found.introduction);
   return found === null ? [] : [leaf(`${found.by} introduces its index${command === null ? "" : `; to trust that, too: ${command}`}`)];

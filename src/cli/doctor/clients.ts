@@ -1,51 +1,69 @@
 /** What clients are told by files and environment: scope lines (X9), registry lines (X8), lockfiles, age gates. */
-import type { ScopeLine } from "../clients/scope-lines.ts";
+import type { ScopeLine } from "../../clients/scope-lines.ts";
 import { type Finding, ok, orOk } from "./finding.ts";
-import { DEFAULT_REGISTRY } from "../project-files.ts";
+import type { RegistryLine } from "../../clients/pointing/point.ts";
+import { parseResolverAddress } from "../../clients/resolver-address.ts";
 
 export function checkScopeLines(lines: readonly ScopeLine[]): readonly Finding[] {
-  const findings = lines.map(({ scope, where }): Finding => ({
+  const findings = lines.map(({ text, fix, isRead }): Finding => ({
     level: "problem",
-    title: `${where} sends ${scope} to a registry of its own`,
-    detail: "an index is claimed for that scope, and that setting beats the registry of imprint run, which refuses to start",
-    fix: where.startsWith("the environment variable") ? `unset ${where.replace("the environment variable ", "")}` : `remove ${where}`,
+    title: text,
+    detail: isRead
+      ? "an index is claimed there, and that setting beats the registry of imprint run, which refuses to start"
+      : "clients may read it otherwise than imprint does, so that imprint run refuses to start",
+    fix,
   }));
   return orOk(findings, "no client sends a claimed scope elsewhere");
 }
 
-/** `registry`: what the file says; null: nothing. */
-export type RegistryFile = {
-  readonly file: string;
-  readonly registry: string | null;
-  /** The command that points it here. */ readonly fix: string;
-  /** The user's own is for the user to decide. */ readonly isOwn: boolean;
+export type RegistryFacts = {
+  /** Of this project's resolver. */ readonly address: string;
+  readonly lines: readonly RegistryLine[];
+  /** The command that mends it. */ readonly fix: string;
+  /** The user's own settings are for the user to decide. */ readonly isOwn: boolean;
+  /** Files that `imprint sync` would change. */ readonly behind: readonly string[];
 };
 
-export function checkRegistryLines(files: readonly RegistryFile[]): readonly Finding[] {
-  return files.map(({ file, registry, fix, isOwn }): Finding => {
-    if (registry === DEFAULT_REGISTRY) return ok(`${file} points at the resolver`);
+export function checkRegistryLines({ address, lines, fix, isOwn, behind }: RegistryFacts): readonly Finding[] {
+  const isPointed = lines.some(({ registry }) => registry !== null && parseResolverAddress(registry) !== null);
+  const findings = lines.map(({ file, registry }): Finding => {
+    if (registry === address) return ok(`${file} points at the resolver`);
+    if (registry !== null && parseResolverAddress(registry) !== null)
+      return {
+        level: "problem",
+        title: `${file} names an address that is not this project's`,
+        detail: `a resolver refuses ${registry}: this imprint.json is answered under ${address}`,
+        fix,
+      };
     const asked = registry === null ? "the public registry" : registry.replace(/\/\/[^/@]*@/u, "//");
     return {
       level: isOwn || (registry !== null && isLocal(registry)) ? "note" : "warning",
       title: registry === null ? `${file} names no registry` : `${file} names another registry`,
       detail: `where imprint run is forgotten, ${asked} is asked for claimed names, instead of nobody`,
-      fix,
+      // Sync mends what was pointed here once; the first time is for whoever said --no-npmrc to decide.
+      fix: isOwn || isPointed ? fix : `npm config set registry ${address} --location=project && imprint sync`,
     };
   });
+  const named = new Set(lines.map(({ file }) => file));
+  const others = isPointed
+    ? behind.filter((file) => !named.has(file) || lines.some((line) => line.file === file && line.registry === address))
+    : [];
+  if (others.length === 0) return findings;
+  return [
+    ...findings,
+    {
+      level: "warning",
+      title: `${others.join(", ")} ${others.length === 1 ? "is" : "are"} behind imprint.json`,
+      detail:
+        "they hold an address that is refused or a port of another time, or miss what keeps caches of projects apart and ends at once where nobody listens",
+      fix,
+    },
+  ];
 }
 
 /** A resolver on a port of its own. */
 function isLocal(registry: string): boolean {
   return /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])[:/]/u.test(registry);
-}
-
-/** @param line as `pinnedElsewhere` says it */
-export function checkPinned(line: string | null): readonly Finding[] {
-  if (line === null) return [ok("no lockfile pins another port")];
-  const port = /--port (\d+)/u.exec(line)?.[1] ?? "";
-  return [
-    { level: "warning", title: "a lockfile pins another resolver's port", detail: line, fix: `imprint run --port ${port} <command>` },
-  ];
 }
 
 /** @param left files of clients that `imprint run` refuses, by the client */

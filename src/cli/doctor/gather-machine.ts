@@ -8,13 +8,16 @@ import { textOf } from "../../format/bytes.ts";
 import { isJsonObject, type JsonValue } from "../../format/json.ts";
 import type { IndexId } from "../../format/digest.ts";
 import { isPackageName, type PackageName } from "../../format/names.ts";
-import type { ProjectIndex } from "../../format/project.ts";
+import type { Project, ProjectIndex } from "../../format/project.ts";
 import { requireGit } from "../../git/system/run.ts";
 import { isLeftover, listFilesOf } from "../../storage/inventory.ts";
-import { namedRegistries, npmrcRegistry } from "../clients/registry-lines.ts";
+import { npmrcRegistry } from "../../clients/pointing/npmrc.ts";
+import { registryLines } from "../../clients/pointing/point.ts";
+import { resolverAddress } from "../../clients/resolver-address.ts";
+import { policyOf } from "../../format/policy.ts";
+import { planOf } from "../../project/pointing.ts";
 import type { Deps } from "../deps.ts";
-import { DEFAULT_REGISTRY } from "../project-files.ts";
-import type { RegistryFile } from "./clients.ts";
+import type { RegistryFacts } from "./clients.ts";
 import type { FolderFacts, ResolverFile } from "./machine.ts";
 
 const MAX_BYTES = 1024 * 1024;
@@ -99,18 +102,21 @@ export async function newestFileMs({ layout }: Deps, ids: readonly IndexId[]): P
 }
 
 /** @param folder null: the user's own imprint.json counts, and the user's own .npmrc with it */
-export async function registryFiles({ files, env }: Deps, folder: string | null): Promise<readonly RegistryFile[]> {
+export async function registryFacts({ files, env }: Deps, folder: string | null, project: Project): Promise<RegistryFacts> {
+  const address = resolverAddress(policyOf(project));
   if (folder === null) {
     const file = env["npm_config_userconfig"] ?? path.join(env["HOME"] ?? homedir(), ".npmrc");
     const registry = npmrcRegistry(textOf((await files.read(file, MAX_BYTES)) ?? new Uint8Array()) ?? "");
-    return [{ file, registry, fix: `npm config set registry ${DEFAULT_REGISTRY} --location=user`, isOwn: true }];
+    return { address, lines: [{ file, registry }], fix: `npm config set registry ${address} --location=user`, isOwn: true, behind: [] };
   }
-  const { npmrc, yarnrc } = await namedRegistries(files, folder);
-  const npm = { file: ".npmrc", registry: npmrc, fix: `npm config set registry ${DEFAULT_REGISTRY} --location=project`, isOwn: false };
-  if (yarnrc === undefined) return [npm];
-  const whitelist = `yarn config set unsafeHttpWhitelist --json '["${new URL(DEFAULT_REGISTRY).hostname}"]'`;
-  const fix = `yarn config set npmRegistryServer ${DEFAULT_REGISTRY} && ${whitelist}`;
-  return [npm, { file: ".yarnrc.yml", registry: yarnrc, fix, isOwn: false }];
+  const { settings, locks } = await planOf(files, folder, project);
+  return {
+    address,
+    lines: await registryLines(files, folder),
+    fix: "imprint sync",
+    isOwn: false,
+    behind: [...settings.writes.keys(), ...locks.map(({ file }) => file)],
+  };
 }
 
 const LEFT_BY = [

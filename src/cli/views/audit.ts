@@ -1,6 +1,6 @@
 /** What `imprint audit` says: to people, and to GitHub Actions. */
-import type { AuditResult, FoundPackage } from "../commands/audit.ts";
-import { clean } from "../terminal.ts";
+import { type AuditResult, type FoundPackage, INSTALLED } from "../commands/audit.ts";
+import { clean } from "../../format/text.ts";
 
 const MAX_NAMES = 5;
 /** GitHub shows ten of a kind for one step. */
@@ -8,10 +8,11 @@ const MAX_ANNOTATIONS = 10;
 
 /** A line a source, then one for each package that is refused or warned about; what is said of many public ones stands once. */
 export function auditLines({ packages, warnings, lockfiles }: AuditResult): readonly string[] {
-  const sources = [...new Set(packages.map(({ source }) => source))].toSorted();
-  const counted = sources.flatMap((source) => {
+  const [locked, installed] = [packages.filter((one) => one.lockfile !== INSTALLED), packages.filter((one) => one.lockfile === INSTALLED)];
+  const sourcesOf = (list: readonly FoundPackage[]): readonly string[] => [...new Set(list.map(({ source }) => source))].toSorted();
+  const counted = sourcesOf(locked).flatMap((source) => {
     const of = (status: FoundPackage["status"]): readonly FoundPackage[] =>
-      packages.filter((one) => one.source === source && one.status === status);
+      locked.filter((one) => one.source === source && one.status === status);
     const [signed, open] = [of("signed"), of("public")];
     const compared = signed.filter(({ integrityChecked }) => integrityChecked).length;
     const valid = open.filter(({ npmSignature }) => npmSignature === "valid").length;
@@ -21,15 +22,41 @@ export function auditLines({ packages, warnings, lockfiles }: AuditResult): read
       ...(open.length > 0 ? [`✓ public registry ${open.length}, ${valid} with valid npm signatures`] : []),
     ];
   });
+  const lying = sourcesOf(installed).flatMap((source) => {
+    const same = installed.filter((one) => one.source === source && one.integrityChecked && one.status !== "refused").length;
+    if (same === 0) return [];
+    return [
+      source === "upstream" ? `✓ public registry ${same} installed, files as locked` : `✓ ${source} ${same} installed, files as signed`,
+    ];
+  });
   const several = lockfiles.length > 1;
   const labelOf = ({ name, version, path, lockfile }: FoundPackage): string =>
     `${name}@${version} (${several ? `${lockfile}: ` : ""}${path})`;
   const notes = packages.flatMap((one) => [
     ...(one.status === "refused" ? [`✗ ${labelOf(one)}: ${one.reason ?? ""}`] : []),
+    ...(one.status === "local" ? [`· ${labelOf(one)}: this project's own, or bundled by a signed package`] : []),
     ...(one.status === "signed" ? one.warnings.map((warning) => `! ${labelOf(one)}: ${warning}`) : []),
   ]);
-  const lines = [...counted, ...notes, ...groupedNotes(packages), ...warnings.map((warning) => `! ${warning}`)];
+  const lines = [
+    ...counted,
+    ...lying,
+    ...notes,
+    ...aliasNote(packages),
+    ...groupedNotes(packages),
+    ...warnings.map((warning) => `! ${warning}`),
+  ];
   return (lines.length === 0 ? ["✓ the lockfile has no packages"] : lines).map(safe);
+}
+
+/** Names aliases: `require("lodash")` then loads another package. Aliases are legitimate, so the audit only lists them. */
+function aliasNote(packages: readonly FoundPackage[]): readonly string[] {
+  const aliases = packages.flatMap(({ status, standsFor, name, version }) =>
+    status === "refused" || standsFor === null ? [] : [`${standsFor} is ${name}@${version}`],
+  );
+  const names = [...new Set(aliases)];
+  if (names.length === 0) return [];
+  const more = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
+  return [`· under another name by an alias: ${names.slice(0, MAX_NAMES).join(", ")}${more}`];
 }
 
 function groupedNotes(packages: readonly FoundPackage[]): readonly string[] {

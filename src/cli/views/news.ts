@@ -1,6 +1,6 @@
 /** What `imprint sync` says is new, in words. */
 import type { IndexNews, PackageNews } from "../../index/news.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 const MAX_ADDED = 20;
 const MAX_VERSIONS = 5;

@@ -1,7 +1,7 @@
 /** `imprint trust …` for people. */
 import type { Role } from "../../format/root.ts";
 import type { Place, ShownTrust, TrustHistory, TrustNews } from "../commands/trust.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 import { newsLines, shortKeys } from "./news.ts";
 
 export function trustLines(shown: readonly ShownTrust[]): readonly string[] {

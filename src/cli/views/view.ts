@@ -1,7 +1,7 @@
 /** What `imprint view` says to people. */
 import { shortKey, isPublicKey } from "../../format/keys.ts";
 import type { ViewedVersion, ViewResult } from "../commands/view.ts";
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 const MAX_VERSIONS = 10;
 

@@ -1,5 +1,5 @@
 /** What `imprint why` says, as a tree. */
-import { clean } from "../terminal.ts";
+import { clean } from "../../format/text.ts";
 
 export type WhyNode = { readonly text: string; readonly children: readonly WhyNode[] };
 export type WhyResult = {

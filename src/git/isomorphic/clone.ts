@@ -10,6 +10,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { ObjectId, RefName } from "../port.ts";
 import type { CloneState, NewClone } from "../clone-state.ts";
+import { baseOfRevision, possibleRefs } from "../revision.ts";
 import { createCloneFolder } from "../store/bare.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { listTree } from "../store/list.ts";
@@ -252,6 +253,17 @@ export function resolveCommit(dir: string, name: string): Promise<ObjectId | nul
       if (id !== null) return id;
     }
     return null;
+  });
+}
+
+/** `meaningsOf` of ../clone.ts; an id is read in full only, so that no beginning of one is looked for. */
+export function meaningsOf(dir: string, name: string): Promise<readonly string[]> {
+  return withClone(dir, async ({ gitDir }) => {
+    const base = baseOfRevision(name);
+    if (base === null) return [];
+    const refs = [...(base === "HEAD" ? [base] : []), ...possibleRefs(base)];
+    const ids = await Promise.all(refs.map((ref) => readRef(gitDir, ref)));
+    return refs.filter((_, at) => (ids[at] ?? null) !== null);
   });
 }
 

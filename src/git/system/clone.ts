@@ -2,12 +2,13 @@
  * The author's clone by the system's git. Git's own refusals are used where they exist (`merge --ff-only`,
  * `reset --keep`), and what they would still overwrite (ignored files) is looked for first.
  */
-import { lstat, mkdir, readdir } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { ImprintError } from "../../errors.ts";
 import type { CloneState, NewClone } from "../clone-state.ts";
 import type { ObjectId, RefName } from "../port.ts";
 import { commit } from "./commit.ts";
+import { baseOfRevision, possibleRefs } from "../revision.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import { createGit, mustGit, reasonOf, runGit } from "./run.ts";
 import type { Git } from "./run.ts";
@@ -245,6 +246,26 @@ export function remoteUrl(dir: string, name: string, options: CloneOptions = {})
 /** `resolveCommit` of ../clone.ts. */
 export async function resolveCommit(dir: string, name: string, options: CloneOptions = {}): Promise<ObjectId | null> {
   return (await ask(gitOf(options), dir, ["rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`])) as ObjectId | null;
+}
+
+/** `meaningsOf` of ../clone.ts. */
+export async function meaningsOf(dir: string, name: string, options: CloneOptions = {}): Promise<readonly string[]> {
+  const git = gitOf(options);
+  const base = baseOfRevision(name);
+  if (base === null) return [];
+  const refs = possibleRefs(base);
+  const listed = (await ask(git, dir, ["for-each-ref", "--format=%(refname)", "--", ...refs])) ?? "";
+  const names = new Set(listed.split("\n"));
+  const there = refs.filter((ref) => names.has(ref));
+  // HEAD, FETCH_HEAD and their like are files of their own; others of these files are no refs.
+  const own = (await ask(git, dir, ["rev-parse", "--git-path", base])) ?? base;
+  const text = await readFile(resolve(dir, own), "utf8").catch(() => "");
+  const pseudo = /^(ref: |[0-9a-f]{40})/u.test(text) ? [base] : [];
+  const short = /^(?:.*-g)?([0-9a-f]{4,63})$/iu.exec(base)?.[1];
+  if (short === undefined || short.length === 40) return [...pseudo, ...there];
+  const ids = ((await ask(git, dir, ["rev-parse", `--disambiguate=${short.toLowerCase()}`])) ?? "").split("\n").filter((id) => id !== "");
+  const kinds = await Promise.all(ids.slice(0, 100).map((id) => ask(git, dir, ["cat-file", "-t", id])));
+  return [...pseudo, ...there, ...ids.filter((_, at) => kinds[at] === "commit" || kinds[at] === "tag")];
 }
 
 /** `folderInTree` of ../clone.ts. */

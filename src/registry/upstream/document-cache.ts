@@ -12,6 +12,8 @@ export type CachedDocument = {
   readonly etag: string | null;
   /** Unix milliseconds at which upstream last said so. */
   readonly checkedAt: number;
+  /** How long upstream said it is good for, in milliseconds; null: it did not say. */
+  readonly freshMs: number | null;
   /** sha256 of the text, hex. */
   readonly digest: string;
   /** JSON of what is needed of it again and again. */
@@ -30,7 +32,7 @@ export type DocumentCache = {
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_HEAD_BYTES = 8192;
 /** Raised whenever facts or head are written otherwise. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 export function openDocumentCache(files: Files, folder: string): DocumentCache {
   const pathOf = (key: string): string => {
@@ -42,9 +44,9 @@ export function openDocumentCache(files: Files, folder: string): DocumentCache {
       const bytes = await files.read(pathOf(key), MAX_FILE_BYTES).catch(noneWhereOurs);
       return bytes === null ? null : parse(key, bytes);
     },
-    async write(key, { etag, checkedAt, digest, facts, zipped }) {
+    async write(key, { etag, checkedAt, freshMs, digest, facts, zipped }) {
       const rest = Buffer.concat([Buffer.from(`${facts}\n`), zipped]);
-      const head = Buffer.from(`${JSON.stringify({ format: FORMAT, key, etag, checkedAt, digest, sha256: sha256(rest) })}\n`);
+      const head = Buffer.from(`${JSON.stringify({ format: FORMAT, key, etag, checkedAt, freshMs, digest, sha256: sha256(rest) })}\n`);
       if (head.byteLength <= MAX_HEAD_BYTES && head.byteLength + rest.byteLength <= MAX_FILE_BYTES)
         await files.writeAtomic(pathOf(key), Buffer.concat([head, rest])).catch(noneWhereOurs);
     },
@@ -61,11 +63,18 @@ function parse(key: string, bytes: Uint8Array): CachedDocument | null {
   const factsEnd = rest.indexOf(0x0a);
   try {
     const head = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString("utf8")) as Readonly<Record<string, unknown>>;
-    const { etag, checkedAt, digest } = head;
+    const { etag, checkedAt, freshMs, digest } = head;
     if (head["format"] !== FORMAT || head["key"] !== key || head["sha256"] !== sha256(rest)) return null;
     if (typeof checkedAt !== "number" || typeof digest !== "string" || factsEnd === -1) return null;
     const facts = Buffer.from(rest.subarray(0, factsEnd)).toString("utf8");
-    return { etag: typeof etag === "string" ? etag : null, checkedAt, digest, facts, zipped: rest.subarray(factsEnd + 1) };
+    return {
+      etag: typeof etag === "string" ? etag : null,
+      checkedAt,
+      freshMs: typeof freshMs === "number" ? freshMs : null,
+      digest,
+      facts,
+      zipped: rest.subarray(factsEnd + 1),
+    };
   } catch {
     return null; // another program's, or cut short
   }

@@ -33,6 +33,8 @@ export type Held<Facts> = {
   readonly digest: string;
   readonly etag: string | null;
   readonly checkedAt: number;
+  /** As upstream said it; null: it did not. */
+  readonly freshMs: number | null;
   readonly facts: Facts;
   /** Answers made of it, by whom they are for: bytes that are ready to be sent. */
   readonly ready: Map<string, ReadyDocument>;
@@ -45,6 +47,8 @@ export type Documents<Facts> = {
   held(request: DocumentRequest<Facts>): Held<Facts> | null;
   /** What is here, of any age, without asking anybody. */
   peek(request: DocumentRequest<Facts>): Promise<Held<Facts> | null>;
+  /** Until when it is given without asking, in Unix milliseconds. */
+  freshUntil(held: Pick<Held<Facts>, "checkedAt" | "freshMs">): number;
   /** Keeps an answer that was made of a document. */
   keepReady(request: DocumentRequest<Facts>, held: Held<Facts>, label: string, document: ReadyDocument): void;
 };
@@ -94,18 +98,18 @@ export function createDocuments<Facts>(deps: {
       const response = await client.get(path, { accept, what, ifNoneMatch: known?.etag ?? null, via });
       if (response.status === 304) {
         if (known === null) throw new ImprintError("UPSTREAM_FAILED", `Cannot read ${what}: the registry says that nothing changed`);
-        return keep(key, { ...(memory.get(key) ?? known), checkedAt: nowMs() });
+        return keep(key, { ...(memory.get(key) ?? known), checkedAt: nowMs(), freshMs: response.freshMs });
       }
       const text = await readText(response.body, what);
       const digest = digestOf(text);
-      const { etag } = response;
+      const { etag, freshMs } = response;
       const checkedAt = nowMs();
       // The same bytes: what was made of them is still good.
-      if (known?.digest === digest) return keep(key, { ...known, etag, checkedAt });
+      if (known?.digest === digest) return keep(key, { ...known, etag, checkedAt, freshMs });
       // What is no such document (a login page with status 200) must not push out the last good answer.
       const facts = read(text);
       const zipped = new Uint8Array(await gzipAsync(text, { level: 3 }));
-      const next = keep(key, { zipped, digest, etag, checkedAt, facts, ready: new Map() });
+      const next = keep(key, { zipped, digest, etag, checkedAt, freshMs, facts, ready: new Map() });
       await cache.write(await diskKey(request), { ...next, facts: request.format(facts) });
       return next;
     } catch (error) {
@@ -118,19 +122,25 @@ export function createDocuments<Facts>(deps: {
     }
   };
 
+  const freshUntil = ({ checkedAt, freshMs }: Pick<Held<Facts>, "checkedAt" | "freshMs">): number =>
+    checkedAt + Math.min(times.maxFreshMs, freshMs ?? times.freshMs);
+
   return {
+    freshUntil,
     held: ({ key }) => memory.get(key) ?? null,
     peek,
     async get(request, via) {
       const { key } = request;
       const now = nowMs();
       const isRecent = (at: number, forMs: number): boolean => now >= at && now - at < forMs;
+      // From the future, after the clock was set back: not to be believed.
+      const isFresh = (one: Held<Facts>): boolean => now >= one.checkedAt && now < freshUntil(one);
       const held = memory.get(key);
-      if (held !== undefined && isRecent(held.checkedAt, times.freshMs)) return held;
+      if (held !== undefined && isFresh(held)) return held;
       const negative = negatives.get(key);
       if (negative !== undefined && isRecent(negative.at, times.negativeMs)) throw negative.error;
       const known = held ?? (await peek(request));
-      if (known !== null && (isRecent(known.checkedAt, times.freshMs) || client.isDead())) return known;
+      if (known !== null && (isFresh(known) || client.isDead())) return known;
       // A request that came from another resolver never waits for one of ours that may be waiting for that resolver.
       const flightKey = `${key} ${(via ?? []).join(" ")}`;
       let flight = flights.get(flightKey);

@@ -1,7 +1,12 @@
 /** Upstream's packuments: hostile until parsed. Tarball addresses become ours; all else stays as it came. */
+import compare from "semver/functions/compare.js";
+import lt from "semver/functions/lt.js";
+import prerelease from "semver/functions/prerelease.js";
+import valid from "semver/functions/valid.js";
+import { oddDependencies, type OddDependency } from "../../format/dependencies.ts";
 import { ImprintError } from "../../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
-import type { PackageName } from "../../format/names.ts";
+import type { PublicName } from "../../format/names.ts";
 import { tarballFileName, tarballUrl } from "../../format/packument.ts";
 import type { Version } from "../../format/versions.ts";
 import type { Published } from "../port.ts";
@@ -11,10 +16,15 @@ export type UpstreamTarball = {
   /** sha512 where there is one, else the strongest that there is. */
   readonly algorithm: "sha512" | "sha384" | "sha256" | "sha1";
   readonly hex: string;
+  /** Of its version's manifest, where there are any. */
+  readonly odd?: readonly OddDependency[];
 };
 
+/** Why a version is not offered, by its dependencies; null: it is. */
+export type RefuseVersion = (name: PublicName, odd: readonly OddDependency[]) => string | null;
+
 /** @throws ImprintError UPSTREAM_FAILED where it is no packument of that name */
-export function parseUpstreamPackument(text: string, name: PackageName): JsonObject {
+export function parseUpstreamPackument(text: string, name: PublicName): JsonObject {
   let value: JsonValue;
   try {
     requireDepth(text, 1000);
@@ -29,8 +39,30 @@ export function parseUpstreamPackument(text: string, name: PackageName): JsonObj
   return value;
 }
 
+/** The same document without versions that are refused; a `latest` that is one falls to the highest release below. */
+export function withoutRefused(packument: JsonObject, name: PublicName, refuse: RefuseVersion): JsonObject {
+  const versions = Object.entries(packument["versions"] as JsonObject);
+  const offered = versions.filter(([, manifest]) => refuse(name, oddDependencies(manifest)) === null);
+  if (offered.length === versions.length) return packument;
+  const kept = new Set(offered.map(([version]) => version));
+  const tags = isJsonObject(packument["dist-tags"]) ? packument["dist-tags"] : {};
+  const standing = Object.entries(tags).filter(([, version]) => typeof version === "string" && kept.has(version));
+  const { latest } = tags;
+  const below =
+    typeof latest !== "string" || kept.has(latest) || valid(latest) === null
+      ? undefined
+      : [...kept]
+          .filter((version) => valid(version) !== null && lt(version, latest, true) && prerelease(version) === null)
+          .toSorted((a, b) => compare(b, a, true))[0];
+  return {
+    ...packument,
+    versions: Object.fromEntries(offered),
+    "dist-tags": Object.fromEntries(below === undefined ? standing : [["latest", below], ...standing]),
+  };
+}
+
 /** The same document with every tarball on `base`. Mutates nothing. */
-export function rewriteTarballs(packument: JsonObject, name: PackageName, base: string): JsonObject {
+export function rewriteTarballs(packument: JsonObject, name: PublicName, base: string): JsonObject {
   const versions = packument["versions"] as JsonObject;
   const rewritten = Object.entries(versions).map(
     ([version, manifest]) => [version, rewriteVersion(manifest, name, version, base)] as const,
@@ -38,21 +70,23 @@ export function rewriteTarballs(packument: JsonObject, name: PackageName, base: 
   return { ...packument, versions: Object.fromEntries(rewritten) };
 }
 
-export function rewriteVersion(manifest: JsonValue, name: PackageName, version: string, base: string): JsonValue {
+export function rewriteVersion(manifest: JsonValue, name: PublicName, version: string, base: string): JsonValue {
   const dist = isJsonObject(manifest) ? manifest["dist"] : undefined;
   if (!isJsonObject(manifest) || !isJsonObject(dist)) return manifest;
   return { ...manifest, dist: { ...dist, tarball: tarballUrl(base, name, version as Version) } };
 }
 
 /** Where upstream has each tarball and what it must hash to, by file name. Files without either are left out. */
-export function tarballsOf(packument: JsonObject, name: PackageName): ReadonlyMap<string, UpstreamTarball> {
+export function tarballsOf(packument: JsonObject, name: PublicName): ReadonlyMap<string, UpstreamTarball> {
   const found = new Map<string, UpstreamTarball>();
   for (const [version, manifest] of Object.entries(packument["versions"] as JsonObject)) {
     const dist = isJsonObject(manifest) ? manifest["dist"] : undefined;
     if (!isJsonObject(dist) || typeof dist["tarball"] !== "string" || !/^https?:\/\//.test(dist["tarball"])) continue;
     const integrity = strongest(dist);
     // Old registries hold versions that SemVer refuses (1.0.0+build is one): only their file name counts here.
-    if (integrity !== null) found.set(tarballFileName(name, version as Version), { url: dist["tarball"], ...integrity });
+    if (integrity === null) continue;
+    const odd = oddDependencies(manifest);
+    found.set(tarballFileName(name, version as Version), { url: dist["tarball"], ...integrity, ...(odd.length === 0 ? {} : { odd }) });
   }
   return found;
 }

@@ -18,13 +18,13 @@ type Definitions = {
 export async function loadUpstreamSettings(options: {
   readonly configured: string | undefined;
   readonly env: NodeJS.ProcessEnv;
-  /** Registries that are us. */ readonly ourselves: readonly string[];
+  /** Whether a registry is us. */ readonly isOurs: (registry: string) => boolean;
   /** For npm's own parts: only what their disk cache has. */ readonly offline?: boolean;
 }): Promise<UpstreamSettings> {
   const [{ default: Config }, { default: npmFetch }] = await Promise.all([import("@npmcli/config"), import("npm-registry-fetch")]);
   // Not in the package's type declarations, hence read through its own module loader and typed here.
   const definitions = createRequire(import.meta.url)("@npmcli/config/lib/definitions") as Definitions;
-  const { configured, env, ourselves } = options;
+  const { configured, env, isOurs } = options;
   const config = new Config({
     npmPath: tmpdir(), // where npm's built-in npmrc would be: none
     cwd: tmpdir(), // never the project: its .npmrc leads back here
@@ -34,7 +34,7 @@ export async function loadUpstreamSettings(options: {
   });
   await config.load();
   const flat = (config as unknown as { readonly flat: Readonly<Record<string, unknown>> }).flat;
-  const own = typeof flat["registry"] === "string" && !isOneOf(flat["registry"], ourselves) ? flat["registry"] : undefined;
+  const own = typeof flat["registry"] === "string" && !isOurs(flat["registry"]) ? flat["registry"] : undefined;
   const registry = withSlash(configured ?? own ?? npmFetch.pickRegistry("x"));
   return { registry, options: { ...flat, registry, ...proxiesOf(flat, env), ...(options.offline === true ? { offline: true } : {}) } };
 }
@@ -48,18 +48,6 @@ function proxiesOf(flat: Readonly<Record<string, unknown>>, env: NodeJS.ProcessE
     proxy: given(flat["proxy"]) ?? proxySetting(env, "http_proxy", "proxy"),
     noProxy: given(flat["noProxy"]) ?? proxySetting(env, "no_proxy"),
   };
-}
-
-function isOneOf(registry: string, ourselves: readonly string[]): boolean {
-  return ourselves.some((known) => sameOrigin(known, registry));
-}
-
-function sameOrigin(a: string, b: string): boolean {
-  try {
-    return new URL(a).origin === new URL(b).origin;
-  } catch {
-    return false;
-  }
 }
 
 function withSlash(url: string): string {

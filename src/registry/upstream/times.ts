@@ -16,8 +16,10 @@ export type UpstreamTimes = {
   readonly maxWaitMs: number;
   /** No further try begins later than this after the first: clients wait seconds, not a minute. */
   readonly patienceMs: number;
-  /** An answer is not asked for again before this. */
+  /** An answer is not asked for again before this, where upstream does not say how long it is good for. */
   readonly freshMs: number;
+  /** The longest that is believed, whatever upstream says: a mistake there must not last for a year here. */
+  readonly maxFreshMs: number;
   /** Who has an older answer gets it after this, and the new one next time. */
   readonly staleAfterMs: number;
   /** A definite no is not asked for again before this. */
@@ -34,7 +36,9 @@ export const UPSTREAM_TIMES: UpstreamTimes = {
   firstWaitMs: 250,
   maxWaitMs: 2000,
   patienceMs: 6000,
-  freshMs: 60_000,
+  // What npm's own registry says.
+  freshMs: 300_000,
+  maxFreshMs: 3_600_000,
   staleAfterMs: 3000,
   negativeMs: 5000,
   deadMs: 5000,

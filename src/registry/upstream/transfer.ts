@@ -11,6 +11,8 @@ export type UpstreamResponse = {
   /** 304 where `ifNoneMatch` still holds. */
   readonly status: 200 | 304;
   readonly etag: string | null;
+  /** How long it may be given without asking again, in milliseconds; null: upstream does not say. */
+  readonly freshMs: number | null;
   /** Bytes of the body where upstream says so and nothing is encoded. */
   readonly length: number | null;
   /** Decoded. Ends by throwing UPSTREAM_FAILED at a deadline or where it breaks off. Must be read, or `cancel`led. */
@@ -35,10 +37,24 @@ export function answer(
   return {
     status,
     etag: etag ?? null,
+    freshMs: freshMsOf(response.headers),
     length: encoding === undefined && length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : null,
     body: bounded(body, clock, cancel, fail),
     cancel,
   };
+}
+
+/** `cache-control` as HTTP caches read it, less the age that a cache on the way gave it. */
+export function freshMsOf(headers: { readonly "cache-control"?: string | undefined; readonly age?: string | undefined }): number | null {
+  const directives = (headers["cache-control"] ?? "")
+    .toLowerCase()
+    .split(",")
+    .map((word) => word.trim());
+  if (directives.some((word) => /^(no-cache|no-store)(=|$)/.test(word))) return 0;
+  const seconds = directives.map((word) => /^max-age="?([0-9]{1,9})"?$/.exec(word)?.[1]).find((found) => found !== undefined);
+  if (seconds === undefined) return null;
+  const age = /^[0-9]{1,9}$/.test(headers.age ?? "") ? Number(headers.age) : 0;
+  return Math.max(0, Number(seconds) - age) * 1000;
 }
 
 function decoded(response: IncomingMessage, encoding: string | undefined): Readable {

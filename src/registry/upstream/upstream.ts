@@ -4,13 +4,14 @@
  * Tarballs stream, and are kept by their integrity (`tarballs.ts`).
  */
 import { LIMITS } from "../../format/limits.ts";
-import { ImprintError } from "../../errors.ts";
+import { ImprintError, isImprintError } from "../../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, requireDepth } from "../../format/json.ts";
-import type { PackageName } from "../../format/names.ts";
+import type { PublicName } from "../../format/names.ts";
 import type { Files } from "../../storage/files.ts";
 import { openSpool, type Spool } from "../../storage/spool.ts";
 import { ABBREVIATED_TYPE, type ReadyDocument, readyDocument } from "../document.ts";
-import type { Upstream } from "../port.ts";
+import type { TarballBody, Upstream } from "../port.ts";
+import type { Via } from "./via.ts";
 import type { UpstreamClient } from "./client.ts";
 import { openDocumentCache } from "./document-cache.ts";
 import { createDocuments, type DocumentRequest, type Held, readText, unzip } from "./documents.ts";
@@ -21,7 +22,9 @@ import {
   rewriteTarballs,
   rewriteVersion,
   tarballsOf,
+  type RefuseVersion,
   type UpstreamTarball,
+  withoutRefused,
 } from "./packument.ts";
 import { createTarballs } from "./tarballs.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
@@ -40,9 +43,10 @@ export function createUpstream(deps: {
   /** Where documents and tarballs are kept. */ readonly folder: string;
   /** Unix milliseconds. */ readonly nowMs: () => number;
   readonly times?: UpstreamTimes;
+  /** Versions that the consumer's policy keeps from clients; none unless given. */ readonly refuse?: RefuseVersion;
   /** The real disk unless given. */ readonly spool?: (path: string) => Promise<Spool>;
 }): Upstream {
-  const { client, files, folder, nowMs, times = UPSTREAM_TIMES, spool = openSpool } = deps;
+  const { client, files, folder, nowMs, times = UPSTREAM_TIMES, spool = openSpool, refuse = () => null } = deps;
   const cache = openDocumentCache(files, folder);
   const packuments = createDocuments<TarballTable>({
     client,
@@ -56,28 +60,61 @@ export function createUpstream(deps: {
 
   /** Makes an answer of a whole packument, once. */
   const made = async (
-    request: DocumentRequest<TarballTable> & { readonly name: PackageName },
+    request: DocumentRequest<TarballTable> & { readonly name: PublicName },
     held: Held<TarballTable>,
     label: string,
     make: (packument: JsonObject) => Promise<ReadyDocument>,
   ): Promise<ReadyDocument> => {
     const ready = held.ready.get(label);
     if (ready !== undefined) return ready;
-    const document = await make(parseUpstreamPackument(await unzip(held.zipped), request.name));
+    const packument = parseUpstreamPackument(await unzip(held.zipped), request.name);
+    const document = await make(withoutRefused(packument, request.name, refuse));
     packuments.keepReady(request, held, label, document);
     return document;
+  };
+
+  const open = (name: PublicName, tarball: UpstreamTarball, file: string, via: Via | undefined): Promise<TarballBody> => {
+    const why = refuse(name, tarball.odd ?? []);
+    if (why !== null) throw new ImprintError("RELEASE_REFUSED", `Cannot serve ${file} of ${name}: ${why}`);
+    return tarballs.open(tarball, file, via);
+  };
+
+  type Answer = { readonly request: ReturnType<typeof packumentRequest>; readonly held: Held<TarballTable> };
+
+  /**
+   * The form that was asked for, or the full one in its place, which holds all of it: npm installs by the full one, and asks for
+   * the other where a lockfile has no addresses. Offline there may be nothing else.
+   */
+  const packumentOf = async (name: PublicName, abbreviated: boolean, via: Via | undefined): Promise<Answer> => {
+    const request = packumentRequest(name, abbreviated);
+    if (!abbreviated) return { request, held: await packuments.get(request, via) };
+    const full = packumentRequest(name, false);
+    const instead = async (): Promise<Answer | null> => {
+      const held = await packuments.peek(full);
+      return held === null ? null : { request: full, held };
+    };
+    if ((await packuments.peek(request)) === null) {
+      const kept = await instead();
+      if (kept !== null && nowMs() < packuments.freshUntil(kept.held)) return kept;
+    }
+    try {
+      return { request, held: await packuments.get(request, via) };
+    } catch (error) {
+      const kept = isImprintError(error, "OFFLINE", "UPSTREAM_FAILED") ? await instead() : null;
+      if (kept === null) throw error;
+      return kept;
+    }
   };
 
   return {
     registry: client.registry,
     async packument(name, abbreviated, base, via) {
-      const request = packumentRequest(name, abbreviated);
-      const held = await packuments.get(request, via);
-      const type = abbreviated ? ABBREVIATED_TYPE : FULL_TYPE;
+      const { request, held } = await packumentOf(name, abbreviated, via);
+      const type = request.accept === FULL_TYPE ? FULL_TYPE : ABBREVIATED_TYPE;
       const document = await made(request, held, base, (packument) =>
         readyDocument(JSON.stringify(rewriteTarballs(packument, name, base)), type),
       );
-      return { document, until: held.checkedAt + times.freshMs };
+      return { document, until: packuments.freshUntil(held) };
     },
     async version(name, versionOrTag, base, via) {
       const request = packumentRequest(name, false);
@@ -102,11 +139,11 @@ export function createUpstream(deps: {
       if (known.every((held) => held === null)) known = await Promise.all(forms.map(packuments.peek));
       const [newest] = known.filter((held) => held !== null).toSorted((a, b) => b.checkedAt - a.checkedAt);
       const kept = newest?.facts.get(file);
-      if (kept !== undefined) return tarballs.open(kept, file, via);
+      if (kept !== undefined) return open(name, kept, file, via);
       const found = (await packuments.get(packumentRequest(name, true), via)).facts.get(file);
       if (found === undefined)
         throw new ImprintError("NOT_FOUND", `Cannot find ${file} of ${name}: the public registry lists no such tarball`);
-      return tarballs.open(found, file, via);
+      return open(name, found, file, via);
     },
     async keys(via) {
       const { facts } = await plain.get(plainRequest("/-/npm/v1/keys", "the registry's signing keys"), via);
@@ -145,7 +182,7 @@ export function createUpstream(deps: {
   };
 }
 
-function packumentRequest(name: PackageName, abbreviated: boolean): DocumentRequest<TarballTable> & { readonly name: PackageName } {
+function packumentRequest(name: PublicName, abbreviated: boolean): DocumentRequest<TarballTable> & { readonly name: PublicName } {
   return {
     name,
     key: `${abbreviated ? "a" : "f"} ${name}`,
