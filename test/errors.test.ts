@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { trustDiffLines } from "../src/cli/commands/trust-diff.ts";
 import { warnStale } from "../src/cli/consumer.ts";
 import { openKeysOf } from "../src/cli/key-store.ts";
-import type { ProjectFiles } from "../src/cli/project-files.ts";
+import type { ProjectFiles } from "../src/project/project-files.ts";
 import { readKeyFileHeader, openKeyFile, sealKeyFile } from "../src/crypto/key-file.ts";
 import { generatePrivateKey } from "../src/crypto/ed25519.ts";
 import { CATALOGUE, type ErrorCode, ImprintError } from "../src/errors.ts";
@@ -19,6 +19,8 @@ import { type PackagePattern, parsePackageName } from "../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath } from "../src/format/paths.ts";
 import { EMPTY_PROJECT, parseProject } from "../src/format/project.ts";
 import type { Version } from "../src/format/versions.ts";
+import type { Policy } from "../src/format/policy.ts";
+import { createPolicies } from "../src/serve/policies.ts";
 import { advanceBranch, describeClone, initClone } from "../src/git/clone.ts";
 import type { ObjectId } from "../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../src/git/url.ts";
@@ -119,6 +121,15 @@ async function clone(): Promise<{ readonly dir: string; readonly head: ObjectId 
   return { dir, head };
 }
 
+/** A resolver that was told of no project. */
+const notServed = createPolicies({
+  readProject: async () => EMPTY_PROJECT,
+  open: () => Promise.reject(new Error("nothing to open")),
+  stampOf: async () => "",
+  known: null,
+  otherwise: { rules: { strict: false, offline: false, allowFile: false, syncAfterMs: 0 }, say: () => undefined },
+});
+
 /** Each code as somebody would meet it: a call that throws it, a run of the command line that ends with it, or an answer over HTTP. */
 const PROVOKED: Record<ErrorCode, () => unknown> = {
   NOT_FOUND: () => imprint(shop, ["remove", "nobody", "--json"]),
@@ -169,7 +180,7 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   COMMAND_NOT_FOUND: () => runCommand(["imprint-no-such-command"], w.folder, { env: process.env, onOutput: () => {} }),
   USAGE: () => imprint(w.folder, ["frobnicate", "--json"]),
   BAD_REQUEST: () => parseRegistryPath("/%"),
-  METHOD_NOT_ALLOWED: async () => (await w.consumer()).get("/x", {}, "PUT"),
+  METHOD_NOT_ALLOWED: async () => (await w.consumer()).get("/-/npm/v1/security/audits"),
   INVALID_NAME: () => parsePackageName("two words"),
   INVALID_URL: () => parseGitUrl("ext::sh -c date", { allowFile: false }),
   NEEDS_ID: () => imprint(shop, ["add", alice.url, "--yes", "--json"]),
@@ -179,6 +190,8 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   CLAIMS_CONFLICT: () => requireNoConflicts(parseProject(project(["@a/*"], ["@a/*"]))),
   SCOPE_REGISTRY: () =>
     imprint(folder({ "imprint.json": project(["@a/*"]), ".npmrc": "@a:registry=https://example.org/\n" }), ["run", "--json", "true"]),
+  WRONG_ADDRESS: () => notServed.served("0".repeat(20) as Policy),
+  SETTINGS_UNCLEAR: () => imprint(folder({ "imprint.json": project(["@a/*"]), "bunfig.toml": "[" }), ["run", "--json", "true"]),
   CLIENT_UNSAFE: () => imprint(shop, ["run", "vlt", "install"]),
   NOT_AN_INDEX: () => imprint(w.folder, ["verify", createHostedRepository(w.folder, "empty.git"), "--json"]),
   NO_OWN_INDEX: () => imprint(w.folder, ["root", "grant", "@a/*", "--json"]),
@@ -254,7 +267,8 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     const content = Object.fromEntries(files.map((file) => [file.path, file.content ?? ""]));
     return imprint(folder({ ...content, "packages/unlisted.json": "{}" }), ["verify"]);
   },
-  TRUST_WIDENED: () => trustDiffLines({ since: "HEAD", changes: [{ text: "an index is new", widens: true }], digest: NO_ID, ok: false }),
+  TRUST_WIDENED: () =>
+    trustDiffLines({ since: "HEAD", changes: [{ text: "an index is new", widens: true, folders: ["."] }], digest: NO_ID, ok: false }),
   STRICT: async () => {
     const index = await w.index("stale");
     const consumer = await w.consumer({ indices: { stale: { index, maxAgeDays: 1 } } });
@@ -378,7 +392,7 @@ async function meet(provoke: () => unknown): Promise<Met> {
   }
   if (isAnswer(met)) {
     const { code, error } = met.json as { code: string; error: string };
-    return { code, message: error.slice(error.indexOf(": ") + 2, error.indexOf(` (${code})`)), status: met.status };
+    return { code, message: error.slice(error.indexOf("Cannot "), error.indexOf(` (${code})`)), status: met.status };
   }
   if (!isRan(met)) throw new Error("nothing was thrown");
   const ran = met;

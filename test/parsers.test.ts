@@ -3,16 +3,21 @@
  * spliced. Each gives a value, its documented "no", or an ImprintError; never another exception.
  */
 import fc from "fast-check";
+import { scopeOwners } from "../src/registry/claims.ts";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { LOCKFILES, readLockfile } from "../src/audit/lockfile.ts";
-import { findScopeLines } from "../src/cli/clients/scope-lines.ts";
-import { clientOf } from "../src/cli/clients/notes.ts";
-import { namedRegistries, npmrcRegistry } from "../src/cli/clients/registry-lines.ts";
+import { LOCKFILES, readLockfile } from "../src/clients/lockfiles/read.ts";
+import { findScopeLines } from "../src/clients/scope-lines.ts";
+import { clientOf } from "../src/clients/notes.ts";
+import { npmrcRegistry } from "../src/clients/pointing/npmrc.ts";
+import { registryLines } from "../src/clients/pointing/point.ts";
+import { planLocks } from "../src/clients/lock-addresses.ts";
 import { parseKeys, parseThreshold } from "../src/cli/root-arguments.ts";
 import { readOwnIndices } from "../src/cli/own-indices.ts";
-import { findResolver } from "../src/cli/resolver-state.ts";
+import { knownProjects } from "../src/project/known-projects.ts";
+import { openAnswer, openAsk } from "../src/serve/control.ts";
+import { readResolver } from "../src/serve/resolver-state.ts";
 import { isAcceptableKey, privateKeyFromSeed } from "../src/crypto/ed25519.ts";
 import { openKeyFile, readKeyFileHeader, sealKeyFile } from "../src/crypto/key-file.ts";
 import { parseNpmKeys } from "../src/crypto/npm-signature.ts";
@@ -292,18 +297,38 @@ const PARSERS: Readonly<Record<string, Parser>> = {
     read: (bytes) => readOwnIndices({ files: diskOf(bytes), layout }),
   },
   "a running resolver": {
-    good: [JSON.stringify({ port: 4870, pid: 1, secret: "a".repeat(64), policy: "other" })],
-    read: (bytes) => findResolver({ files: diskOf(bytes), layout }, "/nowhere"),
+    good: [JSON.stringify({ port: 4870, pid: 1, secret: "a".repeat(64) })],
+    read: (bytes) => readResolver({ files: diskOf(bytes), layout }, 4870),
+  },
+  "projects of this user": {
+    good: [JSON.stringify({ format: 1, projects: [{ folder: "/x", policies: ["0123456789abcdef0123"] }] })],
+    read: (bytes) => knownProjects({ files: diskOf(bytes), layout }),
+  },
+  "what another process asks of a resolver": {
+    good: [JSON.stringify({ nonce: "0".repeat(32), ask: "{}", mac: "0".repeat(64) })],
+    read: text((input) => {
+      const secret = new Uint8Array(32);
+      return [openAnswer(secret, "0".repeat(32), input), openAsk(secret, { nonce: "0".repeat(32), ask: input, mac: input })];
+    }),
+  },
+  "addresses in lockfiles": {
+    good: [
+      '  resolved "http://127.0.0.1:4870/@alice/a/-/a-1.0.0.tgz#00"\n',
+      '{"resolved": "http://127.0.0.1:4870/x/-/x-1.0.0.tgz", "a": 1}',
+    ],
+    read: (bytes) =>
+      planLocks(diskOf(bytes), "/nowhere", {
+        address: "http://127.0.0.1:4870/~0123456789abcdef0123/",
+        isClaimed: () => true,
+        upstream: undefined,
+      }),
   },
   "settings of clients": {
     good: ["@alice:registry=http://127.0.0.1/\n", "npmScopes:\n  alice:\n    npmRegistryServer: x\n", '[install.scopes]\nalice = "x"\n'],
     read: async (bytes) => {
-      const at = { project: parseProject(Buffer.from(project)), folder: "/nowhere" };
+      const at = { ownerOf: scopeOwners(parseProject(Buffer.from(project))), folder: "/nowhere" };
       npmrcRegistry(Buffer.from(bytes).toString());
-      return [
-        await findScopeLines(at, { files: diskOf(bytes), cwd: "/nowhere", env: {} }),
-        await namedRegistries(diskOf(bytes), "/nowhere"),
-      ];
+      return [await findScopeLines(at, { files: diskOf(bytes), cwd: "/nowhere", env: {} }), await registryLines(diskOf(bytes), "/nowhere")];
     },
   },
   ...Object.fromEntries(

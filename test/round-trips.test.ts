@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { addOwnIndex, readOwnIndices } from "../src/cli/own-indices.ts";
-import { forgetResolver, rememberResolver } from "../src/cli/resolver-state.ts";
+import { forgetResolver, readResolver, rememberResolver } from "../src/serve/resolver-state.ts";
 import { privateKeyFromSeed } from "../src/crypto/ed25519.ts";
 import { openKeyFile, readKeyFileHeader, sealKeyFile } from "../src/crypto/key-file.ts";
 import { readOpenSshKey } from "../src/crypto/openssh.ts";
@@ -377,10 +377,13 @@ describe("what a machine keeps", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 65_535 }), hex(32), async (port, secret) => {
-        await rememberResolver(stores, folder, { port, pid: 1, secret, policy: "x" });
-        await forgetResolver(stores, folder, port + 1);
+        const state = { port, pid: 1, secret };
+        await rememberResolver(stores, state);
+        expect(await readResolver(stores, port)).toEqual(state);
+        // Whoever took over the port has a secret of his own.
+        await forgetResolver(stores, { ...state, secret: "0".repeat(64) });
         expect(await nodeFiles().list(layout.resolvers)).toHaveLength(1);
-        await forgetResolver(stores, folder, port);
+        await forgetResolver(stores, state);
         expect(await nodeFiles().list(layout.resolvers)).toHaveLength(0);
       }),
       { numRuns: 10 },

@@ -116,7 +116,7 @@ describe("audit", () => {
     expect([signed, packages[0]?.yanked, packages[0]?.deprecated]).toEqual([1, true, "old"]);
   });
 
-  it("an alias is judged by the package's own name, a nested copy like any other; links and bundled ones are nobody's", async () => {
+  it("an alias is judged by the package's own name, a nested copy like any other; links under free names are nobody's", async () => {
     const entry = good["node_modules/@alice/a"] as Entry;
     const { packages } = await audited({
       "node_modules/renamed": { ...entry, name: "@alice/a" },
@@ -128,6 +128,17 @@ describe("audit", () => {
       ["node_modules/renamed", "signed"],
       ["node_modules/x/node_modules/@alice/a", "refused"],
     ]);
+  });
+
+  it("X13 an alias in a public name's place is named, and refuses nothing, under strict neither", async () => {
+    const entry = good["node_modules/@alice/a"] as Entry;
+    const result = await audited({ ...good, "node_modules/lodash": { ...entry, name: "@alice/a" } }, "home-audit", { strict: true });
+    expect(result.packages.map(({ status, standsFor }) => [status, standsFor])).toEqual([
+      ["signed", null],
+      ["signed", "lodash"],
+    ]);
+    expect(auditLines(result)).toContainEqual("· under another name by an alias: lodash is @alice/a@1.0.0");
+    expect(result.refused).toBe(0);
   });
 
   it("refused: another package in the place of a claimed name", async () => {

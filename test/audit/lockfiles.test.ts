@@ -1,8 +1,8 @@
 /** Readers of lockfiles: what each client writes, what nobody would write, and whatever a fuzzer thinks of. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { linesOf, LOCKFILE_MAX_BYTES, LOCKFILES, readLockfile } from "../../src/audit/lockfile.ts";
-import type { LockedPackage } from "../../src/audit/lockfiles/locked.ts";
+import { linesOf, LOCKFILE_MAX_BYTES, LOCKFILES, readLockfile } from "../../src/clients/lockfiles/read.ts";
+import type { LockedPackage } from "../../src/clients/lockfiles/locked.ts";
 import { ImprintError } from "../../src/errors.ts";
 import { utf8 } from "../../src/format/bytes.ts";
 
@@ -52,30 +52,40 @@ async function refusal(name: string, text: string): Promise<string> {
   return error.message;
 }
 const summary = (found: readonly LockedPackage[]): unknown =>
-  found.map(({ name, installedAs, version, integrity, fromRegistry }) => [name, installedAs, version, integrity === SHA, fromRegistry]);
+  found.map(({ name, installedAs, version, integrity, origin }) => [
+    name,
+    installedAs,
+    version,
+    integrity === SHA,
+    origin.kind === "registry" || origin.kind === "elsewhere" ? origin.kind === "registry" : origin.kind,
+  ]);
 
 describe("what clients write", () => {
   it.each(LOCKFILES)("%s: name, version, integrity, from a registry", async (name) => {
     expect(summary(await read(name, GOOD[name] ?? ""))).toEqual([["@alice/a", "@alice/a", "1.0.0", true, true]]);
   });
 
-  it("npm: links, workspaces and bundled packages are nobody's releases; aliases keep both names", async () => {
+  it("npm: links and bundled packages are claims to be proved; aliases keep both names", async () => {
     const entry = { version: "1.0.0", resolved: URL_A, integrity: SHA };
     const text = npmLock({
       "packages/x": { version: "1.0.0" },
       "node_modules/x": { link: true, resolved: "packages/x" },
-      "node_modules/b/node_modules/c": { ...entry, inBundle: true },
+      "node_modules/b": { ...entry, resolved: undefined },
+      "node_modules/b/node_modules/c": { version: "1.0.0", inBundle: true },
       "node_modules/renamed": { ...entry, name: "@alice/a" },
       "node_modules/y/node_modules/@alice/a": { version: "1.0.0", resolved: "git+ssh://git@host/a.git#abc" },
     });
     expect(summary(await read("package-lock.json", text))).toEqual([
+      ["x", "x", "", false, "folder"],
+      ["b", "b", "1.0.0", true, true],
+      ["c", "c", "1.0.0", false, "bundle"],
       ["@alice/a", "renamed", "1.0.0", true, true],
       ["@alice/a", "@alice/a", "1.0.0", false, false],
     ]);
   });
 
   it("pnpm: aliases of importers and snapshots, git, tarballs, patches and peers", async () => {
-    const importers = `importers:\n\n  .:\n    dependencies:\n      renamed:\n        specifier: npm:@alice/a@1\n        version: '@alice/a@1.0.0(peer@1.0.0)'\n      plain:\n        specifier: ^1\n        version: 1.0.0\n      local:\n        specifier: link:x\n        version: link:x\n\n`;
+    const importers = `importers:\n\n  .:\n    dependencies:\n      renamed:\n        specifier: npm:@alice/a@1\n        version: '@alice/a@1.0.0(peer@1.0.0)'\n      plain:\n        specifier: ^1\n        version: 1.0.0\n      local:\n        specifier: link:x\n        version: link:lib/x\n\n`;
     const packages = [
       `  '@alice/a@1.0.0':\n    resolution: {integrity: ${SHA}}\n`,
       `  plain@1.0.0:\n    resolution: {integrity: ${SHA}, tarball: http://127.0.0.1:4870/plain/-/plain-1.0.0.tgz}\n`,
@@ -83,7 +93,7 @@ describe("what clients write", () => {
       `  forked@https://codeload.example/forked/tar.gz/abc:\n    resolution: {tarball: https://codeload.example/forked/tar.gz/abc}\n    version: 1.0.0\n`,
       `  cloned@git+https://git.example/cloned.git#abc:\n    resolution: {commit: abc, repo: https://git.example/cloned.git, type: git}\n    version: 2.0.0\n`,
     ].join("\n");
-    const snapshots = `\nsnapshots:\n\n  plain@1.0.0:\n    dependencies:\n      '@alice/b': plain@1.0.0\n`;
+    const snapshots = `\nsnapshots:\n\n  '@alice/a@1.0.0(peer@1.0.0)': {}\n\n  plain@1.0.0:\n    dependencies:\n      '@alice/b': plain@1.0.0\n`;
     const found = await read("pnpm-lock.yaml", pnpmLock(packages + snapshots, importers));
     expect(summary(found)).toEqual([
       ["@alice/a", "@alice/a", "1.0.0", true, true],
@@ -92,6 +102,7 @@ describe("what clients write", () => {
       ["forked", "forked", "1.0.0", false, false],
       ["cloned", "cloned", "2.0.0", false, false],
       ["@alice/a", "renamed", "1.0.0", true, true],
+      ["local", "local", "link:lib/x", false, "folder"],
       ["plain", "@alice/b", "1.0.0", true, true],
     ]);
   });
@@ -121,7 +132,7 @@ describe("what clients write", () => {
     expect(found[0]?.shasum).toBe("1".repeat(40));
   });
 
-  it("yarn 4: its checksum is no integrity; workspaces and patches are the project's own; any other address is elsewhere, however it looks", async () => {
+  it("yarn 4: its checksum is no integrity; workspaces and patches are said to be; any other address is elsewhere, however it looks", async () => {
     const entry = (key: string, resolution: string, more = ""): string =>
       `"${key}":\n  version: 1.0.0\n  resolution: "${resolution}"\n  checksum: 10c0/${"a".repeat(128)}\n  languageName: node\n  linkType: hard\n${more}\n`;
     const text = yarn4Lock(
@@ -141,24 +152,28 @@ describe("what clients write", () => {
       ["away", "away", "1.0.0", false, false],
       ["ok", "ok", "1.0.0", false, false],
       ["forked", "forked", "1.0.0", false, false],
+      ["ok", "ok", "1.0.0", false, "patched"],
+      ["shop", "shop", "0.0.0-use.local", false, "folder"],
     ]);
     expect(found.map(({ hashes }) => hashes)).toEqual(found.map(() => "archive"));
   });
 
-  it("bun: workspaces and bundled packages are left out, nested ones and aliases are not", async () => {
+  it("bun: workspaces and bundled packages are claims to be proved; nested ones and aliases are read", async () => {
     const text = bunLock(
       [
         `"x": ["x@workspace:packages/x"],`,
         `"renamed": ["@alice/a@1.0.0", "", {}, "${SHA}"],`,
         `"b/@alice/a": ["@alice/a@1.0.0", "http://127.0.0.1:4870/", {}, "${SHA}"],`,
-        `"inside": ["inside@1.0.0", "", { "bundled": true }, "${SHA}"],`,
+        `"renamed/inside": ["inside@1.0.0", "", { "bundled": true }, "${SHA}"],`,
         `"forked": ["forked@github:x/forked#abc", {}, "x-forked-abc"],`,
         `"away": ["away@https://evil.example/away.tgz", {}, "${SHA}"],`,
       ].join("\n"),
     );
     expect(summary(await read("bun.lock", text))).toEqual([
+      ["x", "x", "workspace:packages/x", false, "folder"],
       ["@alice/a", "renamed", "1.0.0", true, true],
       ["@alice/a", "@alice/a", "1.0.0", true, true],
+      ["inside", "inside", "1.0.0", false, "bundle"],
       ["forked", "forked", "github:x/forked#abc", false, false],
       ["away", "away", "https://evil.example/away.tgz", true, false],
     ]);
@@ -171,8 +186,8 @@ describe("what clients write", () => {
     });
     expect(summary(await read("deno.lock", text))).toEqual([
       ["@alice/a", "@alice/a", "1.0.0", true, true],
-      ["plain", "@bob/b", "1.0.0", true, false],
       ["plain", "plain", "1.0.0", true, false],
+      ["plain", "@bob/b", "1.0.0", true, false],
     ]);
   });
 
@@ -196,21 +211,21 @@ describe("hostile lockfiles are refused, each with its reason", () => {
     ["package-lock.json", '{"lockfileVersion":3}', /no packages/],
     ["package-lock.json", '{"lockfileVersion":3,"packages":{"node_modules/x":1}}', /not an object/],
     ["package-lock.json", '{"lockfileVersion":3,"packages":{"node_modules/x":{}}}', /no version/],
-    ["package-lock.json", '{"lockfileVersion":3,"packages":{"node_modules/../x":{"version":"1.0.0"}}}', /no package name/],
+    ["package-lock.json", '{"lockfileVersion":3,"packages":{"node_modules/../x":{"version":"1.0.0"}}}', /not a path as npm writes it/],
     ["npm-shrinkwrap.json", '{"lockfileVersion":"3","packages":{}}', /not known/],
     ["pnpm-lock.yaml", "lockfileVersion: '6.0'\npackages: {}\n", /pnpm 9 to 12/],
     ["pnpm-lock.yaml", "lockfileVersion: '10.0'\npackages: {}\n", /not known/],
     ["pnpm-lock.yaml", "- a\n", /not a YAML map/],
     ["pnpm-lock.yaml", "", /empty|not a YAML map/],
     ["pnpm-lock.yaml", "lockfileVersion: '9.0'\npackages: [\n", /not YAML/],
-    ["pnpm-lock.yaml", "lockfileVersion: '9.0'\npackages: text\n", /not a map/],
-    ["pnpm-lock.yaml", "lockfileVersion: '9.0'\na: &a {}\npackages: *a\n", /aliases/],
+    ["pnpm-lock.yaml", "lockfileVersion: '9.0'\npackages: text\n", /not an object/],
+    ["pnpm-lock.yaml", "lockfileVersion: '9.0'\na: &a {}\npackages: *a\n", /line 2 has a YAML anchor/],
     ["pnpm-lock.yaml", "lockfileVersion: '9.0'\npackages:\n  x@1.0.0: {}\n  x@1.0.0: {}\n", /stands twice/],
     ["pnpm-lock.yaml", "lockfileVersion: '9.0'\npackages:\n  x: {}\n", /no version/],
     ["yarn.lock", yarn1Lock('x@1:\n  resolved "y"\n'), /no version/],
     ["yarn.lock", yarn1Lock('x:\n  version "1.0.0"\n'), /no range/],
-    ["yarn.lock", "text", /no lockfile of yarn/],
-    ["yarn.lock", "- a\n", /no lockfile of yarn/],
+    ["yarn.lock", "text", /line 1 is not as yarn writes it/],
+    ["yarn.lock", "- a\n", /line 1 is not as yarn writes it/],
     ["yarn.lock", '__metadata:\n  version: 6\n\n"x@npm:1":\n  version: 1.0.0\n', /yarn 1 or 4/],
     ["yarn.lock", '"x@npm:1":\n  version: 1.0.0\n', /version null is not known/],
     ["yarn.lock", yarn4Lock('"x@npm:1":\n  version: 1.0.0\n'), /no resolution/],
@@ -221,7 +236,7 @@ describe("hostile lockfiles are refused, each with its reason", () => {
     ["bun.lock", bunLock('"x": ["x"],'), /no version/],
     ["deno.lock", '{"version":"3","packages":{}}', /deno 2/],
     ["deno.lock", '{"version":"5","npm":[]}', /not an object/],
-    ["deno.lock", '{"version":"5","npm":{"x@1.0.0":{"dependencies":["y@npm:z@1.0.0"]}}}', /not in it/],
+    ["deno.lock", '{"version":"5","npm":{"x@1.0.0":{"dependencies":["y@npm:z@1.0.0"]}}}', /not in the lockfile/],
     ["bun.lockb", "\u0000", /--save-text-lockfile/],
     ["vlt-lock.json", "{}", /vlt/],
     ["Cargo.lock", "", /its name is none of/],
@@ -270,20 +285,21 @@ describe("hostile lockfiles are refused, each with its reason", () => {
 
   it("a lockfile of a hundred thousand packages is read in seconds", async () => {
     const packages = Array.from({ length: 100_000 }, (_, i) => `  p${i}@1.0.0:\n    resolution: {integrity: ${SHA}}\n`).join("\n");
-    const started = performance.now();
+    // Of processor time: what else runs on this machine says nothing about the reader.
+    const started = process.cpuUsage();
     expect(await read("pnpm-lock.yaml", pnpmLock(packages))).toHaveLength(100_000);
-    expect(performance.now() - started).toBeLessThan(30_000);
+    expect(process.cpuUsage(started).user / 1000).toBeLessThan(30_000);
   });
 });
 
 describe("any text at all is read or refused", () => {
   const isWellFormed = (found: readonly LockedPackage[]): boolean =>
     found.every(
-      ({ name, version, integrity, fromRegistry }) =>
+      ({ name, version, integrity, origin }) =>
         typeof name === "string" &&
         typeof version === "string" &&
         (integrity === null || typeof integrity === "string") &&
-        typeof fromRegistry === "boolean",
+        typeof origin.kind === "string",
     );
   const readOrRefuse = async (name: string, text: string): Promise<boolean> => {
     try {
@@ -347,10 +363,24 @@ describe("any text at all is read or refused", () => {
           "deno.lock": () => denoLock(Object.fromEntries(wanted.map((one) => [`${one.name}@${one.version}`, { integrity: SHA }]))),
         };
         const text = (texts[name] ?? texts["package-lock.json"])?.() ?? "";
-        const found = (await read(name, text)).map((one) => `${one.name}@${one.version} ${String(one.fromRegistry)}`);
+        const found = (await read(name, text)).map((one) => `${one.name}@${one.version} ${String(one.origin.kind === "registry")}`);
         expect(found.toSorted()).toEqual(wanted.map((one) => `${one.name}@${one.version} true`).toSorted());
       }),
       { numRuns: 50 },
     );
   });
 });
+
+it.each(["@_ueberdosis/prosemirror-tables", "@-xun/fs", "@~3/svelte_mount"])(
+  "%s, as the public registry has it, is read from a lockfile",
+  async (name) => {
+    const lock = {
+      name: "shop",
+      lockfileVersion: 3,
+      requires: true,
+      packages: { "": { name: "shop", dependencies: { [name]: "1.0.0" } }, [`node_modules/${name}`]: { version: "1.0.0", integrity: SHA } },
+    };
+    const packages = await readLockfile(Buffer.from(JSON.stringify(lock)), "package-lock.json", "package-lock.json");
+    expect(packages.map((one) => one.name)).toEqual([name]);
+  },
+);

@@ -38,6 +38,8 @@ type Shop = {
   /** Findings that are not ok. */
   amiss(more?: Partial<Deps>, online?: boolean): Promise<readonly Finding[]>;
   edit(file: string, change: (text: string) => string): Promise<void>;
+  /** `imprint sync` */
+  sync(): Promise<unknown>;
 };
 
 let count = 0;
@@ -56,6 +58,7 @@ async function shop(...others: readonly (readonly [TestIndex, ...string[]])[]): 
     deps,
     amiss: async (more = {}, online = false) =>
       (await doctor({ online }, { ...deps, ...more })).findings.filter(({ level }) => level !== "ok"),
+    sync: () => sync({ frozen: false, only: [] }, deps),
     async edit(file, change) {
       const at = join(folder, file);
       await writeFile(at, change(await readFile(at, "utf8").catch(() => "")));
@@ -257,50 +260,64 @@ describe("clients", () => {
     });
     expect(found.map(({ level, fix }) => [level, fix])).toEqual([
       ["problem", "unset npm_config_@alice:registry"],
-      ["problem", `remove ${join(folder, ".npmrc")} line 3`],
+      ["problem", `remove ${join(folder, ".npmrc")} line 6`],
       ["problem", `remove ${join(folder, "bunfig.toml")} line 2`],
     ]);
   });
 
   it("X8 an .npmrc or .yarnrc.yml that does not point at the resolver is a warning with the command", async () => {
-    const { amiss, edit, folder } = await shop();
+    const { amiss, edit } = await shop();
     await edit(".npmrc", () => "");
     expect(await only(amiss())).toMatchObject({
       level: "warning",
       title: ".npmrc names no registry",
-      fix: "npm config set registry http://127.0.0.1:4870/ --location=project",
+      fix: expect.stringMatching(
+        /^npm config set registry http:\/\/127\.0\.0\.1:4870\/~[0-9a-f]{20}\/ --location=project && imprint sync$/,
+      ),
     });
     await edit(".npmrc", () => "registry=https://user:hunter2@corp.example/\n");
     const named = await only(amiss());
     expect([named.level, named.title, named.detail?.includes("hunter2")]).toEqual(["warning", ".npmrc names another registry", false]);
     await edit(".npmrc", () => "registry=http://127.0.0.1:4999/\n");
     expect((await only(amiss())).level).toBe("note");
-    await edit(".npmrc", () => "registry=http://127.0.0.1:4870/\n");
-    await writeFile(join(folder, ".yarnrc.yml"), "nodeLinker: node-modules\n");
-    expect(await only(amiss())).toMatchObject({
-      level: "warning",
-      title: ".yarnrc.yml names no registry",
-      fix: expect.stringMatching(/^yarn config set npmRegistryServer/),
-    });
-    await writeFile(join(folder, ".yarnrc.yml"), "npmRegistryServer: http://127.0.0.1:4870/\n");
-    expect(await amiss()).toEqual([]);
   });
 
-  it("a lockfile that pins another port is a warning with that port", async () => {
-    const { amiss, edit } = await shop();
-    await edit("yarn.lock", () => 'resolved "http://127.0.0.1:4870/x/-/x-1.0.0.tgz"\n');
+  it("X10 an address of another policy, or of none, is a problem; sync mends it, and whatever else is behind", async () => {
+    const { amiss, edit, sync: mend } = await shop();
+    for (const address of ["http://127.0.0.1:4870/", `http://127.0.0.1:4870/~${"0".repeat(20)}/`]) {
+      await edit(".npmrc", () => `registry=${address}\n`);
+      expect((await amiss())[0]).toMatchObject({
+        level: "problem",
+        title: ".npmrc names an address that is not this project's",
+        fix: "imprint sync",
+      });
+      await mend();
+      expect(await amiss()).toEqual([]);
+    }
+    await edit(".yarnrc.yml", () => "nodeLinker: node-modules\n");
+    expect(await amiss()).toMatchObject([
+      { level: "warning", title: ".yarnrc.yml names no registry", fix: "imprint sync" },
+      { level: "warning", title: ".imprint/.gitignore is behind imprint.json", fix: "imprint sync" },
+    ]);
+    await mend();
+    await edit("yarn.lock", () => `resolved "http://127.0.0.1:5123/~${"0".repeat(20)}/x/-/x-1.0.0.tgz"\n`);
+    expect(await only(amiss())).toMatchObject({
+      level: "warning",
+      title: expect.stringMatching(/yarn\.lock are behind imprint\.json/),
+      fix: "imprint sync",
+    });
+    await mend();
     expect(await amiss()).toEqual([]);
-    await edit("yarn.lock", () => 'resolved "http://127.0.0.1:5123/x/-/x-1.0.0.tgz"\n');
-    expect(await only(amiss())).toMatchObject({ level: "warning", fix: "imprint run --port 5123 <command>" });
   });
 
   it("a fresh release in a project of pnpm, without minAgeHours, is a note; with it pnpm is told, and deno cannot be", async () => {
     const young = await w.index("young");
     await young.publish("@young/a", "1.0.0");
-    const { amiss, edit } = await shop([young]);
+    const { amiss, edit, sync: mend } = await shop([young]);
     await edit("package.json", () => '{ "dependencies": { "@young/a": "1" } }');
     expect(await amiss()).toEqual([]);
     await edit("pnpm-lock.yaml", () => "");
+    await mend();
     expect(await only(amiss({}, true))).toMatchObject({
       level: "note",
       detail: expect.stringMatching(/^@young\/a@1\.0\.0: /),

@@ -27,7 +27,7 @@ it("add -g writes the user's own files and no project's, and says what to put in
   const added = await world.imprint(carol, shop, "add", alice.address, "--yes", "-g");
   expect([added.code, existsSync(path.join(shop, "imprint.json")), existsSync(path.join(shop, ".npmrc"))]).toEqual([0, false, false]);
   expect(Object.keys(manifestIn(configOf(carol)).indices)).toEqual(["alice"]);
-  expect(added.stderr).toMatch(/npm config set registry http:\/\/127\.0\.0\.1:4870\/ --location=user/);
+  expect(added.stderr).toMatch(/npm config set registry http:\/\/127\.0\.0\.1:4870\/~[0-9a-f]{20}\/ --location=user/);
   expect(existsSync(path.join(carol.home, ".npmrc"))).toBe(false);
 });
 

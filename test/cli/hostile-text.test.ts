@@ -1,4 +1,4 @@
-/** S3: what packages, their authors and hosts say, on a terminal and in a browser. */
+/** S3, D1: what packages, their authors and hosts say, on a terminal and in a browser. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,9 +9,11 @@ import { imprintIn } from "./in-process.ts";
 
 const ESCAPES = "\u001B[2J\u001B]0;owned\u0007\u009B31m\u202E\r\nfake line\u2028";
 const HTML = `<script>alert(1)</script><img src=x onerror=alert(1)>`;
-const HOSTILE = `${ESCAPES}${HTML}`;
-/** All that could move a cursor, set a title, turn the direction, or begin a line of its own. */
-const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+/** Tags, selectors, fillers, joiners, the blank of Braille. */
+const HIDDEN = "\u{E0001}\u{E0061}\uFE0E\u{E0100}\u3164\u115F\uFFA0\u2066\u2800\u034F";
+const HOSTILE = `${ESCAPES}${HIDDEN}${HTML}`;
+/** All that could move a cursor, set a title, turn the direction, begin a line of its own, or stand there unseen. */
+const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
 let w: World;
 let alice: TestIndex;
@@ -54,12 +56,32 @@ describe("S3 on a terminal", () => {
     [["trust", "show"]],
     [["trust", "history"]],
     [["doctor"]],
-    [["view", `@alice/${ESCAPES}`]],
-    [["why", `x${ESCAPES}`]],
-    [["add", `https://host.example/${ESCAPES}`]],
-  ])("S3 imprint %j prints no control character but line ends", async (argv) => {
+    [["view", `@alice/${ESCAPES}${HIDDEN}`]],
+    [["why", `x${ESCAPES}${HIDDEN}`]],
+    [["add", `https://host.example/${ESCAPES}${HIDDEN}`]],
+    [["add", `https://host.example/x${HIDDEN}.git#${"a".repeat(64)}`]],
+    [["-C", `nowhere${HIDDEN}`, "list"]],
+  ])("S3, D1 imprint %j prints no control character but line ends", async (argv) => {
     const { stdout, stderr } = await imprintIn({ home, cwd: shop }, ...argv);
     for (const line of `${stdout}\n${stderr}`.split("\n")) expect(line).not.toMatch(CONTROL);
+  });
+
+  it.each([
+    [["list"]],
+    [["view", "@alice/words"]],
+    [["view", "@alice/words@1.1.0"]],
+    [["search", "words"]],
+    [["why", "@alice/words"]],
+    [["trust", "show"]],
+    [["doctor"]],
+    [["view", `@alice/${ESCAPES}${HIDDEN}`]],
+    [["why", `x${HIDDEN}`]],
+  ])("D1 imprint %j --json escapes them, and is the same data", async (argv) => {
+    const { stdout, stderr } = await imprintIn({ home, cwd: shop }, ...argv, "--json");
+    expect(stdout).not.toBe("");
+    for (const line of `${stdout}\n${stderr}`.split("\n")) expect(line).not.toMatch(CONTROL);
+    for (const line of stdout.trim().split("\n")) expect(() => JSON.parse(line) as unknown).not.toThrow();
+    if (argv[0] === "view" && argv[1] === "@alice/words") expect(stdout).toContain("\\udb40\\udc61");
   });
 
   it("S3 what is said is still readable there, on lines of its own", async () => {
@@ -102,4 +124,14 @@ describe("S3 in a browser", () => {
     const { json } = await c.get(`/@alice/words/${encodeURIComponent(ESCAPES)}`);
     expect(json.error).not.toMatch(CONTROL);
   });
+
+  it.each([`/@alice/words/${encodeURIComponent(HIDDEN)}`, `/${encodeURIComponent(`x${HIDDEN}`)}`])(
+    "D1 the error for %s hides nothing",
+    async (path) => {
+      const c = await w.consumer({ indices: { alice: { index: alice } }, upstream: { allow: [] } });
+      const { json, text } = await c.get(path);
+      expect(json.error).not.toBe("");
+      expect(text).not.toMatch(CONTROL);
+    },
+  );
 });

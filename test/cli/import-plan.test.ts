@@ -1,7 +1,7 @@
 /** Which tags an import asks for: `latest` never falls, and never lands on a prerelease by accident. */
 import { expect, it } from "vitest";
 import { sameBytes, tagRequests } from "../../src/cli/import-plan.ts";
-import { ownRegistries } from "../../src/cli/own-registries.ts";
+import { isOwnRegistry } from "../../src/project/own-registries.ts";
 import { inParallel } from "../../src/cli/parallel.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
@@ -68,11 +68,11 @@ it("in parallel, but not more than allowed; after a failure nothing new begins, 
   expect(await inParallel([], 2, work)).toEqual([]);
 });
 
-it.each(["http://127.0.0.1:4870/", "http://127.0.0.1:45678/"])(
+it.each(["http://127.0.0.1:4870/", "http://127.0.0.1:4999/~0123456789abcdef0123/", "http://127.0.0.1:45678/"])(
   "a user's npm registry that is this resolver (%s) is not asked",
   async (ours) => {
     const env = { npm_config_registry: ours, IMPRINT_REGISTRY: "http://127.0.0.1:45678/", npm_config_userconfig: "/nowhere/.npmrc" };
-    const { registry } = await loadUpstreamSettings({ configured: undefined, env, ourselves: ownRegistries({ env }) });
+    const { registry } = await loadUpstreamSettings({ configured: undefined, env, isOurs: isOwnRegistry(env) });
     expect(registry).not.toContain("127.0.0.1");
   },
 );

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import { noProxyEnvironment } from "../../src/cli/clients/no-proxy.ts";
+import { noProxyEnvironment } from "../../src/clients/no-proxy.ts";
 import { nodeFiles } from "../../src/storage/files.ts";
 
 const HERE = "127.0.0.1,localhost";

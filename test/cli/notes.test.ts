@@ -1,12 +1,7 @@
 /** What is said of a client's own decisions, and when nothing is. */
-import { writeFileSync } from "node:fs";
-import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { clientOf, notesOf, pinnedElsewhere } from "../../src/cli/clients/notes.ts";
-import type { Told } from "../../src/cli/report.ts";
+import { clientOf, notesOf, type Told } from "../../src/clients/notes.ts";
 import type { PackagePattern } from "../../src/format/names.ts";
-import { nodeFiles } from "../../src/storage/files.ts";
-import { temporaryFolder } from "../storage/temporary.ts";
 
 const NOW = Date.UTC(2026, 5, 1);
 const HOUR = 3_600_000;
@@ -16,8 +11,12 @@ const told = (name: string, ageMs: number, hasInstallScript = false): Told => ({
   newest: { version: "1.2.0", at: NOW - ageMs },
   hasInstallScript,
 });
-const notes = (clients: readonly string[], packages: readonly Told[], aged: readonly string[] = []): readonly string[] =>
-  notesOf({ refusals: [], told: packages, clients, last: 1 }, aged as readonly PackagePattern[], NOW);
+const notes = (
+  clients: readonly string[],
+  packages: readonly Told[],
+  aged: readonly string[] = [],
+  { taken = [], exitCode = 1 }: { readonly taken?: readonly string[]; readonly exitCode?: number } = {},
+): readonly string[] => notesOf({ told: packages, taken, clients, exitCode }, aged as readonly PackagePattern[], NOW);
 
 describe("which client it is", () => {
   it.each([
@@ -44,6 +43,14 @@ describe("releases of today", () => {
       expect.stringMatching(/^deno 2 .*"exclude": \["npm:@a\/x"\]/),
     ]);
   });
+  it("nothing where the young release was taken, or nothing of that name was wanted", () => {
+    const of = (client: string, taken: readonly string[], exitCode: number): number =>
+      notes([client], [told("@a/x", HOUR)], [], { taken, exitCode }).length;
+    expect(of("pnpm/12.0.0", ["@a/x/x-1.2.0.tgz"], 0)).toBe(0);
+    expect(of("pnpm/12.0.0", ["@a/x/x-1.1.0.tgz"], 0)).toBe(1);
+    expect(of("pnpm/12.0.0", [], 0)).toBe(0);
+    expect([of("Deno/2.9.6", [], 0), of("Deno/2.9.6", [], 1)]).toEqual([0, 1]);
+  });
   it("nothing for others, for old releases, and for names that imprint.json holds back itself", () => {
     expect(notes(["npm/11.0.0", "pnpm/10.0.0", "yarn/1.22.22", "Bun/1.4.5", ""], [told("@a/x", HOUR)])).toEqual([]);
     expect(notes(["pnpm/12.0.0"], [told("@a/x", 25 * HOUR)])).toEqual([]);
@@ -63,23 +70,4 @@ it("install scripts that wait for approval, by client", () => {
     "deno",
   ]);
   expect(notes(["npm/11.0.0", "yarn/1.22.22"], scripted)).toEqual([]);
-});
-
-describe("lockfiles that name another resolver", () => {
-  const line = async (file: string, text: string): Promise<string | null> => {
-    const folder = temporaryFolder();
-    writeFileSync(path.join(folder, file), text);
-    return pinnedElsewhere({ files: nodeFiles() }, folder, "http://127.0.0.1:4870");
-  };
-  it("are named with their port and what to do", async () => {
-    expect(await line("yarn.lock", '  resolved "http://127.0.0.1:4999/@a/x/-/x-1.0.0.tgz#abc"\n')).toMatch(
-      /^yarn\.lock pins port 4999, .*imprint run --port 4999/,
-    );
-    expect(await line("bun.lock", '["@a/x@1.0.0", "http://127.0.0.1:4871/@a/x/-/x-1.0.0.tgz"]')).toMatch(/^bun\.lock pins port 4871/);
-  });
-  it("are fine where they name this one, or none", async () => {
-    expect(await line("yarn.lock", '  resolved "http://127.0.0.1:4870/@a/x/-/x-1.0.0.tgz#abc"\n')).toBeNull();
-    expect(await line("yarn.lock", "__metadata:\n  version: 8\n")).toBeNull();
-    expect(await line("package-lock.json", '"resolved": "http://127.0.0.1:4999/x"')).toBeNull();
-  });
 });

@@ -273,7 +273,7 @@ describe("L1 trust diff <commit>", () => {
     writeFileSync(path.join(cwd, "package.json"), "{}");
     const run = (...argv: readonly string[]): Promise<Ran> => imprintIn({ home: top.home, cwd }, ...argv);
     expect((await run("add", address(alice), "--yes")).exit).toBe(0);
-    expect((await run("trust", "diff", "HEAD")).stderr).toMatch(/widens index alice is new/);
+    expect((await run("trust", "diff", "HEAD")).stderr).toMatch(/widens in packages\/web: index alice is new/);
     top.git("add", "-A");
     top.git("commit", "-q", "-m", "trust alice");
     expect((await run("trust", "diff", "HEAD")).stdout).toBe("nothing changed\n");

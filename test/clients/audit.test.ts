@@ -1,12 +1,12 @@
 /** `imprint audit` over the lockfiles that real clients write, as they are and tampered with. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CI_IDS, CLIENT_IDS, clientOf } from "../support/clients.ts";
+import { clientOf, TESTED_AT_LENGTH } from "../support/clients.ts";
 import { registryKey } from "../support/upstream.ts";
 import { openShop, openStreet, type Shop, type Street } from "./shop.ts";
 
-const IDS = process.env["IMPRINT_CLIENTS"] === "all" ? CLIENT_IDS.filter((id) => id !== "vlt") : CI_IDS;
+const IDS = TESTED_AT_LENGTH.filter((id) => id !== "vlt");
 type Found = {
   readonly signed: number;
   readonly public: number;
@@ -86,7 +86,14 @@ describe.each(IDS)("the lockfile of %s", (id) => {
     for (const { status, reason } of integrity.found.packages)
       expect([status, reason]).toEqual(["refused", expect.stringMatching(/locked integrity is not the (signed )?one/)]);
     if (client.family === "pnpm") return;
-    const elsewhere = await tamper((text) => text.replaceAll(/http:\/\/127[^"]*\/@alice\/a\/-\//g, "https://evil.example/"));
+    const elsewhere = await tamper((text) => {
+      // Locked without an address: one is put in.
+      if (client.family === "npm")
+        return text.replace(/("node_modules\/@alice\/a": \{)/, '$1 "resolved": "https://evil.example/a-1.1.0.tgz",');
+      if (client.family === "deno")
+        return text.replace(/("@alice\/a@[0-9][^"]*": \{)/, '$1 "tarball": "https://evil.example/a-1.1.0.tgz",');
+      return text.replaceAll(/http:\/\/127[^"]*\/@alice\/a\/-\//g, "https://evil.example/");
+    });
     expect(elsewhere.found.packages.find(({ name }) => name === "@alice/a")?.reason).toBe(
       "alice answers for it, but the lockfile takes it from elsewhere",
     );
@@ -131,6 +138,8 @@ it("several lockfiles in one project are all audited; none, and a binary one of 
   ] as const)
     expect((await one.run(client.commands.install)).code).toBe(0);
   copyFileSync(path.join(other.folder, "bun.lock"), path.join(shop.folder, "bun.lock"));
+  expect((await shop.imprint("audit")).stderr).toMatch(/bun\.lockb: it is binary/);
+  rmSync(path.join(shop.folder, "bun.lockb"));
   const both = await shop.imprint("audit");
   expect([both.code, both.stdout]).toEqual([
     0,

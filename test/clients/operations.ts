@@ -279,7 +279,7 @@ async function takeYoung(street: Street, client: Client, policy: Readonly<Record
   const shop = await openShop(street, client, { index: street.young, policy });
   const { code, stderr } = await shop.run(client.commands.add("@young/y@^1.0.0"));
   const found = shop.installed("@young/y");
-  const said = /holds back what is younger than a day.*@young\/y@1\.1\.0 appeared 1\d minutes ago/.test(stderr);
+  const said = /holds back what is younger than a day.*@young\/y@1\.1\.0 appeared \d+ (?:minutes|hours?) ago/.test(stderr);
   if (code === 0 && found === "1.1.0") {
     if (said) throw new Error(`says that it was held back: ${stderr}`);
     return "works";

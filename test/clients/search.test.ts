@@ -1,9 +1,9 @@
 /** Real `npm search` and `pnpm search` behind a real `imprint run`. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { CI_IDS, CLIENT_IDS, clientOf } from "../support/clients.ts";
+import { clientOf, TESTED_IDS } from "../support/clients.ts";
 import { openShop, openStreet, type Street } from "./shop.ts";
 
-const IDS = (process.env["IMPRINT_CLIENTS"] === "all" ? CLIENT_IDS : CI_IDS).filter((id) => /^p?npm /.test(id));
+const IDS = TESTED_IDS.filter((id) => /^p?npm /.test(id));
 
 let street: Street;
 beforeAll(async () => {

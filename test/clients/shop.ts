@@ -3,6 +3,9 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { resolverAddress } from "../../src/clients/resolver-address.ts";
+import { policyOf } from "../../src/format/policy.ts";
+import { parseProject } from "../../src/format/project.ts";
 import { freePort } from "../support/free-port.ts";
 import { BIN, type Outcome } from "../support/people.ts";
 import { type Client, environmentFor, installOnPath } from "../support/clients.ts";
@@ -119,7 +122,7 @@ export async function openShop(
     ...client.files,
     "package.json": manifest,
     "imprint.json": project,
-    ".npmrc": "registry=http://127.0.0.1:4870/\n",
+    ".npmrc": `registry=${resolverAddress(policyOf(parseProject(Buffer.from(JSON.stringify(project)))))}\nfetch-retries=0\n`,
     ...options.files,
   };
   for (const [file, content] of Object.entries(files))

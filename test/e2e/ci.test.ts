@@ -97,7 +97,7 @@ describe("init --ci github", () => {
     await world.sh(owner, clone, "git", ["checkout", "-q", "--", "tools"]);
   });
 
-  it("a pull request passes verify, and merged it is sealed; a schedule signs anew", async () => {
+  it("a pull request passes verify, and merged it is sealed; a schedule signs anew", { timeout: 400_000 }, async () => {
     // A colleague with a fork and a publisher key.
     const colleague = world.person("gitas-colleague");
     const fork = path.join(world.folder, "gita-fork");

@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { CATALOGUE, type ErrorCode } from "../../src/errors.ts";
 import { commitHosted, createHostedRepository, type GitHost, type GitHostOptions, startGitHost, testGit } from "../support/git-host.ts";
+import { some } from "../support/thorough.ts";
 import { BIN, type Outcome, type People, people, type Person } from "../support/people.ts";
 
 let world: People;
@@ -14,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const GITS = ["system", "isomorphic"] as const;
+const GITS = some(["system", "isomorphic"] as const, 1);
 const root = (): string => path.dirname(world.hosted("x"));
 const keysOf = (who: Person): string => path.join(who.home, ".config/imprint/keys");
 

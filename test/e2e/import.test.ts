@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { testGit } from "../support/git-host.ts";
 import { type Outcome, type People, people, type Person } from "../support/people.ts";
 import { makePackage, makeTarball } from "../support/tarball.ts";
+import { some } from "../support/thorough.ts";
 import { registryKey, startUpstream, type TestUpstream } from "../support/upstream.ts";
 
 type Index = Awaited<ReturnType<People["init"]>>;
@@ -53,34 +54,39 @@ describe("from the real public registry", () => {
       server.close();
     });`;
 
-  it.each([
-    {
-      name: "express",
-      specs: ["express@5"],
-      atLeast: 40,
-      script: `const app = require("express")(); app.get("/hello", (_, response) => response.json({ from: "express" }));${serve("app")}`,
-      prints: '{"from":"express"}',
-    },
-    {
-      name: "fastify",
-      specs: ["fastify@5"],
-      atLeast: 30,
-      script: `
+  it.each(
+    some(
+      [
+        {
+          name: "jsonstream",
+          specs: ["JSONStream@1"],
+          atLeast: 3,
+          script: `const stream = require("JSONStream").parse("rows.*"); stream.on("data", (row) => console.log(row)); stream.end('{"rows":["from JSONStream"]}');`,
+          prints: "from JSONStream",
+        },
+        {
+          name: "express",
+          specs: ["express@5"],
+          atLeast: 40,
+          script: `const app = require("express")(); app.get("/hello", (_, response) => response.json({ from: "express" }));${serve("app")}`,
+          prints: '{"from":"express"}',
+        },
+        {
+          name: "fastify",
+          specs: ["fastify@5"],
+          atLeast: 30,
+          script: `
         const app = require("fastify")(); app.get("/hello", async () => ({ from: "fastify" }));
         app.listen({ port: 0, host: "127.0.0.1" }).then(async (address) => {
           console.log(await (await fetch(address + "/hello")).text());
           await app.close();
         });`,
-      prints: '{"from":"fastify"}',
-    },
-    {
-      name: "jsonstream",
-      specs: ["JSONStream@1"],
-      atLeast: 3,
-      script: `const stream = require("JSONStream").parse("rows.*"); stream.on("data", (row) => console.log(row)); stream.end('{"rows":["from JSONStream"]}');`,
-      prints: "from JSONStream",
-    },
-  ])(
+          prints: '{"from":"fastify"}',
+        },
+      ],
+      1,
+    ),
+  )(
     "$name and all that it needs, installed and run without the public registry",
     async ({ name, specs, atLeast, script, prints }) => {
       const curator = world.person(`${name}-curator`);

@@ -1,6 +1,7 @@
 /** Five package managers × three kinds of package: packed with each, published over http, installed by npm, and run. */
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { some } from "../support/thorough.ts";
 import { type Installed, INSTALLED, installInto, programOf, QUIET, versionOf } from "../support/package-managers.ts";
 import { BIN, type Outcome, people, type People, type Person } from "../support/people.ts";
 
@@ -19,7 +20,7 @@ const PROJECTS: Readonly<Record<Installed, { readonly marks: Readonly<Record<str
   bun: { marks: {}, range: "workspace:^" },
 };
 
-describe.each(INSTALLED)("%s", (installed) => {
+describe.each(some(INSTALLED, 3))("%s", (installed) => {
   const id = installed.replace(" ", "");
   let who: Person;
   let PATH: string;

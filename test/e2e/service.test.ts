@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-type Serving = { readonly port: number; log(): string; stop(): Promise<void> };
+type Serving = { readonly port: number; /** `~<policy>/` */ readonly policy: string; log(): string; stop(): Promise<void> };
 
 async function serving(...flags: readonly string[]): Promise<Serving> {
   const child = spawn(process.execPath, [BIN, "serve", "--port", "0", ...flags], {
@@ -42,6 +42,7 @@ async function serving(...flags: readonly string[]): Promise<Serving> {
   const [line] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
   return {
     port: Number(new URL(line.trim()).port),
+    policy: new URL(line.trim()).pathname.slice(1),
     log: () => log,
     async stop() {
       child.kill("SIGTERM");
@@ -79,7 +80,7 @@ function shopWith(name: string, registry: string, token: string | null): string 
 it("with a token npm installs, without one, or with another, it is told so at once", async () => {
   const server = await serving("--token-file", tokens);
   try {
-    const registry = `http://127.0.0.1:${server.port}/`;
+    const registry = `http://127.0.0.1:${server.port}/${server.policy}`;
     const good = shopWith("with-token", registry, TOKEN);
     const installed = await world.sh(carol, good, "npm", ["install", "@alice/greet"]);
     expect([installed.code, installed.stderr]).toEqual([0, expect.any(String)]);
@@ -116,10 +117,10 @@ it.each([{ strips: true }, { strips: false }])(
     const server = await serving("--public-url", "http://npm.team.example/npm/team/", "--trust-proxy");
     const proxy = await proxyTo(server.port, { strips, forwards: "npm.team.example" });
     try {
-      const answer = await fetch(`http://127.0.0.1:${proxy.port}/npm/team/@alice%2fgreet`);
+      const answer = await fetch(`http://127.0.0.1:${proxy.port}/npm/team/${server.policy}@alice%2fgreet`);
       const { versions } = (await answer.json()) as { versions: Record<string, { dist: { tarball: string } }> };
-      expect(versions["1.0.0"]?.dist.tarball).toBe("http://npm.team.example/npm/team/@alice/greet/-/greet-1.0.0.tgz");
-      const tarball = await fetch(`http://127.0.0.1:${proxy.port}/npm/team/@alice/greet/-/greet-1.0.0.tgz`);
+      expect(versions["1.0.0"]?.dist.tarball).toBe(`http://npm.team.example/npm/team/${server.policy}@alice/greet/-/greet-1.0.0.tgz`);
+      const tarball = await fetch(`http://127.0.0.1:${proxy.port}/npm/team/${server.policy}@alice/greet/-/greet-1.0.0.tgz`);
       expect([tarball.status, (await tarball.arrayBuffer()).byteLength > 0]).toEqual([200, true]);
     } finally {
       proxy.server.closeAllConnections();
@@ -133,7 +134,7 @@ it("S2 a proxy's words are not believed from anybody, nor beyond the list", asyn
   const server = await serving("--public-url", "https://npm.team.example/");
   try {
     const headers = { "x-forwarded-host": "npm.team.example" };
-    const answer = await fetch(`http://127.0.0.1:${server.port}/@alice%2fgreet`, { headers });
+    const answer = await fetch(`http://127.0.0.1:${server.port}/${server.policy}@alice%2fgreet`, { headers });
     expect(JSON.stringify(await answer.json())).not.toContain("npm.team.example");
   } finally {
     await server.stop();
@@ -141,7 +142,7 @@ it("S2 a proxy's words are not believed from anybody, nor beyond the list", asyn
   const trusting = await serving("--public-url", "https://npm.team.example/", "--trust-proxy");
   try {
     const headers = { "x-forwarded-host": "evil.example" };
-    expect((await fetch(`http://127.0.0.1:${trusting.port}/@alice%2fgreet`, { headers })).status).toBe(403);
+    expect((await fetch(`http://127.0.0.1:${trusting.port}/${trusting.policy}@alice%2fgreet`, { headers })).status).toBe(403);
   } finally {
     await trusting.stop();
   }
@@ -168,13 +169,16 @@ it("a file of tokens that others may read is refused", async () => {
   expect([refused.code, refused.stderr]).toEqual([3, expect.stringMatching(/others may read it; chmod 600/)]);
 });
 
-it("beyond this machine it listens with tokens only, and the challenge is not for strangers either", async () => {
+it("beyond this machine it listens with tokens only, and other processes of its user have no say in it", async () => {
   const server = await serving("--host", "0.0.0.0", "--token-file", tokens);
   try {
     const base = `http://127.0.0.1:${server.port}`;
-    expect((await fetch(`${base}/-/imprint/challenge/${"0".repeat(32)}`)).status).toBe(401);
-    expect((await fetch(`${base}/@alice%2fgreet`)).status).toBe(401);
-    expect((await fetch(`${base}/@alice%2fgreet`, { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
+    const control = { method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
+    expect((await fetch(`${base}/-/imprint/control`, control)).status).toBe(401);
+    const shown = { ...control, headers: { ...control.headers, authorization: `Bearer ${TOKEN}` } };
+    expect((await fetch(`${base}/-/imprint/control`, shown)).status).toBe(404);
+    expect((await fetch(`${base}/${server.policy}@alice%2fgreet`)).status).toBe(401);
+    expect((await fetch(`${base}/${server.policy}@alice%2fgreet`, { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
   } finally {
     await server.stop();
   }

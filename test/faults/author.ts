@@ -17,7 +17,7 @@ import type { IndexId } from "../../src/format/digest.ts";
 import { parseCheckpoint } from "../../src/format/checkpoint.ts";
 import { parseRoot, type Root } from "../../src/format/root.ts";
 import type { Files } from "../../src/storage/files.ts";
-import { createHostedRepository, testGit } from "../support/git-host.ts";
+import { createHostedRepository, headOf, hostedFile, testGit } from "../support/git-host.ts";
 import { makePackage } from "../support/tarball.ts";
 import type { TestConsumer, TestIndex, World } from "../support/world.ts";
 
@@ -66,7 +66,11 @@ export async function author(w: World, env: NodeJS.ProcessEnv = {}): Promise<Aut
   mkdirSync(cwd, { recursive: true });
   const deps = (files?: Files): Deps => w.deps({ home, cwd, env, ...(files === undefined ? {} : { files }) });
   const { id } = await init({ dir: "clone", name, packages: ["@author/*"], remote: url, url, ci: undefined }, deps());
-  const show = (path: string): Uint8Array => new Uint8Array(Buffer.from(`${testGit(gitDir, ["show", `main:${path}`])}\n`));
+  const show = (path: string): Uint8Array => {
+    const bytes = hostedFile(gitDir, path);
+    if (bytes === null) throw new Error(`the host has no ${path}`);
+    return Uint8Array.from(bytes);
+  };
   const index = { id, url, name: name as DisplayName } as TestIndex;
   let reader: TestConsumer | null = null;
   const self: Author = {
@@ -78,7 +82,7 @@ export async function author(w: World, env: NodeJS.ProcessEnv = {}): Promise<Aut
     env,
     gitDir,
     deps,
-    head: () => testGit(gitDir, ["rev-parse", "main"]),
+    head: () => headOf(gitDir),
     root: () => parseRoot(show(`trust/${String(parseCheckpoint(show("checkpoint.json")).doc.root.version)}.json`)).doc,
     seq: () => parseCheckpoint(show("checkpoint.json")).doc.seq,
     async publish(pkg, version, by = deps(), propose) {

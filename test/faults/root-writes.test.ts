@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeFiles } from "../../src/storage/files.ts";
 import { failingFiles } from "../storage/failing-files.ts";
+import { stride } from "../support/thorough.ts";
 import { type World, world } from "../support/world.ts";
 import { SCENES, typed } from "./scenes.ts";
 
@@ -30,7 +31,7 @@ describe("C1 each write fails", () => {
       if (scene === undefined) throw new Error(`no scene ${name}`);
       const { a, words, prepare, check, again } = scene;
       let n = 0;
-      for (; n < MAX_WRITES; n++) {
+      for (; n < MAX_WRITES; n += stride(6)) {
         await prepare?.(n);
         const before = a.head();
         const files = failingFiles(nodeFiles(), n, when);

@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { childEnvironment } from "../../src/cli/clients/environment.ts";
+import { childEnvironment } from "../../src/clients/environment.ts";
 import { EMPTY_PROJECT } from "../../src/format/project.ts";
 import { nodeFiles } from "../../src/storage/files.ts";
 import { isImprintError } from "../../src/errors.ts";
@@ -178,6 +178,9 @@ describe("which requests a token is for", () => {
 
 test("git, wrapped commands and lifecycle scripts don't get to see it", async () => {
   const env = { PATH: "/bin", IMPRINT_GIT_TOKEN: `host=${SECRET}` };
-  const wrapped = await childEnvironment({ env, cwd: "/", files: nodeFiles() }, "http://127.0.0.1:1", EMPTY_PROJECT);
+  const wrapped = await childEnvironment(
+    { env, cwd: "/", files: nodeFiles() },
+    { program: "npm", base: "http://127.0.0.1:1", project: EMPTY_PROJECT, caches: "/caches" },
+  );
   for (const seen of [gitEnvironment(env), wrapped, scriptEnvironment(env)]) expect(JSON.stringify(seen)).not.toContain(SECRET);
 });

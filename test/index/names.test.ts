@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { signDocument } from "../../src/crypto/documents.ts";
 import { jsonObject } from "../../src/format/json.ts";
 import { fileHashOf } from "../../src/format/digest.ts";
-import { type PackageName, parseNewPackageName, parsePackageName } from "../../src/format/names.ts";
+import { isPublicName, type PackageName, parseNewPackageName, parsePackageName } from "../../src/format/names.ts";
 import { packageFolder, recordPath, releasePath, shardOf, shardPath } from "../../src/format/paths.ts";
 import { encodeRecord, parseRecord } from "../../src/format/record.ts";
 import { parseVersion, type Version } from "../../src/format/versions.ts";
@@ -84,6 +84,8 @@ describe("N2 names", () => {
     const { status, json } = await c.get(`/${encodeURIComponent(name)}`);
     // An empty path is the home page; a dot segment is resolved away before any server sees it.
     if (["", ".", ".."].includes(name)) expect(status).toBe(200);
+    // Names that the public registry has and no index may hold, and what browsers ask of every server: not there.
+    else if (isPublicName(name) || name === "favicon.ico") expect(status).toBe(404);
     else expect([status, json.code]).toEqual([400, "INVALID_NAME"]);
     expect(c.told).toEqual([]);
   });

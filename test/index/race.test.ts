@@ -178,6 +178,17 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
       expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
     });
 
+    it("C1 goes on from the host's state, whatever that took back: killed after a push, its branch stayed where it was", async () => {
+      await team.publish("@team/a", "1.0.0");
+      await team.amend("@team/a", () => ({ yanked: new Map([["1.0.0" as Version, "no"]]) }));
+      const ann = await publisher();
+      await team.amend("@team/a", () => ({ yanked: new Map() }));
+      // The same words again: there is nothing to do, and the host was seen.
+      await expect(ann.release("@team/b", "1.0.0", () => Promise.reject(new Error("so already")))).rejects.toThrow("so already");
+      expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
+      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
+    });
+
     it("with a release that was never pushed it is refused: nothing of the author's gets lost", async () => {
       const [ann, ben] = [await publisher(), await publisher()];
       // committed to her branch, not pushed

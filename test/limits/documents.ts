@@ -1,8 +1,8 @@
 /** Caps of what is signed, of projects, keys and lockfiles: at their real size. */
 import { readFileSync } from "node:fs";
-import { readLockfile } from "../../src/audit/lockfile.ts";
-import { readBunLock } from "../../src/audit/lockfiles/bun.ts";
-import { refuser } from "../../src/audit/lockfiles/locked.ts";
+import { readLockfile } from "../../src/clients/lockfiles/read.ts";
+import { readBunLock } from "../../src/clients/lockfiles/bun.ts";
+import { refuser } from "../../src/clients/lockfiles/locked.ts";
 import { openKeyFile, readKeyFileHeader } from "../../src/crypto/key-file.ts";
 import { readOpenSshKey } from "../../src/crypto/openssh.ts";
 import { utf8 } from "../../src/format/bytes.ts";

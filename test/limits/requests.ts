@@ -4,7 +4,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { readInput } from "../../src/cli/input.ts";
-import { LOCAL, openService } from "../../src/cli/service.ts";
+import { LOCAL, openService } from "../../src/serve/service.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { BODY_LIMITS, type BodyLimits, readJsonBody } from "../../src/http/body.ts";
 import { parseRegistryPath } from "../../src/http/path.ts";
@@ -64,7 +64,7 @@ async function tokens(size: number): Promise<unknown> {
 
 /** Upstream, whose every answer is this. */
 function clientOf(length: number | null, ...bytes: readonly Uint8Array[]): UpstreamClient {
-  const response: UpstreamResponse = { status: 200, etag: null, length, body: pieces(...bytes), cancel: () => undefined };
+  const response: UpstreamResponse = { status: 200, etag: null, freshMs: null, length, body: pieces(...bytes), cancel: () => undefined };
   return {
     registry: () => Promise.resolve("https://registry.example/"),
     isDead: () => false,

@@ -69,3 +69,41 @@ it("the same: several that agree", async () => {
   const after = await packages.ofAgreement(agreement, AGREED);
   expect(versionsOf(after)).toEqual([]);
 });
+
+it("a release of a moment ago, which a lockfile has already, is asked for once more; what is not there is not asked for again and again", async () => {
+  const c = await w.consumer({ indices: { alice: { index: all.alice } } });
+  await c.sync();
+  let nowMs = 1_000_000;
+  let syncs = 0;
+  const { reader } = c.indices.get("alice" as DisplayName) as NonNullable<ReturnType<typeof c.indices.get>>;
+  const counting = {
+    ...reader,
+    sinceSyncMs: async () => 5000,
+    sync: () => {
+      syncs++;
+      return reader.sync();
+    },
+  };
+  const alice = "alice" as DisplayName;
+  const lazySync = lazySyncer({ nowMs: () => nowMs, syncAfterMs: 3_600_000, syncWaitMs: 60_000, warned: () => undefined });
+  await lazySync(alice, counting);
+  expect(syncs).toBe(0);
+  expect([await lazySync.again(alice, counting), syncs]).toEqual([true, 1]);
+  expect([await lazySync.again(alice, counting), syncs]).toEqual([false, 1]);
+  nowMs += 2001;
+  expect([await lazySync.again(alice, counting), syncs]).toEqual([true, 2]);
+  all.alice.down();
+  nowMs += 2001;
+  expect(await lazySync.again(alice, counting)).toBe(true);
+  all.alice.up();
+});
+
+it("through the whole resolver: the tarball of a release that came after the last sync", async () => {
+  const index = await w.index("zoe");
+  await index.publish("@zoe/x", "1.0.0");
+  const c = await w.consumer({ indices: { zoe: { index } }, syncAfterMs: 3_600_000 });
+  await c.sync();
+  await index.publish("@zoe/x", "2.0.0");
+  // At once at best: where it was synced a moment ago, a moment later.
+  await expect.poll(async () => (await c.get("/@zoe/x/-/x-2.0.0.tgz")).status, { timeout: 30_000 }).toBe(200);
+});

@@ -91,7 +91,7 @@ async function settingsOf(npmrc: string, registry: string | undefined, env: Node
   return loadUpstreamSettings({
     configured: registry,
     env: { HOME: home, npm_config_userconfig: path.join(home, "npmrc"), npm_config_globalconfig: path.join(home, "none"), ...env },
-    ourselves: [],
+    isOurs: () => false,
   });
 }
 

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
 import { UPSTREAM_TIMES } from "../../src/registry/upstream/times.ts";
+import { freshMsOf } from "../../src/registry/upstream/transfer.ts";
 import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import type { Upstream } from "../../src/registry/port.ts";
 import type { PackageName } from "../../src/format/names.ts";
@@ -52,7 +53,7 @@ describe("documents", () => {
     expect(json).toEqual({ ...original, versions });
   });
 
-  it("are asked for once a minute, in each of the two forms", async () => {
+  it("are asked for once, and the full form stands in for the abbreviated one", async () => {
     for (let times = 0; times < 3; times++) {
       await c.get("/is-odd");
       await c.get("/is-odd/latest");
@@ -60,7 +61,7 @@ describe("documents", () => {
       await c.get("/-/package/is-odd/dist-tags");
       await c.get("/is-odd", ABBREVIATED);
     }
-    expect(w.upstream.requests.map(({ path }) => path)).toEqual(["/is-odd", "/is-odd"]);
+    expect(w.upstream.requests.map(({ path }) => path)).toEqual(["/is-odd"]);
   });
 
   it("one flight for many requests at once", async () => {
@@ -129,7 +130,7 @@ describe("documents", () => {
 
 describe("stale", () => {
   /** An upstream whose clock the test turns. */
-  async function aged(): Promise<{ upstream: Upstream; later: () => void }> {
+  async function aged(): Promise<{ upstream: Upstream; later: (ms?: number) => void }> {
     let now = 0;
     const times = { ...UPSTREAM_TIMES, deadMs: 0 };
     const client = openUpstreamClient({
@@ -140,7 +141,7 @@ describe("stale", () => {
     const { upstream: folder } = (await w.consumer()).layout;
     return {
       upstream: createUpstream({ client, files: nodeFiles(), folder, nowMs: () => now, times }),
-      later: () => void (now += 61_000),
+      later: (ms = 301_000) => void (now += ms),
     };
   }
 
@@ -169,7 +170,7 @@ describe("stale", () => {
     expect([status, json.code]).toEqual([502, "UPSTREAM_FAILED"]);
   });
 
-  it("news are taken up after a minute, and an unchanged answer is not made again", async () => {
+  it("news are taken up after five minutes where upstream says nothing, and an unchanged answer is not made again", async () => {
     const { upstream, later } = await aged();
     const name = "fast-moving" as PackageName;
     await w.upstream.publish(name, "1.0.0");
@@ -180,6 +181,62 @@ describe("stale", () => {
     later();
     expect((await upstream.packument(name, true, ORIGIN)).document.etag).not.toBe(first.document.etag);
   });
+
+  const name = "cacheable" as PackageName;
+  it.each([
+    ["max-age=120", 119_000, 121_000],
+    ["public, max-age=7200", 3_599_000, 3_601_000],
+    ["s-maxage=9, MAX-AGE=60", 59_000, 61_000],
+    ["private", 299_000, 301_000],
+  ])("cache-control: %s is believed, for an hour at most", async (header, freshMs, staleMs) => {
+    const { upstream, later } = await aged();
+    const asked = await askedWith(header, upstream);
+    expect(asked()).toBe(1);
+    later(freshMs);
+    await upstream.packument(name, true, ORIGIN);
+    expect(asked()).toBe(1);
+    later(staleMs - freshMs);
+    await upstream.packument(name, true, ORIGIN);
+    expect(asked()).toBe(2);
+  });
+
+  it("no-cache, and an age that a cache on the way gave it, leave nothing of it", async () => {
+    for (const header of ["no-cache", "max-age=0", "no-store, max-age=300"]) {
+      const { upstream } = await aged();
+      const asked = await askedWith(header, upstream);
+      await upstream.packument(name, true, ORIGIN);
+      expect([header, asked()]).toEqual([header, 2]);
+    }
+    expect(freshMsOf({ "cache-control": "max-age=300", age: "290" })).toBe(10_000);
+    expect(freshMsOf({ "cache-control": "max-age=300", age: "900" })).toBe(0);
+    expect(freshMsOf({ "cache-control": "max-age=-1" })).toBeNull();
+    expect(freshMsOf({})).toBeNull();
+  });
+
+  it("an upstream without ETags costs a download, and no second rewrite of equal bytes", async () => {
+    const { upstream, later } = await aged();
+    const asked = await askedWith(null, upstream);
+    const before = await upstream.packument(name, true, ORIGIN);
+    later();
+    const after = await upstream.packument(name, true, ORIGIN);
+    expect(asked()).toBe(2);
+    expect(after.document).toBe(before.document);
+  });
+
+  /** Upstream with this header and no ETag, asked once. @returns how often it was asked */
+  async function askedWith(header: string | null, upstream: Upstream): Promise<() => number> {
+    let count = 0;
+    await w.upstream.publish(name, "1.0.0");
+    const body = JSON.stringify(w.upstream.packuments.get(name));
+    w.upstream.intercept = (_request, response) => {
+      count++;
+      response.writeHead(200, { "content-type": "application/json", ...(header === null ? {} : { "cache-control": header }) }).end(body);
+      return true;
+    };
+    onTestFinished(() => void (w.upstream.intercept = null));
+    await upstream.packument(name, true, ORIGIN);
+    return () => count;
+  }
 });
 
 describe("tarballs", () => {

@@ -4,13 +4,15 @@
  * It is as honest as the repositories under `root`; a test makes it lie by rewriting those, or by taking a request over
  * with `intercept` (stall, trickle, endless data, redirect).
  */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 
 export type GitHostRequest = {
@@ -84,6 +86,43 @@ export async function testGitAsync(gitDir: string, args: readonly string[], env:
   return stdout.trim();
 }
 
+/** The commit of a branch, as git would say, without starting git. */
+export function headOf(gitDir: string, branch = "main"): string {
+  const ref = `refs/heads/${branch}`;
+  const loose = join(gitDir, ref);
+  if (existsSync(loose)) return readFileSync(loose, "utf8").trim();
+  const packed = readFileSync(join(gitDir, "packed-refs"), "utf8").split("\n");
+  const line = packed.find((entry) => entry.endsWith(` ${ref}`));
+  if (line === undefined) throw new Error(`no ${ref} in ${gitDir}`);
+  return line.slice(0, 40);
+}
+
+/** Objects never change: what was read of them once is known. Path to blob, by commit; and bytes, by blob. */
+const trees = new Map<string, ReadonlyMap<string, string>>();
+const blobs = new Map<string, Buffer>();
+
+/** A plain file of the branch main as it is now, or null. */
+export function hostedFile(gitDir: string, path: string): Buffer | null {
+  const head = headOf(gitDir);
+  let files = trees.get(head);
+  if (files === undefined) {
+    const lines = testGit(gitDir, ["ls-tree", "-r", "-z", head]).split("\0");
+    const plain = lines.filter((line) => line.startsWith("100644 "));
+    files = new Map(plain.map((line) => [line.slice(line.indexOf("\t") + 1), line.slice(12, 52)]));
+    trees.set(head, files);
+  }
+  const blob = files.get(path);
+  if (blob === undefined) return null;
+  let bytes = blobs.get(blob);
+  if (bytes === undefined) {
+    const { status, stdout } = spawnSync("git", [`--git-dir=${gitDir}`, "cat-file", "blob", blob], { maxBuffer: 1 << 28 });
+    if (status !== 0) return null;
+    bytes = stdout;
+    blobs.set(blob, bytes);
+  }
+  return bytes;
+}
+
 /** Makes an empty bare repository in `<root>/<repo>` and returns its folder. */
 export function createHostedRepository(root: string, repo: string): string {
   const dir = join(root, repo);
@@ -121,13 +160,11 @@ export function commitHosted(
   return testGit(dir, ["fast-import", "--quiet", "--force", "--date-format=raw", "--cat-blob-fd=1"], { input: Buffer.concat(parts) });
 }
 
-/** Answers one request through the CGI program. */
-async function serveByGit(
-  request: IncomingMessage,
-  response: ServerResponse,
-  options: GitHostOptions,
-  children: Set<number>,
-): Promise<void> {
+type Answer = { readonly status: number; readonly headers: readonly (readonly [string, string])[]; readonly body: Buffer };
+type Cgi = { readonly options: GitHostOptions; readonly children: Set<number>; readonly answers: Map<string, Promise<Answer>> };
+
+/** Starts the CGI program for one request. */
+function startCgi(request: IncomingMessage, { options, children }: Cgi): ChildProcessByStdio<Writable, Readable, null> {
   const url = new URL(request.url ?? "/", "http://host");
   const config: [string, string][] = [
     ["uploadpack.allowFilter", String(options.filter ?? true)],
@@ -162,26 +199,39 @@ async function serveByGit(
   const pid = child.pid;
   if (pid !== undefined) children.add(pid);
   child.once("exit", () => pid !== undefined && children.delete(pid));
-  response.once("close", () => child.stdout.destroy());
   child.stdin.on("error", () => undefined);
   child.stdout.on("error", () => undefined);
-  request.pipe(child.stdin);
+  return child;
+}
+
+/** The head of a CGI answer, and where its body begins; null while it is not all there. */
+function readHead(bytes: Buffer): (Omit<Answer, "body"> & { readonly length: number }) | null {
+  const end = bytes.indexOf("\r\n\r\n");
+  if (end < 0) return null;
+  const lines = bytes
+    .toString("latin1", 0, end)
+    .split("\r\n")
+    .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()] as const);
+  const isStatus = ([name]: readonly [string, string]): boolean => name.toLowerCase() === "status";
+  const status = lines.find(isStatus)?.[1] ?? "200";
+  return { status: Number.parseInt(status, 10), headers: lines.filter((line) => !isStatus(line)), length: end + 4 };
+}
+
+/** Answers one request as git does, in flat memory. */
+async function stream(child: ChildProcessByStdio<Writable, Readable, null>, response: ServerResponse): Promise<void> {
+  response.once("close", () => child.stdout.destroy());
   let head = Buffer.alloc(0);
   let started = false;
   child.stdout.on("data", (chunk: Buffer) => {
     let body = chunk;
     if (!started) {
       head = Buffer.concat([head, chunk]);
-      const end = head.indexOf("\r\n\r\n");
-      if (end < 0) return;
+      const read = readHead(head);
+      if (read === null) return;
       started = true;
-      for (const line of head.toString("latin1", 0, end).split("\r\n")) {
-        const colon = line.indexOf(":");
-        const [name, value] = [line.slice(0, colon), line.slice(colon + 1).trim()];
-        if (name.toLowerCase() === "status") response.statusCode = Number.parseInt(value, 10);
-        else response.setHeader(name, value);
-      }
-      body = head.subarray(end + 4);
+      response.statusCode = read.status;
+      for (const [name, value] of read.headers) response.setHeader(name, value);
+      body = head.subarray(read.length);
     }
     if (!response.write(body)) {
       child.stdout.pause();
@@ -193,16 +243,70 @@ async function serveByGit(
   response.end();
 }
 
+async function whole(child: ChildProcessByStdio<Writable, Readable, null>): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await once(child, "close");
+  const bytes = Buffer.concat(chunks);
+  const read = readHead(bytes);
+  return read === null ? { status: 500, headers: [], body: Buffer.alloc(0) } : { ...read, body: bytes.subarray(read.length) };
+}
+
+/** All that the lists of refs and capabilities depend on, as one string. */
+function refsOf(dir: string): string {
+  if (!existsSync(join(dir, "HEAD"))) return "";
+  const loose = readdirSync(join(dir, "refs"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  return [join(dir, "HEAD"), join(dir, "packed-refs"), join(dir, "config"), ...loose.toSorted()]
+    .map((file) => `${file}\0${existsSync(file) ? readFileSync(file, "latin1") : ""}\0`)
+    .join("");
+}
+
+/**
+ * Git answers two of three requests from refs and settings alone. Each costs two processes, and processes are most of what
+ * these tests wait for: the same question about the same refs gets git's own answer from before.
+ */
+async function serveByGit(request: IncomingMessage, response: ServerResponse, cgi: Cgi): Promise<void> {
+  const { pathname, search } = new URL(request.url ?? "/", "http://host");
+  const isList = request.method === "GET" && pathname.endsWith("/info/refs");
+  if (!isList && !pathname.endsWith("/git-upload-pack")) {
+    const child = startCgi(request, cgi);
+    request.pipe(child.stdin);
+    return stream(child, response);
+  }
+  const asked = isList ? Buffer.alloc(0) : await buffer(request);
+  if (!isList && !asked.includes("command=ls-refs")) {
+    const child = startCgi(request, cgi);
+    child.stdin.end(asked);
+    return stream(child, response);
+  }
+  const dir = join(cgi.options.root, decodeURIComponent(pathname).replace(/\/(?:info\/refs|git-upload-pack)$/, ""));
+  const key = [pathname, search, request.headers["git-protocol"], asked.toString("latin1"), refsOf(dir)].join("\0");
+  let answer = cgi.answers.get(key);
+  if (answer === undefined) {
+    const child = startCgi(request, cgi);
+    child.stdin.end(asked);
+    answer = whole(child);
+    cgi.answers.set(key, answer);
+  }
+  const { status, headers, body } = await answer;
+  response.statusCode = status;
+  for (const [name, value] of headers) response.setHeader(name, value);
+  response.end(body);
+}
+
 /** Serves every bare repository under `root` on a free port of 127.0.0.1. */
 export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
   const requests: GitHostRequest[] = [];
   const children = new Set<number>();
+  const cgi: Cgi = { options, children, answers: new Map() };
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? "/", "http://host");
     requests.push({ method: request.method ?? "", path: url.pathname, query: url.search, headers: request.headers });
     if (options.latencyMs !== undefined) await delay(options.latencyMs);
     if ((await options.intercept?.(request, response)) === true) return;
-    await serveByGit(request, response, options, children);
+    await serveByGit(request, response, cgi);
   };
   const server = createServer((request, response) => {
     response.on("error", () => undefined);

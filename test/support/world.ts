@@ -5,7 +5,6 @@
  * Everything honest goes through the code that the command line uses; everything hostile is a commit to the hosted
  * repository, which is all that a git host can do. `forge` and `seal` are what it can do with a stolen checkpoint key.
  */
-import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -47,6 +46,7 @@ import { nextNumber, type ReleaseRequest, type WriterKeys, writeReleases } from 
 import { inspectTarball } from "../../src/pack/inspect.ts";
 import { bridgeKeyIn } from "../../src/registry/bridge.ts";
 import type { Registry } from "../../src/registry/port.ts";
+import { takenPlace } from "../../src/registry/taken-places.ts";
 import { createResolver } from "../../src/registry/resolver.ts";
 import { openSearchStore } from "../../src/registry/search-store.ts";
 import { openUpstreamClient } from "../../src/registry/upstream/client.ts";
@@ -59,7 +59,7 @@ import { type Layout, layoutFrom } from "../../src/storage/layout.ts";
 import type { Deps } from "../../src/cli/deps.ts";
 import { type OpenIndex, openIndex } from "../../src/cli/open.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
-import { createHostedRepository, type GitHost, startGitHost, testGit } from "./git-host.ts";
+import { createHostedRepository, type GitHost, headOf, hostedFile, startGitHost, testGit } from "./git-host.ts";
 import { makePackage } from "./tarball.ts";
 import { startUpstream, type TestUpstream } from "./upstream.ts";
 
@@ -334,10 +334,9 @@ const FILES = "files";
 
 /** A file of the branch as it is now. Links and folders are not there, as on an object store. */
 function answerFile(gitDir: string, path: string, response: ServerResponse): void {
-  const [mode, , rest] = testGit(gitDir, ["ls-tree", MAIN, "--", path]).split(" ");
-  if (mode !== "100644" || rest === undefined) return void response.writeHead(404).end("not here");
-  const { stdout } = spawnSync("git", [`--git-dir=${gitDir}`, "cat-file", "blob", rest.slice(0, 40)], { maxBuffer: 1 << 28 });
-  response.writeHead(200, { "content-type": "application/json" }).end(stdout);
+  const bytes = hostedFile(gitDir, path);
+  if (bytes === null) return void response.writeHead(404).end("not here");
+  response.writeHead(200, { "content-type": "application/json" }).end(bytes);
 }
 
 /** A key pair that nobody knows. */
@@ -393,7 +392,7 @@ async function makeIndex(options: {
   const commit = (changes: readonly FileChange[], base: ObjectId | null): Promise<ObjectId> =>
     repository.commit({ base, changes, message: "test", author: AUTHOR, timeMs: nowMs(), keepAs: MAIN });
   await commit(created.files, null);
-  const head = (): ObjectId => testGit(gitDir, ["rev-parse", MAIN]) as ObjectId;
+  const head = (): ObjectId => headOf(gitDir) as ObjectId;
   const source = (): ReturnType<typeof commitSource> => commitSource(repository, head(), LIMITS_OF_TESTS);
   const read = async (path: string): Promise<Uint8Array> => {
     const [file] = await (await source().open()).readFiles([{ path, maxBytes: 1 << 28 }]);
@@ -666,6 +665,7 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
       folder: deps.layout.upstream,
       nowMs: options.nowMs ?? Date.now,
       times: { ...UPSTREAM_TIMES, ...options.times },
+      refuse: (name, odd) => takenPlace(project, name, odd),
       ...(options.spool === undefined ? {} : { spool: options.spool }),
     }),
     searchStore: openSearchStore(files, (id) => deps.layout.search(id)),
@@ -682,11 +682,10 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     },
   });
   const appDeps: AppDeps = {
-    registry: resolver,
+    // One project, whatever the address says: test/serve has several.
+    served: async () => ({ registry: resolver, observe: () => undefined }),
     bases: () => ({ list: [ORIGIN], trustProxy: false }),
-    prove: (nonce) => `proof of ${nonce}`,
-    seenAfter: () => null,
-    observe: () => undefined,
+    control: null,
     version: "0.0.0-test",
     instance,
     bodyLimits: { ...BODY_LIMITS, ...options.bodyLimits },
