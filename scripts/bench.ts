@@ -1,6 +1,10 @@
-/** Benchmarks: `npm run bench [run|open|publish|embedded|serve|install|verify|rotate]`. Each compares with a baseline in the same run and reports ratios. */
+/**
+ * Benchmarks: `npm run bench` runs all of them, `npm run bench install` one. Each compares with a baseline in the same run and
+ * reports ratios. `BENCHES` below has their names.
+ */
 import { benchEmbedded } from "./bench/embedded.ts";
 import { benchInstall } from "./bench/install.ts";
+import { benchNobody } from "./bench/nobody.ts";
 import { benchOpen } from "./bench/open.ts";
 import { benchPublish } from "./bench/publish.ts";
 import { benchRotate } from "./bench/rotate.ts";
@@ -15,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   embedded: benchEmbedded,
   serve: benchServe,
   install: benchInstall,
+  nobody: benchNobody,
   verify: benchVerify,
   rotate: benchRotate,
 };

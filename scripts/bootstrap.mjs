@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Sets everything up on a fresh clone and runs one job: demo, test, clients, check, bench, vectors or fuzz.
+// Sets everything up on a fresh clone and runs one job: demo, test, thorough, clients, check, bench, vectors or fuzz.
 // Plain JavaScript without dependencies, because nothing is installed yet when it starts.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,6 +16,7 @@ const tool = (name, args) => ["npx", ["--no-install", name, ...args]];
 const jobs = {
   demo: [script("demo.ts")],
   test: [tool("vitest", ["run", "--config", "test/vitest.config.ts", ...(rest.length === 0 ? ["--coverage"] : rest)])],
+  thorough: [tool("vitest", ["run", "--config", "test/vitest.config.ts", ...(rest.length === 0 ? ["test/faults", "test/e2e"] : rest)])],
   clients: [script("install-clients.ts"), tool("vitest", ["run", "--config", "test/vitest.config.ts", "test/clients"])],
   bench: [script("bench.ts")],
   vectors: [script("vectors.ts")],
@@ -36,6 +37,7 @@ const steps = jobs[job];
 if (steps === undefined) fail(`no such job: ${job || "(none)"}; one of ${Object.keys(jobs).join(", ")}`);
 install();
 run("npx", ["--no-install", "tsc", "-p", "."], "building");
+if (job === "thorough") process.env.IMPRINT_TESTS = "thorough";
 if (job === "clients") process.env.IMPRINT_CLIENTS = "all";
 for (const [command, args] of steps) run(command, args);
 

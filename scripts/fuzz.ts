@@ -5,6 +5,13 @@
  *     npm run fuzz -- --seed 7            the same again
  *     npm run fuzz -- --seed 7 --case 12  one of them alone
  *     npm run fuzz -- --count 5000 --adapters 100 --minutes 1
+ *     npm run fuzz -- settings            settings of real clients, see fuzz/settings.ts
+ *
+ * Mutations of real lockfiles, audited, and installed by the real clients where the audit calls them good:
+ *
+ *     npm run fuzz -- lockfiles                          200 cases of each format
+ *     npm run fuzz -- lockfiles --seed 7 --cases 2000 --format pnpm
+ *     npm run fuzz -- lockfiles --seed 7 --format pnpm --case 12
  *
  * Each case must end in what its owner signed or in a refusal. Anything else prints the case and exits 1.
  */
@@ -14,6 +21,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { textOf } from "../src/format/bytes.ts";
+import { FORMATS } from "./fuzz/lockfiles/install.ts";
+import { fuzzLockfiles } from "./fuzz/lockfiles/run.ts";
 import { fuzz, type FuzzFailure, type FuzzReport } from "./fuzz/run.ts";
 
 function numberOf(text: string | undefined, otherwise: number): number {
@@ -52,8 +61,30 @@ function summary(report: FuzzReport): string {
   ].join("\n");
 }
 
-const { values } = parseArgs({
+if (process.argv[2] === "settings") process.exit(await (await import("./fuzz/settings.ts")).settingsMain(process.argv.slice(3)));
+
+async function lockfiles(of: number): Promise<void> {
+  const formats = values.format === undefined ? FORMATS : FORMATS.filter((format) => format === values.format);
+  if (formats.length === 0) throw new Error(`--format is one of ${FORMATS.join(", ")}`);
+  const only = values.case === undefined ? undefined : numberOf(values.case, 0);
+  const progress = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { counts, failures } = await fuzzLockfiles({ seed: of, cases: numberOf(values.cases, 200), formats, only, progress });
+  for (const [format, { cases, good, refused, installed, attacks }] of counts)
+    process.stdout.write(
+      `${format}: ${cases} cases, ${good} good, ${refused} refused, ${installed} installed; of ${attacks.made} attacks ${attacks.work} would work without the audit\n`,
+    );
+  for (const { format, n, how, faults } of failures) {
+    const again = `npm run fuzz -- lockfiles --seed ${String(of)} --format ${format} --case ${String(n)}`;
+    process.stderr.write(`✗ ${format} case ${n}: ${how.join("; ")}\n  ${faults.join("\n  ")}\n  again: ${again}\n`);
+  }
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
+    cases: { type: "string" },
+    format: { type: "string" },
     count: { type: "string" },
     seed: { type: "string" },
     minutes: { type: "string" },
@@ -63,18 +94,21 @@ const { values } = parseArgs({
 });
 const seed = numberOf(values.seed, randomInt(2 ** 32));
 process.stdout.write(`seed ${String(seed)}\n`);
-const report = await fuzz({
-  seed,
-  count: numberOf(values.count, 100_000),
-  adapterCount: numberOf(values.adapters, 2000),
-  only: values.case === undefined ? undefined : numberOf(values.case, 0),
-  maxMs: values.minutes === undefined ? undefined : numberOf(values.minutes, 0) * 60_000,
-  progress: (done, kept) => void process.stderr.write(`${String(done)} …, ${(kept / 1024 / 1024).toFixed(1)} MiB kept\n`),
-});
-process.stdout.write(`${summary(report)}\n`);
-if (report.failure !== null) {
-  process.stderr.write(describe(report.failure, seed));
-  const vector = keepVector(report.failure, seed);
-  if (vector !== null) process.stderr.write(`its files: ${vector}\n`);
-  process.exitCode = 1;
+if (positionals[0] === "lockfiles") await lockfiles(seed);
+else {
+  const report = await fuzz({
+    seed,
+    count: numberOf(values.count, 100_000),
+    adapterCount: numberOf(values.adapters, 2000),
+    only: values.case === undefined ? undefined : numberOf(values.case, 0),
+    maxMs: values.minutes === undefined ? undefined : numberOf(values.minutes, 0) * 60_000,
+    progress: (done, kept) => void process.stderr.write(`${String(done)} …, ${(kept / 1024 / 1024).toFixed(1)} MiB kept\n`),
+  });
+  process.stdout.write(`${summary(report)}\n`);
+  if (report.failure !== null) {
+    process.stderr.write(describe(report.failure, seed));
+    const vector = keepVector(report.failure, seed);
+    if (vector !== null) process.stderr.write(`its files: ${vector}\n`);
+    process.exitCode = 1;
+  }
 }

@@ -17,9 +17,12 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   pack: ["format"],
   index: ["git", "crypto", "storage", "format"],
   registry: ["index", "git", "crypto", "storage", "format"],
-  audit: ["registry", "index", "pack", "git", "crypto", "storage", "format"],
+  clients: ["storage", "format"],
+  project: ["clients", "registry", "index", "git", "crypto", "storage", "format"],
+  audit: ["project", "clients", "registry", "index", "pack", "git", "crypto", "storage", "format"],
   http: ["audit", "registry", "index", "format"],
-  cli: ["http", "audit", "registry", "index", "pack", "git", "crypto", "storage", "format"],
+  serve: ["http", "audit", "project", "clients", "registry", "index", "git", "crypto", "storage", "format"],
+  cli: ["serve", "http", "audit", "project", "clients", "registry", "index", "pack", "git", "crypto", "storage", "format"],
 };
 
 const climbs: string[] = [];

@@ -8,6 +8,7 @@ import path from "node:path";
 import npmFetch from "npm-registry-fetch";
 import { npmOf } from "../../test/support/people.ts";
 import { alternate, line, median, timeCommand } from "./measure.ts";
+import { startCountingMirror } from "./servers/counting-mirror.ts";
 import { type Running, startImprint, startVerdaccio } from "./servers/start.ts";
 
 const ROUNDS = 3;
@@ -19,13 +20,16 @@ export async function benchInstall(): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), "imprint-bench-install-"));
   const registry = process.env["npm_config_registry"] ?? npmFetch.pickRegistry("x");
   const servers: Running[] = [];
+  const closers: (() => Promise<void>)[] = [];
   try {
+    const mirror = await startCountingMirror(registry);
+    closers.push(() => mirror.close());
     const project = path.join(folder, "project");
     mkdirSync(project);
-    writeFileSync(path.join(project, "imprint.json"), JSON.stringify({ format: 1, indices: {}, upstream: { registry } }));
+    writeFileSync(path.join(project, "imprint.json"), JSON.stringify({ format: 1, indices: {}, upstream: { registry: mirror.url } }));
     const imprint = await startImprint(project, path.join(folder, "home"));
     servers.push(imprint);
-    const verdaccio = await startVerdaccio(path.join(folder, "verdaccio"), registry);
+    const verdaccio = await startVerdaccio(path.join(folder, "verdaccio"), mirror.url);
     servers.push(verdaccio);
     const [node, npm] = npmOf(11);
     let packages = 0;
@@ -41,11 +45,15 @@ export async function benchInstall(): Promise<void> {
       return ms;
     };
     const cpu = new Map<string, number[]>();
+    const asked = new Map<string, string[]>();
     /** The install, and how many milliseconds of CPU its server took. */
     const through = (label: string, server: Running) => async (): Promise<number> => {
       const before = cpuMs(server.pid);
+      mirror.taken();
       const ms = await install(`${server.base}/`);
       cpu.set(label, [...(cpu.get(label) ?? []), cpuMs(server.pid) - before]);
+      const { documents, unchanged, tarballs } = mirror.taken();
+      asked.set(label, [...(asked.get(label) ?? []), `${documents}+${unchanged}+${tarballs}`]);
       return ms;
     };
     const samples = await alternate(ROUNDS, {
@@ -57,6 +65,8 @@ export async function benchInstall(): Promise<void> {
     for (const [label, values] of samples) line(label, values);
     // The first, uncounted round warmed them up.
     for (const [label, values] of cpu) line(`${label}'s CPU an install`, values.slice(1));
+    console.log("  asked upstream, round by round, the first of them cold: documents + unchanged documents + tarballs");
+    for (const [label, rounds] of asked) console.log(`    ${label}: ${rounds.join("  ")}`);
     const wall = (label: string): number => median([...samples].find(([name]) => name.includes(label))?.[1] ?? []);
     const spent = (label: string): number => median(cpu.get(label)?.slice(1) ?? []);
     console.log(`  imprint ÷ directly: ${(wall("imprint") / wall("directly")).toFixed(2)} ×`);
@@ -65,6 +75,7 @@ export async function benchInstall(): Promise<void> {
     );
   } finally {
     for (const server of servers) await server.stop();
+    for (const close of closers) await close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
