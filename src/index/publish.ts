@@ -170,15 +170,23 @@ export async function chooseBase(upload: Upload): Promise<ChosenBase> {
   if (isSame || compareStates(local.state, host.state) > 0) {
     if ((await buildsOn(localHead, host.commit)) && (isSame || (await isCovered(host, local)))) return onLocal;
     if (isSame && (await buildsOn(host.commit, localHead))) return onHost;
-  } else if (
-    onHost.isLocalKnown ||
-    // A publish that was killed after its push leaves the clone behind. REMOTE_SEEN moves on with the next run, and `isCovered`
-    // refuses an unyank, so git's ancestry must tell that the host has every commit of the clone.
-    (await buildsOn(host.commit, localHead)) ||
-    (await isCovered(local, host))
-  )
-    return onHost;
+  } else if (onHost.isLocalKnown || (await isCovered(local, host)) || (await continuesPending(upload, local, host))) return onHost;
   throw new ImprintError("DIVERGED", "Cannot publish: the clone has commits that its host does not have, and the host has moved on");
+}
+
+/**
+ * Whether the host holds what this clone's last run signed, or what that run had chosen to build upon: a run that was killed
+ * behind its push leaves the branch where it was, and `isCovered` takes its own unyank for a loss. What the host added to
+ * that is held against it, so a thief's commit on top is none of ours.
+ */
+async function continuesPending({ repository, id, store, limits, buildsOn }: Upload, local: Base, host: Base): Promise<boolean> {
+  const pending = await repository.head(PENDING);
+  if (pending === null || !(await buildsOn(pending, local.commit))) return false;
+  if (await buildsOn(pending, host.commit)) return true;
+  if (!(await buildsOn(host.commit, pending))) return false;
+  const snapshot = await commitSource(repository, pending, limits).open();
+  const trusted = (await store.read())?.stored.state ?? null;
+  return isCovered({ state: await readLocal(snapshot, id, trusted), snapshot }, host);
 }
 
 /**

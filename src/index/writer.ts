@@ -209,7 +209,7 @@ export function nextNumber(previous: number, nowMs: number): number {
   if (!Number.isSafeInteger(next))
     throw new ImprintError(
       "KEY_INVALID",
-      "Cannot sign: the numbers of this index are used up (a stolen key did that); its owner must sign a new root",
+      "Cannot sign: the numbers of this index are used up (a stolen key did that); its owner must run imprint root revoke",
     );
   return next;
 }

@@ -13,7 +13,7 @@ import { openIsomorphicGit } from "../../src/git/isomorphic/repository.ts";
 import type { GitRepository } from "../../src/git/port.ts";
 import { parseGitUrl, parseRefName } from "../../src/git/url.ts";
 import { openSystemGit } from "../../src/git/system/repository.ts";
-import { type Base, type Change, type Upload, uploadChange, confirmUpload } from "../../src/index/publish.ts";
+import { type Base, type Change, confirmUpload, PENDING, type Upload, uploadChange } from "../../src/index/publish.ts";
 import { readPackage } from "../../src/index/package-reader.ts";
 import { openStateStore } from "../../src/index/state.ts";
 import { writeReleases } from "../../src/index/writer.ts";
@@ -32,6 +32,8 @@ const opened: GitRepository[] = [];
 type Publisher = {
   readonly upload: Upload;
   release(name: string, version: string, before?: () => Promise<void>): Promise<{ readonly attempts: number }>;
+  /** Notes the host's newest commit as the one that this clone signed last. */
+  keepPending(): Promise<void>;
 };
 
 /** A colleague with a clone of their own and the same keys. */
@@ -52,8 +54,13 @@ async function publisher(git = kind): Promise<Publisher> {
     keepEvidence: async () => undefined,
     limits: LIMITS_OF_TESTS,
   };
+  return publisherWith(upload, () => testGitAsync(gitDir, ["fetch", "--quiet", team.url, `+main:${PENDING}`]));
+}
+
+function publisherWith(upload: Upload, keepPending: () => Promise<unknown>): Publisher {
   return {
     upload,
+    keepPending: async () => void (await keepPending()),
     async release(name, version, before) {
       const { dist, manifest } = (await team.release("@team/template", "1.0.0")).doc;
       const request = { name: name as PackageName, version: version as Version, dist, manifest, tag: null };
@@ -178,15 +185,63 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
       expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
     });
 
-    it("C1 goes on from the host's state, whatever that took back: killed after a push, its branch stayed where it was", async () => {
+    describe("C1 killed behind the push of its own unyank", () => {
+      const look = (ann: Publisher): Promise<void> =>
+        expect(ann.release("@team/b", "1.0.0", () => Promise.reject(new Error("so already")))).rejects.toThrow("so already");
+      const amendYanked = (...versions: Version[]): Promise<void> =>
+        team.amend("@team/a", () => ({ yanked: new Map(versions.map((version) => [version, "no"])) }));
+      const version = "1.0.0" as Version;
+
+      /** Her clone as such a kill leaves it: the host has her commit, her branch is one behind, the last commit is noted. */
+      async function killed(): Promise<Publisher> {
+        await team.publish("@team/a", "1.0.0");
+        await amendYanked(version);
+        const ann = await publisher();
+        await amendYanked();
+        await ann.keepPending();
+        return ann;
+      }
+
+      it("goes on from the host's state, also after a look at the host", async () => {
+        const ann = await killed();
+        await look(ann);
+        expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
+        expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
+      });
+
+      it("and killed again before the next push", async () => {
+        const ann = await killed();
+        const { repository } = ann.upload;
+        const killing = { ...repository, push: () => Promise.reject(new Error("killed")) };
+        const dying = publisherWith({ ...ann.upload, repository: killing }, ann.keepPending);
+        await expect(dying.release("@team/b", "1.0.0")).rejects.toThrow("killed");
+        await look(ann);
+        expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
+      });
+
+      it("and a colleague released on top", async () => {
+        const ann = await killed();
+        await (await publisher()).release("@team/b", "0.1.0");
+        await look(ann);
+        expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
+      });
+
+      it("T2 but what somebody took away on top stops it", async () => {
+        const ann = await killed();
+        await team.publish("@team/a", "1.1.0");
+        await amendYanked(version);
+        await ann.keepPending();
+        await amendYanked();
+        await expect(ann.release("@team/b", "1.0.0")).rejects.toMatchObject({ code: "DIVERGED" });
+      });
+    });
+
+    it("T2 a commit on top of it that takes back what it held stops it: a stolen key did that, or a colleague", async () => {
       await team.publish("@team/a", "1.0.0");
       await team.amend("@team/a", () => ({ yanked: new Map([["1.0.0" as Version, "no"]]) }));
       const ann = await publisher();
       await team.amend("@team/a", () => ({ yanked: new Map() }));
-      // The same words again: there is nothing to do, and the host was seen.
-      await expect(ann.release("@team/b", "1.0.0", () => Promise.reject(new Error("so already")))).rejects.toThrow("so already");
-      expect((await ann.release("@team/b", "1.0.0")).attempts).toBe(1);
-      expect(await released()).toEqual({ "@team/a": ["1.0.0 ok"], "@team/b": ["1.0.0 ok"] });
+      for (const _ of "12") await expect(ann.release("@team/b", "1.0.0")).rejects.toMatchObject({ code: "DIVERGED" });
     });
 
     it("with a release that was never pushed it is refused: nothing of the author's gets lost", async () => {
