@@ -121,7 +121,7 @@ function parseLocal(text: string, allowFile: boolean): string | null {
   const isFileUrl = /^file:/iu.test(text);
   const isPath = /^\.{0,2}\//u.test(text) || text === "." || text === ".." || /^[A-Za-z]:[\\/]/u.test(text);
   if (!isFileUrl && !isPath) return null;
-  if (!allowFile) throw refuse(text, "local folders are only read where you allow it");
+  if (!allowFile) throw refuse(text, "local folders are only read with --allow-file");
   if (!isFileUrl) return resolve(text);
   // file://host/path would make git look at a network share on Windows
   if (!/^file:\/\/\/[^/]/iu.test(text)) throw refuse(text, "a file address is file:///path");

@@ -515,7 +515,7 @@ describe("ssh and local paths", () => {
     await consumes(`file://${dir}#${id}`, "@local/x@1.0.0", ["--allow-file"], { IMPRINT_ALLOW_FILE: "1" });
     await consumes(`${dir}#${id}`, "@local/x@1.0.0", [], { IMPRINT_ALLOW_FILE: "1" });
     const shop = world.folderOf("local-shop", { "package.json": { name: "shop", version: "1.0.0" } });
-    expectRefused(await imprint(who, shop, ["add", `file://${dir}#${id}`, "--yes"]), "INVALID_URL", /only read where you allow it/);
+    expectRefused(await imprint(who, shop, ["add", `file://${dir}#${id}`, "--yes"]), "INVALID_URL", /only read with --allow-file/);
     expect((await ok(imprint(who, clone, ["verify", "--tarballs"]))).stdout).toMatch(/1 tarballs, all good/);
   });
 });

@@ -89,7 +89,8 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   const ci = options.ci === undefined ? [] : await ciFiles(options.ci, index.id, deps);
   const written: string[] = [];
   const addressWithId = url === null ? null : `${url}#${index.id}`;
-  const add = `imprint add '${addressWithId ?? `<url>#${index.id}`}'${ref === DEFAULT_REF ? "" : ` --ref ${branch}`}`;
+  const flags = `${ref === DEFAULT_REF ? "" : ` --ref ${branch}`}${addressWithId?.startsWith("file:") === true ? " --allow-file" : ""}`;
+  const add = `imprint add '${addressWithId ?? `<url>#${index.id}`}'${flags}`;
   try {
     written.push(await saveKeyFile({ files, layout }, daily, passphrase), await saveKeyFile({ files, layout }, root, passphrase));
     const text = (content: string): Uint8Array => new Uint8Array(Buffer.from(content));
