@@ -45,7 +45,9 @@ describe.each(IDS)("X12 what %s installed", (id) => {
     };
     shop = await openShop(street, client, { dependencies });
     const { code, stdout, stderr } = await shop.run(client.commands.install);
-    expect([code, code === 0 ? "" : `${stdout}${stderr}`]).toEqual([0, ""]);
+    // pnpm 11 and 12 end in an error where they ran no install script, with everything installed.
+    const isDone = code === 0 || `${stdout}${stderr}`.includes("ERR_PNPM_IGNORED_BUILDS");
+    expect([isDone, isDone ? "" : `${stdout}${stderr}`]).toEqual([true, ""]);
     cpSync(path.join(shop.folder, "node_modules"), path.join(shop.folder, ".kept"), { recursive: true, verbatimSymlinks: true });
   });
 
