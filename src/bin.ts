@@ -5,6 +5,9 @@ import { main } from "./cli/main.ts";
 
 const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
 
+// Nothing that is written here is for every user of the machine to change, whatever the shell says.
+process.umask(process.umask() | 0o002);
+
 process.exitCode = await main({
   argv: process.argv.slice(2),
   env: process.env,

@@ -71,6 +71,12 @@ export const CATALOGUE = {
     hint: "imprint add '<url>#<id>' makes one beside the nearest package.json, or with -g the user's own",
   },
   CLAIMS_CONFLICT: { exit: 3, http: 500, hint: "give the name to one index only in imprint.json, then imprint list" },
+  FOREIGN_FILE: {
+    exit: 3,
+    http: 500,
+    hint: "remove it or make it yours (chown), or where you trust its owner: git config --global --add safe.directory <folder>; then imprint list",
+  },
+  LOOSE_FILE: { exit: 3, http: 500, hint: "chmod 600 the file, and change the secret if somebody could have read it; then imprint doctor" },
   SCOPE_REGISTRY: { exit: 3, http: 500, hint: "remove that line (its index answers for the scope), then imprint run again" },
   WRONG_ADDRESS: {
     exit: 3,

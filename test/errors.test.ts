@@ -188,6 +188,12 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   CONFIG_INVALID: () => parseProject(utf8("{")),
   CONFIG_MISSING: () => imprint(folder({ "package.json": "{}" }), ["list", "--json"]),
   CLAIMS_CONFLICT: () => requireNoConflicts(parseProject(project(["@a/*"], ["@a/*"]))),
+  LOOSE_FILE: () => {
+    const file = path.join(w.folder, "loose-secret");
+    writeFileSync(file, "secret", { mode: 0o644 });
+    return nodeFiles().read(file, 100, { secret: true });
+  },
+  FOREIGN_FILE: () => nodeFiles(() => false).read(path.join(shop, "imprint.json"), LIMITS.projectBytes),
   SCOPE_REGISTRY: () =>
     imprint(folder({ "imprint.json": project(["@a/*"]), ".npmrc": "@a:registry=https://example.org/\n" }), ["run", "--json", "true"]),
   WRONG_ADDRESS: () => notServed.served("0".repeat(20) as Policy),

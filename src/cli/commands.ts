@@ -212,6 +212,11 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
             requiresArg: true,
             describe: "address under which a reverse proxy offers it, with its path",
           })
+          .option("other-users", {
+            type: "boolean",
+            default: false,
+            describe: "answer this machine's other users, too (Linux refuses them)",
+          })
           .option("trust-proxy", { type: "boolean", default: false, describe: "believe X-Forwarded-Host and -Proto, among --public-url" }),
       async (args) => {
         const deps = depsOf(args);
@@ -222,7 +227,13 @@ export async function runCommands(options: MainOptions, depsOf: (flags: GlobalFl
             syncAfterMs: secondsOf(args.syncAfter),
             verbose: !args.quiet,
             version,
-            service: { host: args.host, tokenFile: args.tokenFile, publicUrls: args.publicUrl ?? [], trustProxy: args.trustProxy },
+            service: {
+              host: args.host,
+              tokenFile: args.tokenFile,
+              publicUrls: args.publicUrl ?? [],
+              trustProxy: args.trustProxy,
+              otherUsers: args.otherUsers,
+            },
           },
           deps,
           options.stop(),

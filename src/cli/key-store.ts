@@ -16,8 +16,7 @@ import { ImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
-import { passphraseFor } from "./passphrase.ts";
-import type { Terminal } from "./terminal.ts";
+import { passphraseFor, type Sources } from "./passphrase.ts";
 
 type Stores = { readonly files: Files; readonly layout: Layout };
 export type FoundKeyFile = { readonly path: string; readonly header: KeyFileHeader };
@@ -54,7 +53,7 @@ export async function openKeysOf(
   stores: Stores,
   index: { readonly id: IndexId; readonly name: string },
   kind: KeyFileKind,
-  asking: { env: NodeJS.ProcessEnv; terminal: Terminal },
+  asking: Sources,
 ): Promise<KeyFile> {
   const found = (await listKeyFiles(stores)).find(({ header }) => header.index === index.id && header.kind === kind);
   if (found === undefined)
@@ -66,16 +65,16 @@ export async function openKeysOf(
 export async function keyFileOf(
   { files }: Stores,
   found: FoundKeyFile,
-  asking: { env: NodeJS.ProcessEnv; terminal: Terminal },
+  asking: Sources,
 ): Promise<{ readonly file: KeyFile; readonly passphrase: string }> {
-  const bytes = await files.read(found.path, MAX_BYTES);
+  const bytes = await files.read(found.path, MAX_BYTES, { secret: true });
   if (bytes === null) throw new ImprintError("KEY_MISSING", `Cannot open ${found.path}: it is gone`);
   const passphrase = await passphraseOf(found, asking);
   return { file: await openKeyFile(bytes, passphrase), passphrase };
 }
 
 /** Asks, where nobody knows it yet: one command asks once. */
-export async function passphraseOf({ path: file, header }: FoundKeyFile, asking: Parameters<typeof passphraseFor>[1]): Promise<string> {
+export async function passphraseOf({ path: file, header }: FoundKeyFile, asking: Sources): Promise<string> {
   return header.protected ? passphraseFor(path.basename(file), asking) : "";
 }
 

@@ -10,10 +10,13 @@ import envPaths from "env-paths";
 import { ImprintError } from "../errors.ts";
 import { readInput } from "./input.ts";
 import { chooseGit } from "../git/choice.ts";
+import { safeDirectories } from "../git/safe-directories.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
+import { trustsOf } from "../storage/owner.ts";
 import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
+import { looseFolderLine, looseFolders } from "./home.ts";
 import { DEFAULT_PORT } from "../clients/resolver-address.ts";
 import { type GlobalFlags, type MainOptions, portOf, secondsOf } from "./wiring.ts";
 import { clean, jsonLine } from "../format/text.ts";
@@ -37,21 +40,25 @@ export async function main(options: MainOptions): Promise<number> {
 }
 
 function makeDeps(
-  { env, cwd, nowMs, streams, files = nodeFiles() }: MainOptions,
+  { env, cwd, nowMs, streams, ...options }: MainOptions,
   terminal: Terminal,
   { json, C, allowFile, ...flags }: GlobalFlags,
 ): Deps {
   // Or the search for imprint.json, which goes upward, would find another project than the one that was meant.
   if (typeof C === "string" && statSync(path.resolve(cwd, C), { throwIfNoEntry: false })?.isDirectory() !== true)
     throw new ImprintError("FILE_UNREADABLE", `Cannot run in ${clean(path.resolve(cwd, C))}: there is no such folder`);
+  const trusts = trustsOf({ env, uid: process.geteuid?.(), safeFolders: () => safeDirectories(env) });
+  const files = options.files ?? nodeFiles(trusts);
   const offline = flags.offline === true || env["IMPRINT_OFFLINE"] === "1";
+  const layout = layoutFrom(env, envPaths("imprint", { suffix: "" }));
+  for (const folder of looseFolders(layout, env)) terminal.warn(looseFolderLine(folder));
   return {
     terminal,
     env,
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
     readInput: () => readInput(streams.stdin as AsyncIterable<Buffer>),
     files,
-    layout: layoutFrom(env, envPaths("imprint", { suffix: "" })),
+    layout,
     git: chooseGit(env, offline, networkOf(env).fetch),
     nowMs,
     json: json === true,

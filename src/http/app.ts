@@ -2,8 +2,9 @@
  * The npm registry API over a `Registry`, as a function of its dependencies: no listening, no environment.
  *
  * It only reads: the one POST asks for advisories. Host headers are checked against an allow-list before anything else: a page
- * on the web that rebinds its name to this machine must get nothing, and tarball addresses are built from that host. Then the
- * policy that the address names (`/~<policy>/…`) chooses the registry; an address of no policy that is served here is refused.
+ * on the web that rebinds its name to this machine must get nothing, and tarball addresses are built from that host. Pages of
+ * other sites are refused (`browsers.ts`). Then the policy that the address names (`/~<policy>/…`) chooses the registry; an
+ * address of no policy that is served here is refused.
  */
 import { Hono, type Context } from "hono";
 import { ImprintError } from "../errors.ts";
@@ -15,6 +16,7 @@ import type { Registry } from "../registry/port.ts";
 import { MAX_RESOLVERS, parseVia, type Via } from "../registry/upstream/via.ts";
 import { baseOf, type Bases } from "./bases.ts";
 import { BODY_LIMITS, type BodyLimits, browserSign, readJsonBody } from "./body.ts";
+import { BROWSER_HEADERS, isForeignPage } from "./browsers.ts";
 import { parseRegistryPath, type RegistryRequest } from "./path.ts";
 import { splitPolicy } from "./policy-path.ts";
 import { parseSearch } from "./search-query.ts";
@@ -49,7 +51,11 @@ type Bindings = { readonly incoming?: Incoming };
 export function createApp(deps: AppDeps, warm: WarmAnswers | null = null): Hono {
   const app = new Hono();
   app.use(async (c, next) => {
-    if (askedOf(c, deps) === null) return c.json({ error: "this host name is not served here" }, 403);
+    for (const [name, value] of Object.entries(BROWSER_HEADERS)) c.header(name, value);
+    const asked = askedOf(c, deps);
+    if (asked === null) return c.json({ error: "this host name is not served here" }, 403);
+    if (isForeignPage({ origin: c.req.header("origin") ?? null, site: c.req.header("sec-fetch-site") ?? null }, new URL(asked.base).origin))
+      return c.json({ error: "pages on the web may not ask here" }, 403);
     if (deps.authorize?.(c.req.header("authorization")) === false)
       return c.json({ error: "a token is needed: //<host>/:_authToken in .npmrc" }, 401, { "www-authenticate": "Bearer" });
     const via = viaOf(c);

@@ -6,6 +6,7 @@
  * says so (`Answered.again`); a host that is not allowed, or a request that came through another resolver, never gets here.
  */
 import { LRUCache } from "lru-cache";
+import { isFromBrowser } from "./browsers.ts";
 import type { Answered } from "../registry/port.ts";
 import type { ReadyDocument } from "../registry/document.ts";
 import { type DocumentAnswer, documentAnswer } from "./respond.ts";
@@ -51,6 +52,7 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
 /** By address, and the headers that choose a form, an address, or who is let in. */
 function keyOf({ method, url, headers }: Incoming): string | null {
   if (method !== "GET" || url === undefined || headers["via"] !== undefined || headers["if-none-match"] !== undefined) return null;
+  if (isFromBrowser(headers)) return null;
   const part = (name: string): string => textOf(headers[name]) ?? "";
   return `${part("host")}\n${url}\n${part("authorization")}\n${part("x-forwarded-host")}\n${part("x-forwarded-proto")}\n${part("accept")}\n${part("accept-encoding")}\n${part("npm-command")}\n${part("npm-command") === "install" ? part("user-agent") : ""}`;
 }

@@ -1,7 +1,7 @@
 /** The resolver's own signing key on disk, made when it is first needed, by whichever resolver comes first. */
 import { LRUCache } from "lru-cache";
 import { type BridgeKey, generateBridgeKey, openBridgeKey } from "../crypto/bridge-key.ts";
-import { ImprintError } from "../errors.ts";
+import { ImprintError, isImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { Files } from "../storage/files.ts";
 
@@ -45,6 +45,10 @@ function remembering(key: BridgeKey): BridgeKey {
 }
 
 async function read(files: Files, path: string): Promise<{ readonly exists: boolean; readonly key: BridgeKey | null }> {
-  const bytes = await files.read(path, MAX_BYTES);
+  const bytes = await files.read(path, MAX_BYTES, { secret: true }).catch((error: unknown) => {
+    // Others may know it: worth no more than one that is no key.
+    if (!isImprintError(error, "LOOSE_FILE")) throw error;
+    return new Uint8Array();
+  });
   return { exists: bytes !== null, key: bytes === null ? null : openBridgeKey(textOf(bytes) ?? "") };
 }

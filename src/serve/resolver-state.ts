@@ -3,6 +3,7 @@
  * the secret that proves it. The file says nothing once its resolver is gone: nobody else can prove that secret.
  */
 import path from "node:path";
+import { isImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
@@ -25,7 +26,11 @@ export async function forgetResolver(stores: Stores, { port, secret }: ResolverS
 }
 
 export async function readResolver({ files, layout }: Stores, port: number): Promise<ResolverState | null> {
-  const bytes = await files.read(stateFile(layout, port), 65_536);
+  const bytes = await files.read(stateFile(layout, port), 65_536, { secret: true }).catch((error: unknown) => {
+    // Others could know the secret, so it proves nothing: start anew.
+    if (!isImprintError(error, "LOOSE_FILE", "FOREIGN_FILE")) throw error;
+    return null;
+  });
   try {
     const { pid, secret, port: written } = JSON.parse(textOf(bytes ?? new Uint8Array()) ?? "") as Record<string, unknown>;
     if (written !== port || typeof pid !== "number" || typeof secret !== "string" || !/^[0-9a-f]{64}$/.test(secret)) return null;

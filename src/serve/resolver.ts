@@ -29,7 +29,9 @@ import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
+import { ownUsers } from "../storage/owner.ts";
 import { controlOf } from "./controlled.ts";
+import { ownUsersOnly } from "./peers.ts";
 import { createPolicies, type OpenedPolicy, type Policies, type Rules, type ServeEvent, type Told } from "./policies.ts";
 import type { Report } from "./report.ts";
 import { forgetResolver, rememberResolver, type ResolverState } from "./resolver-state.ts";
@@ -109,7 +111,8 @@ export async function startResolver(ports: ResolverPorts, settings: ResolverSett
   };
   const secret = randomBytes(32);
   let bases: Bases = { list: [], trustProxy: false };
-  const listener = createListener({
+  const own = service.isPrivate ? ownUsers({ env: ports.env, uid: process.geteuid?.() }) : null;
+  const answering = createListener({
     served: (asked) => policies.served(asked),
     bases: () => bases,
     ...(service.authorize === null ? {} : { authorize: service.authorize }),
@@ -121,7 +124,7 @@ export async function startResolver(ports: ResolverPorts, settings: ResolverSett
   let server: Server;
   try {
     await policies.served(policy); // what cannot be served is said before anybody asks
-    server = await listen(listener, service.host, settings);
+    server = await listen(own === null ? answering : ownUsersOnly(own, answering), service.host, settings);
   } catch (error) {
     await closeAll();
     throw error;

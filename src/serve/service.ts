@@ -6,7 +6,6 @@
  */
 import { LIMITS } from "../format/limits.ts";
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { isIPv6 } from "node:net";
 import path from "node:path";
 import { ImprintError } from "../errors.ts";
@@ -22,12 +21,16 @@ export type ServiceOptions = {
   /** Addresses under which clients reach it, with a path where there is one. */
   readonly publicUrls: readonly string[];
   readonly trustProxy: boolean;
+  /** Whether clients of this machine's other users are answered, too. */
+  readonly otherUsers: boolean;
 };
 
 export type Service = {
   readonly host: string;
   /** Whether others than this user are meant to reach it: it then answers for its own project alone. */
   readonly isShared: boolean;
+  /** Whether clients of this machine's other users are refused. */
+  readonly isPrivate: boolean;
   /** Null: nobody has to show one. */
   readonly authorize: ((header: string | undefined) => boolean) | null;
   basesAt(port: number): Bases;
@@ -35,7 +38,7 @@ export type Service = {
   reload(): Promise<void>;
 };
 
-export const LOCAL: ServiceOptions = { host: undefined, tokenFile: undefined, publicUrls: [], trustProxy: false };
+export const LOCAL: ServiceOptions = { host: undefined, tokenFile: undefined, publicUrls: [], trustProxy: false, otherUsers: false };
 
 const LOOPBACK = "127.0.0.1";
 const MAX_TOKEN_FILE_BYTES = LIMITS.tokenFileBytes;
@@ -43,7 +46,7 @@ const TOKEN = /^[A-Za-z0-9._~+/=-]{20,200}$/;
 
 /** @throws ImprintError USAGE, CONFIG_INVALID, FILE_UNREADABLE */
 export async function openService(
-  { host = LOOPBACK, tokenFile, publicUrls, trustProxy }: ServiceOptions,
+  { host = LOOPBACK, tokenFile, publicUrls, trustProxy, otherUsers }: ServiceOptions,
   deps: { readonly cwd: string; readonly files: Files },
 ): Promise<Service> {
   if (!/^[A-Za-z0-9.:_-]{1,255}$/.test(host))
@@ -59,6 +62,8 @@ export async function openService(
   return {
     host,
     isShared: hashes !== null || bases.length > 0,
+    // A reverse proxy is another user's process as a rule, and tokens tell users apart better.
+    isPrivate: hashes === null && bases.length === 0 && !otherUsers,
     authorize:
       hashes === null
         ? null
@@ -95,11 +100,8 @@ function parsePublicUrl(text: string): string {
 /** Hashes, so that comparing tells nothing by its time, and memory holds no token. */
 async function readTokens(file: string, { files }: { readonly files: Files }): Promise<ReadonlySet<string>> {
   const shown = clean(file);
-  const bytes = await files.read(file, MAX_TOKEN_FILE_BYTES);
+  const bytes = await files.read(file, MAX_TOKEN_FILE_BYTES, { secret: true });
   if (bytes === null) throw new ImprintError("FILE_UNREADABLE", `Cannot read tokens from ${shown}: there is no such file`);
-  const { mode } = await stat(file);
-  if (process.platform !== "win32" && (mode & 0o077) !== 0)
-    throw new ImprintError("CONFIG_INVALID", `Cannot use tokens of ${shown}: others may read it; chmod 600 '${shown}'`);
   const lines = (textOf(bytes) ?? "").split(/\r?\n/).map((line) => line.trim());
   const tokens = lines.filter((line) => line !== "" && !line.startsWith("#"));
   if (tokens.length === 0) throw new ImprintError("CONFIG_INVALID", `Cannot use tokens of ${shown}: it holds none`);

@@ -6,10 +6,11 @@
  * worst a stray temporary one, which `list` does not show.
  */
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf, ImprintError } from "../errors.ts";
+import { type Trusts, trustsOf } from "./owner.ts";
 
 /** A file held open: what `size` counted is what `stream` gives, whatever happens to its name meanwhile. */
 export type OpenFile = {
@@ -19,10 +20,15 @@ export type OpenFile = {
   close(): Promise<void>;
 };
 
-/** Errors are STORAGE_FAILED, naming path and errno; TOO_LARGE from `read`. */
+export type ReadOptions = {
+  /** It holds a secret: LOOSE_FILE where others may read or write it. */
+  readonly secret?: boolean;
+};
+
+/** Errors are STORAGE_FAILED, naming path and errno; TOO_LARGE, FOREIGN_FILE and LOOSE_FILE from `read`. */
 export type Files = {
-  /** The whole file, or null where there is none. */
-  read(path: string, maxBytes: number): Promise<Uint8Array | null>;
+  /** The whole file, or null where there is none. A file of another user is FOREIGN_FILE (THREATS M1). */
+  read(path: string, maxBytes: number, options?: ReadOptions): Promise<Uint8Array | null>;
   /** Opens a file for several passes, or null where there is none. */
   open(path: string): Promise<OpenFile | null>;
   /** Replaces or makes a file; parents are made with 0700. Default mode 0600. */
@@ -92,11 +98,20 @@ async function viaTemporary<T>(
   }
 }
 
-async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | null> {
+async function readWhole(path: string, maxBytes: number, { secret = false }: ReadOptions, trusts: Trusts): Promise<Uint8Array | null> {
   const handle = await orNull(open(path, "r"));
   if (handle === null) return null;
   try {
     const info = await handle.stat();
+    // A link of another user could lead to a file of ours that was meant for another place.
+    for (const { uid } of [info, await lstat(path)])
+      if (!(await trusts(path, uid)))
+        throw new ImprintError("FOREIGN_FILE", `Cannot believe ${path}: it belongs to another user (uid ${String(uid)})`);
+    if (secret && info.isFile() && isLoose(info.mode))
+      throw new ImprintError(
+        "LOOSE_FILE",
+        `Cannot use ${path}: it holds a secret, and others may ${wordsOf(info.mode)} it; chmod 600 '${path}'`,
+      );
     const tooLarge = new ImprintError("TOO_LARGE", `Cannot read ${path}: larger than ${String(maxBytes)} bytes`);
     if (info.isFile() && info.size > maxBytes) throw tooLarge;
     const bytes = await handle.readFile();
@@ -133,14 +148,25 @@ async function openWhole(path: string): Promise<OpenFile | null> {
   };
 }
 
-/** The real disk. */
-export function nodeFiles(): Files {
+/** Whether others than its owner may read or write a file. Windows has no such modes. */
+export function isLoose(mode: number): boolean {
+  return process.platform !== "win32" && (mode & 0o066) !== 0;
+}
+
+function wordsOf(mode: number): string {
+  return [...((mode & 0o044) === 0 ? [] : ["read"]), ...((mode & 0o022) === 0 ? [] : ["write"])].join(" and ");
+}
+
+const OWN_AND_ROOTS = trustsOf({ env: {}, uid: process.geteuid?.(), safeFolders: async () => [] });
+
+/** The real disk. `trusts`: whose files are believed; this user's and root's unless given. */
+export function nodeFiles(trusts: Trusts = OWN_AND_ROOTS): Files {
   const write = async (path: string, mode: number, fill: (handle: FileHandle) => Promise<void>): Promise<void> => {
     await viaTemporary(path, mode, fill, (temporary) => rename(temporary, path));
   };
   return {
-    read: (path, maxBytes) =>
-      readWhole(path, maxBytes).catch((error: unknown) => {
+    read: (path, maxBytes, options = {}) =>
+      readWhole(path, maxBytes, options, trusts).catch((error: unknown) => {
         throw failed("read", path, error);
       }),
     open: (path) =>

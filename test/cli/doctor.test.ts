@@ -425,8 +425,15 @@ describe("the machine", () => {
     expect(findings.filter(({ level }) => level === "problem").map(({ title }) => title)).toContain(
       `${deps.layout.state} cannot be written to`,
     );
-    expect(checkFolders([{ path: "/x", isWritable: true }])[0]?.level).toBe("ok");
-    expect(checkFolders([{ path: "/x", isWritable: false }])[0]).toMatchObject({ level: "problem", fix: expect.stringContaining("chown") });
+    expect(checkFolders([{ path: "/x", isWritable: true, isLoose: false }])[0]?.level).toBe("ok");
+    expect(checkFolders([{ path: "/x", isWritable: true, isLoose: true }])[0]).toMatchObject({
+      level: "problem",
+      fix: "chmod -R go-w '/x'",
+    });
+    expect(checkFolders([{ path: "/x", isWritable: false, isLoose: false }])[0]).toMatchObject({
+      level: "problem",
+      fix: expect.stringContaining("chown"),
+    });
   });
 });
 

@@ -4,7 +4,6 @@
  */
 import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { textOf } from "../../format/bytes.ts";
@@ -38,7 +37,7 @@ async function versionOf(client: ClientName, env: NodeJS.ProcessEnv): Promise<st
   const quiet = Object.fromEntries(Object.entries(env).filter(([name]) => !/^IMPRINT_/i.test(name)));
   try {
     const { stdout } = await run(client, ["--version"], {
-      cwd: tmpdir(),
+      cwd: path.parse(process.execPath).root, // another user's settings could lie in any folder for temporary files
       env: { ...quiet, COREPACK_ENABLE_NETWORK: "0", YARN_IGNORE_PATH: "1" },
       timeout: DEADLINE_MS,
       maxBuffer: 65_536,

@@ -17,6 +17,7 @@ import { resolverAddress } from "../../clients/resolver-address.ts";
 import { policyOf } from "../../format/policy.ts";
 import { planOf } from "../../project/pointing.ts";
 import type { Deps } from "../deps.ts";
+import { looseFolders } from "../home.ts";
 import type { RegistryFacts } from "./clients.ts";
 import type { FolderFacts, ResolverFile } from "./machine.ts";
 
@@ -59,9 +60,11 @@ function isAlive(pid: number): boolean {
 }
 
 /** A folder that is not there yet is as writable as the nearest one above it. */
-export async function folderFacts({ layout }: Deps): Promise<readonly FolderFacts[]> {
+export async function folderFacts({ layout, env }: Deps): Promise<readonly FolderFacts[]> {
+  const loose = looseFolders(layout, env);
+  const folders = [...new Set([layout.config, layout.state, layout.cache, ...loose])];
   return Promise.all(
-    [layout.config, layout.state, layout.cache].map(async (folder) => ({ path: folder, isWritable: await isWritable(folder) })),
+    folders.map(async (folder) => ({ path: folder, isWritable: await isWritable(folder), isLoose: loose.includes(folder) })),
   );
 }
 

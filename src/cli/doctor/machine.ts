@@ -60,7 +60,12 @@ export function checkResolvers(files: readonly ResolverFile[]): readonly Finding
   return orOk(findings, files.length === 0 ? "no resolver is running" : `${files.length} running`);
 }
 
-export type FolderFacts = { readonly path: string; readonly isWritable: boolean };
+export type FolderFacts = {
+  readonly path: string;
+  readonly isWritable: boolean;
+  /** Whether others than its owner may write there. */
+  readonly isLoose: boolean;
+};
 
 export function checkFolders(folders: readonly FolderFacts[]): readonly Finding[] {
   const findings = folders
@@ -71,6 +76,13 @@ export function checkFolders(folders: readonly FolderFacts[]): readonly Finding[
       detail: "imprint keeps keys, what it has seen, or its cache there",
       fix: `chown -R "$(id -u)" ${quoted(path)} && chmod -R u+rwX ${quoted(path)}, or set IMPRINT_HOME`,
     }));
+  for (const { path } of folders.filter(({ isLoose }) => isLoose))
+    findings.push({
+      level: "problem",
+      title: `others on this machine may write to ${path}`,
+      detail: "imprint believes what it keeps there: keys, what it has seen, its cache",
+      fix: `chmod -R go-w ${quoted(path)}`,
+    });
   return orOk(findings, "imprint's folders can be written to");
 }
 

@@ -3,7 +3,7 @@
  * that is us, else npm's default. The project's .npmrc is left out on purpose: `imprint add` points it at us.
  */
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import type ConfigType from "@npmcli/config";
 import { proxySetting } from "../../storage/proxy.ts";
 import type { UpstreamSettings } from "./client.ts";
@@ -14,6 +14,9 @@ type Definitions = {
   readonly shorthands: NonNullable<Options["shorthands"]>;
   readonly flatten: NonNullable<Options["flatten"]>;
 };
+
+/** A folder that is not there, in the folder of this file, where only whoever installed Imprint can make one. */
+const NOWHERE = fileURLToPath(new URL("nowhere", import.meta.url));
 
 export async function loadUpstreamSettings(options: {
   readonly configured: string | undefined;
@@ -26,9 +29,10 @@ export async function loadUpstreamSettings(options: {
   const definitions = createRequire(import.meta.url)("@npmcli/config/lib/definitions") as Definitions;
   const { configured, env, isOurs } = options;
   const config = new Config({
-    npmPath: tmpdir(), // where npm's built-in npmrc would be: none
-    cwd: tmpdir(), // never the project: its .npmrc leads back here
-    argv: [],
+    npmPath: NOWHERE, // npm's built-in npmrc would be there
+    cwd: NOWHERE,
+    // No project's .npmrc: the project's own leads back here, and that of a shared folder is another user's (THREATS M1).
+    argv: ["node", "npm", "--global"],
     env,
     ...definitions,
   });
@@ -36,7 +40,17 @@ export async function loadUpstreamSettings(options: {
   const flat = (config as unknown as { readonly flat: Readonly<Record<string, unknown>> }).flat;
   const own = typeof flat["registry"] === "string" && !isOurs(flat["registry"]) ? flat["registry"] : undefined;
   const registry = withSlash(configured ?? own ?? npmFetch.pickRegistry("x"));
-  return { registry, options: { ...flat, registry, ...proxiesOf(flat, env), ...(options.offline === true ? { offline: true } : {}) } };
+  return {
+    registry,
+    options: {
+      ...flat,
+      global: false,
+      location: "user",
+      registry,
+      ...proxiesOf(flat, env),
+      ...(options.offline === true ? { offline: true } : {}),
+    },
+  };
 }
 
 /** npm's settings first, then what every program on this machine is told. */

@@ -1,0 +1,108 @@
+/**
+ * Which user of this machine a connection comes from (THREATS M1). Every user of a machine reaches its loopback addresses, and
+ * plain clients send no token to them, so without this check another user could read private packages from a resolver.
+ *
+ * Linux lists each end of each TCP connection with its owner in `/proc/net/tcp`; the client's end of a loopback connection is
+ * in that list. Other systems have no such list: there everybody on the machine is answered, and the README says so.
+ */
+import { readFile } from "node:fs/promises";
+import type { RequestListener, ServerResponse } from "node:http";
+import { isIPv4, type Socket } from "node:net";
+
+/** Both ends of a connection as the resolver sees it. */
+export type Ends = Pick<Socket, "remoteAddress" | "remotePort" | "localAddress" | "localPort">;
+
+/** A listing changes while it is read, and may then leave out a line. */
+const MAX_LOOKS = 3;
+const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/** The user who has the other end; "unknown" where the list does not have it; null where this system has no list. */
+export async function peerOf(ends: Ends): Promise<number | "unknown" | null> {
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const tables = await Promise.all(TABLES.map((file) => readFile(file, "latin1").catch(() => null)));
+    const there = tables.filter((table) => table !== null);
+    if (there.length === 0) return null;
+    const uid = ownerIn(there.join("\n"), ends);
+    if (uid !== null) return uid;
+  }
+  return "unknown";
+}
+
+/** @param table text of `/proc/net/tcp` and `/proc/net/tcp6` @returns null where no socket of a process has that end */
+export function ownerIn(table: string, { remoteAddress, remotePort, localAddress, localPort }: Ends): number | null {
+  if (remotePort === undefined || localPort === undefined) return null;
+  const wanted = new Set(
+    [v4Words, v6Words, mappedWords].flatMap((words) => {
+      const [remote, local] = [words(remoteAddress), words(localAddress)];
+      return remote === null || local === null ? [] : [`${remote}:${hex(remotePort)} ${local}:${hex(localPort)}`];
+    }),
+  );
+  for (const line of table.split("\n")) {
+    // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
+    const [, local = "", remote = "", , , , , uid = "", , inode = "0"] = line.trim().split(/\s+/);
+    // A closed connection stays in the list as root's, without an inode.
+    if (inode !== "0" && wanted.has(`${local} ${remote}`) && /^[0-9]{1,10}$/.test(uid)) return Number(uid);
+  }
+  return null;
+}
+
+function hex(port: number): string {
+  return port.toString(16).toUpperCase().padStart(4, "0");
+}
+
+/** The kernel prints an address in words of 32 bits in the machine's byte order. */
+function v4Words(address: string | undefined): string | null {
+  const plain = address?.replace(/^::ffff:/i, "") ?? "";
+  if (!isIPv4(plain)) return null;
+  const bytes = plain.split(".").map(Number);
+  return wordOf(bytes);
+}
+
+/** An IPv4 address as a socket of IPv6 has it. */
+function mappedWords(address: string | undefined): string | null {
+  const v4 = v4Words(address);
+  return v4 === null ? null : `${wordOf([0, 0, 0, 0])}${wordOf([0, 0, 0, 0])}${wordOf([0, 0, 0xff, 0xff])}${v4}`;
+}
+
+function v6Words(address: string | undefined): string | null {
+  const zero = wordOf([0, 0, 0, 0]);
+  return address === "::1" ? `${zero}${zero}${zero}${wordOf([0, 0, 0, 1])}` : null;
+}
+
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+function wordOf(bytes: readonly number[]): string {
+  return (IS_LITTLE_ENDIAN ? bytes.toReversed() : bytes).map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join("");
+}
+
+/**
+ * Lets requests of own users through; those of others end in 403. A connection is looked up once.
+ *
+ * @param own users whose clients are answered
+ */
+export function ownUsersOnly(own: ReadonlySet<number>, listener: RequestListener, look: typeof peerOf = peerOf): RequestListener {
+  const verdicts = new WeakMap<Socket, boolean | Promise<boolean>>();
+  const judge = async (socket: Socket): Promise<boolean> => {
+    const peer = await look(socket);
+    const isOwn = peer === null || (peer !== "unknown" && own.has(peer));
+    verdicts.set(socket, isOwn);
+    return isOwn;
+  };
+  return (incoming, outgoing) => {
+    const { socket } = incoming;
+    const known = verdicts.get(socket);
+    if (known === true) return listener(incoming, outgoing);
+    if (known === false) return refuse(outgoing);
+    const asked = known ?? judge(socket);
+    verdicts.set(socket, asked);
+    return void asked.then((isOwn) => (isOwn ? listener(incoming, outgoing) : refuse(outgoing)));
+  };
+}
+
+const REFUSAL = JSON.stringify({
+  error: "this resolver belongs to another user of this machine: start your own (imprint serve), or ask for imprint serve --other-users",
+});
+
+function refuse(outgoing: ServerResponse): void {
+  outgoing.writeHead(403, { "content-type": "application/json", "cache-control": "no-store", connection: "close" }).end(REFUSAL);
+}
