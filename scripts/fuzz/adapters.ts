@@ -154,6 +154,8 @@ function depsOf(home: string, adapter: Adapter): Deps {
     git: chooseGit(env, false),
     cwd: home,
     files: nodeFiles(),
+    sealed: nodeFiles(),
+    secret: async () => new Uint8Array(32),
     layout: layoutFrom({ IMPRINT_HOME: home }, { config: home, cache: home, data: home }),
     nowMs: Date.now,
     json: false,

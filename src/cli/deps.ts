@@ -1,6 +1,7 @@
 /** What a command is given: the edges of the process, so that tests can hand in their own. */
 import type { GitChoice } from "../git/choice.ts";
 import type { Files } from "../storage/files.ts";
+import type { SealedFiles } from "../storage/sealed.ts";
 import type { Layout } from "../storage/layout.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -12,6 +13,10 @@ export type Deps = {
   /** All of stdin, as git hands it to its hooks. */
   readonly readInput: () => Promise<string>;
   readonly files: Files;
+  /** The same for what is cached and no hash can prove. */
+  readonly sealed: SealedFiles;
+  /** Of this machine: what it alone can have written. */
+  readonly secret: () => Promise<Uint8Array>;
   readonly layout: Layout;
   /** Git on the PATH, or the embedded one. */
   readonly git: GitChoice;

@@ -13,6 +13,7 @@ import { chooseGit } from "../git/choice.ts";
 import { safeDirectories } from "../git/safe-directories.ts";
 import { nodeFiles } from "../storage/files.ts";
 import { layoutFrom } from "../storage/layout.ts";
+import { machineSecret, sealedFiles } from "../storage/sealed.ts";
 import { trustsOf } from "../storage/owner.ts";
 import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
@@ -51,6 +52,7 @@ function makeDeps(
   const files = options.files ?? nodeFiles(trusts);
   const offline = flags.offline === true || env["IMPRINT_OFFLINE"] === "1";
   const layout = layoutFrom(env, envPaths("imprint", { suffix: "" }));
+  const secret = machineSecret(files, layout.machineSecret);
   for (const folder of looseFolders(layout, env)) terminal.warn(looseFolderLine(folder));
   return {
     terminal,
@@ -58,6 +60,8 @@ function makeDeps(
     cwd: typeof C === "string" ? path.resolve(cwd, C) : cwd,
     readInput: () => readInput(streams.stdin as AsyncIterable<Buffer>),
     files,
+    sealed: sealedFiles(files, layout.cache, secret),
+    secret,
     layout,
     git: chooseGit(env, offline, networkOf(env).fetch),
     nowMs,

@@ -121,10 +121,10 @@ export function openSparse(
 
 const NOTHING_KEPT: DocumentCache = { get: async () => null, put: async () => {} };
 
-function validatorAt({ files }: Deps, file: string): SparseOptions["validator"] {
+function validatorAt({ sealed }: Deps, file: string): SparseOptions["validator"] {
   return {
     async read() {
-      const text = textOf((await files.read(file, MAX_VALIDATOR_BYTES).catch(() => null)) ?? new Uint8Array()) ?? "";
+      const text = textOf((await sealed.read(file, MAX_VALIDATOR_BYTES).catch(() => null)) ?? new Uint8Array()) ?? "";
       try {
         return decodeValidator(JSON.parse(text) as JsonValue);
       } catch {
@@ -132,7 +132,7 @@ function validatorAt({ files }: Deps, file: string): SparseOptions["validator"] 
       }
     },
     async write(next) {
-      await (next === null ? files.remove(file) : files.writeAtomic(file, utf8(JSON.stringify(next)))).catch(() => undefined);
+      await (next === null ? sealed.remove(file) : sealed.writeAtomic(file, utf8(JSON.stringify(next)))).catch(() => undefined);
     },
   };
 }

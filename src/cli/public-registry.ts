@@ -18,6 +18,6 @@ export function openPublicRegistry(
     instance: randomBytes(8).toString("hex"),
     offline: deps.offline,
   });
-  const upstream = createUpstream({ client, files: deps.files, folder: deps.layout.upstream, nowMs: deps.nowMs });
+  const upstream = createUpstream({ client, files: deps.files, sealed: deps.sealed, folder: deps.layout.upstream, nowMs: deps.nowMs });
   return { upstream, client, close: () => client.close() };
 }

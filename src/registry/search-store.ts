@@ -3,14 +3,14 @@ import { textOf, utf8 } from "../format/bytes.ts";
 import { type FileHash, type IndexId, isDigest, isFileHash } from "../format/digest.ts";
 import { isJsonObject, type JsonValue } from "../format/json.ts";
 import { isPackageName } from "../format/names.ts";
-import type { Files } from "../storage/files.ts";
+import type { SealedFiles } from "../storage/sealed.ts";
 import type { SearchMemory, SearchStore } from "./search.ts";
 import type { SearchEntry } from "./search-text.ts";
 
 const MAX_BYTES = 64 * 1024 * 1024;
 const FORMAT = 1;
 
-export function openSearchStore(files: Files, fileOf: (id: IndexId) => string): SearchStore {
+export function openSearchStore(files: SealedFiles, fileOf: (id: IndexId) => string): SearchStore {
   return {
     async read(id) {
       const bytes = await files.read(fileOf(id), MAX_BYTES).catch(() => null);

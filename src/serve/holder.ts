@@ -6,7 +6,9 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { isJsonObject, type JsonObject, type JsonValue } from "../format/json.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { Policy } from "../format/policy.ts";
+import { ownUsers } from "../storage/owner.ts";
 import { openAnswer, sealAsk } from "./control.ts";
+import { listenersOf } from "./peers.ts";
 import type { Rules, ServeEvent } from "./policies.ts";
 import type { Seen } from "./report.ts";
 import { readResolver, type Stores } from "./resolver-state.ts";
@@ -34,9 +36,12 @@ const MAX_LINE_CHARS = 65_536;
 const MAX_ANSWER_BYTES = LIMITS.requestBodyBytes;
 
 /** The proven holder of a port; null where nobody listens, or a stranger does. */
-export async function findHolder(stores: Stores, port: number): Promise<Holder | null> {
+export async function findHolder(stores: Stores & { readonly env: NodeJS.ProcessEnv }, port: number): Promise<Holder | null> {
   const state = await readResolver(stores, port);
   if (state === null) return null;
+  // The secret of a state file that came with a restored folder is known to whoever prepared that.
+  const own = ownUsers({ env: stores.env, uid: process.geteuid?.() });
+  if (own !== null && (await listenersOf(port)).some((uid) => !own.has(uid))) return null;
   const secret = Buffer.from(state.secret, "hex");
   const ask = async (words: JsonObject): Promise<JsonObject | null> => {
     const { nonce, body } = sealAsk(secret, words);

@@ -19,13 +19,28 @@ const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
 /** The user who has the other end; "unknown" where the list does not have it; null where this system has no list. */
 export async function peerOf(ends: Ends): Promise<number | "unknown" | null> {
   for (let look = 0; look < MAX_LOOKS; look++) {
-    const tables = await Promise.all(TABLES.map((file) => readFile(file, "latin1").catch(() => null)));
-    const there = tables.filter((table) => table !== null);
-    if (there.length === 0) return null;
-    const uid = ownerIn(there.join("\n"), ends);
+    const table = await readTable();
+    if (table === null) return null;
+    const uid = ownerIn(table, ends);
     if (uid !== null) return uid;
   }
   return "unknown";
+}
+
+/** The users whose processes listen on a port of this machine; none where this system has no list. */
+export async function listenersOf(port: number): Promise<readonly number[]> {
+  return listenersIn((await readTable()) ?? "", port);
+}
+
+async function readTable(): Promise<string | null> {
+  const tables = await Promise.all(TABLES.map((file) => readFile(file, "latin1").catch(() => null)));
+  const there = tables.filter((table) => table !== null);
+  return there.length === 0 ? null : there.join("\n");
+}
+
+/** @param table text of `/proc/net/tcp` and `/proc/net/tcp6` */
+export function listenersIn(table: string, port: number): readonly number[] {
+  return [...linesOf(table)].flatMap(({ local, state, uid }) => (state === LISTENING && local.endsWith(`:${hex(port)}`) ? [uid] : []));
 }
 
 /** @param table text of `/proc/net/tcp` and `/proc/net/tcp6` @returns null where no socket of a process has that end */
@@ -37,13 +52,21 @@ export function ownerIn(table: string, { remoteAddress, remotePort, localAddress
       return remote === null || local === null ? [] : [`${remote}:${hex(remotePort)} ${local}:${hex(localPort)}`];
     }),
   );
+  for (const { local, remote, uid } of linesOf(table)) if (wanted.has(`${local} ${remote}`)) return uid;
+  return null;
+}
+
+const LISTENING = "0A";
+
+/** The sockets that a process has; a closed connection stays in the list as root's, without an inode. */
+function* linesOf(
+  table: string,
+): Generator<{ readonly local: string; readonly remote: string; readonly state: string; readonly uid: number }> {
   for (const line of table.split("\n")) {
     // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
-    const [, local = "", remote = "", , , , , uid = "", , inode = "0"] = line.trim().split(/\s+/);
-    // A closed connection stays in the list as root's, without an inode.
-    if (inode !== "0" && wanted.has(`${local} ${remote}`) && /^[0-9]{1,10}$/.test(uid)) return Number(uid);
+    const [, local = "", remote = "", state = "", , , , uid = "", , inode = "0"] = line.trim().split(/\s+/);
+    if (inode !== "0" && /^[0-9]{1,10}$/.test(uid)) yield { local, remote, state, uid: Number(uid) };
   }
-  return null;
 }
 
 function hex(port: number): string {

@@ -29,6 +29,7 @@ import { loadUpstreamSettings } from "../registry/upstream/settings.ts";
 import { createUpstream } from "../registry/upstream/upstream.ts";
 import type { Files } from "../storage/files.ts";
 import type { Layout } from "../storage/layout.ts";
+import type { SealedFiles } from "../storage/sealed.ts";
 import { ownUsers } from "../storage/owner.ts";
 import { controlOf } from "./controlled.ts";
 import { ownUsersOnly } from "./peers.ts";
@@ -45,6 +46,8 @@ export type OpenedProject = {
 
 export type ResolverPorts = {
   readonly files: Files;
+  /** For what is cached and no hash can prove. */
+  readonly sealed: SealedFiles;
   readonly layout: Layout;
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
@@ -184,7 +187,7 @@ async function openPolicy(
   report: Report,
   instance: string,
 ): Promise<{ readonly opened: OpenedPolicy; readonly client: UpstreamClient }> {
-  const { files, layout, env, nowMs } = ports;
+  const { files, sealed, layout, env, nowMs } = ports;
   const warn = (line: string): void => say({ kind: "warned", line });
   const consumer = await ports.openProject(folder, rules, warn);
   try {
@@ -202,11 +205,12 @@ async function openPolicy(
       upstream: createUpstream({
         client,
         files,
+        sealed,
         folder: layout.upstream,
         nowMs,
         refuse: (name, odd) => takenPlace(project, name, odd),
       }),
-      searchStore: openSearchStore(files, (id) => layout.search(id)),
+      searchStore: openSearchStore(sealed, (id) => layout.search(id)),
       bridgeKey: bridgeKeyIn(files, layout.bridgeKey),
       nowMs: () => performance.now(),
       wallMs: nowMs,

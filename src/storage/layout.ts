@@ -48,8 +48,10 @@ export type Layout = {
   readonly blobs: string;
   /** Public packuments and tarballs. */
   readonly upstream: string;
-  /** What package managers keep of one policy, behind one port. */
-  clientCaches(policy: string, port: number): string;
+  /** Secret that proves what this machine wrote into its cache; never below `IMPRINT_HOME`, which CI restores as a whole. */
+  readonly machineSecret: string;
+  /** What package managers keep of one policy, behind one port; `mark` is this machine's, since they believe what they find. */
+  clientCaches(policy: string, port: number, mark: string): string;
   /** Folder of all of those. */
   readonly allClientCaches: string;
   /** What searches have read of an index. */
@@ -60,7 +62,7 @@ export type Layout = {
 
 const VERSION = "v1";
 
-/** `IMPRINT_HOME`, if set, holds everything; else each root is where the platform wants it. */
+/** `IMPRINT_HOME`, if set, holds everything but one secret; else each root is where the platform wants it. */
 export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Layout {
   const home = env["IMPRINT_HOME"];
   const own = home === undefined || home === "" ? null : home;
@@ -89,7 +91,8 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     validator: (urlHash) => join(cache, VERSION, "validators", `${urlHash}.json`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
-    clientCaches: (policy, port) => join(cache, VERSION, "clients", `${policy}-${port}`),
+    machineSecret: join(platform.data, VERSION, "machine-secret"),
+    clientCaches: (policy, port, mark) => join(cache, VERSION, "clients", `${policy}-${port}-${mark}`),
     allClientCaches: join(cache, VERSION, "clients"),
     search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),
     searches: join(cache, VERSION, "search"),

@@ -85,7 +85,7 @@ function upstreamTarball(maxBytes: number, told: boolean): Promise<unknown> {
 /** An answer to a search, of exactly so many bytes. */
 function upstreamAnswer(size: number): Promise<unknown> {
   const client = clientOf(null, Buffer.from("{}".padEnd(size)));
-  return createUpstream({ client, files: nodeFiles(), folder: temporaryFolder(), nowMs: Date.now }).search("x", 20);
+  return createUpstream({ client, files: nodeFiles(), sealed: nodeFiles(), folder: temporaryFolder(), nowMs: Date.now }).search("x", 20);
 }
 
 /** Whether its length is told or not, it is taken or refused. */

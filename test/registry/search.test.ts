@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { textOf, utf8 } from "../../src/format/bytes.ts";
 import { parseSearch } from "../../src/http/search-query.ts";
 import { isTimestamp } from "../../src/format/time.ts";
 import type { Version } from "../../src/format/versions.ts";
@@ -115,8 +116,9 @@ describe("GET /-/v1/search", () => {
     const reader = await w.consumer({ indices: { carol: { index: other } }, syncAfterMs: 0 });
     expect(names(await reader.get("/-/v1/search?text=carol"))).toEqual(["@carol/one"]);
     const file = reader.layout.search(other.id);
-    const kept = await readFile(file, "utf8");
-    await writeFile(file, kept.replace("first", "from the cache"));
+    const { sealed } = w.deps({ home: reader.home, cwd: reader.home });
+    const kept = textOf((await sealed.read(file, 1 << 20)) ?? new Uint8Array()) ?? "";
+    await sealed.writeAtomic(file, utf8(kept.replace("first", "from the cache")));
     await other.publish("@carol/two", "1.0.0", { packageJson: { description: "second" } });
     const again = await reader.again();
     expect(names(await again.get("/-/v1/search?text=second"))).toEqual(["@carol/two"]);
@@ -125,9 +127,22 @@ describe("GET /-/v1/search", () => {
     await other.flip(other.paths().find((path) => path.includes("@carol+three/1.0.0")) ?? "");
     expect(names(await again.get("/-/v1/search?text=carol"))).toEqual(["@carol/one", "@carol/two"]);
     for (const damage of ["", "{", "[]", '{"format":1,"root":1,"entries":[]}', kept.replace('"name":', '"nome":')]) {
-      await writeFile(file, damage);
+      await sealed.writeAtomic(file, utf8(damage));
       expect(names(await (await reader.again()).get("/-/v1/search?text=first"))).toEqual(["@carol/one"]);
     }
+  });
+
+  it("M2 what somebody else has written into the cache is not found", async () => {
+    const other = await w.index("dora");
+    await other.publish("@dora/one", "1.0.0", { packageJson: { description: "first" } });
+    const reader = await w.consumer({ indices: { dora: { index: other } } });
+    expect(names(await reader.get("/-/v1/search?text=dora"))).toEqual(["@dora/one"]);
+    const file = reader.layout.search(other.id);
+    const written = await readFile(file, "utf8");
+    await writeFile(file, written.replace("first", "evil"));
+    const again = await reader.again();
+    expect(names(await again.get("/-/v1/search?text=evil"))).toEqual([]);
+    expect(names(await again.get("/-/v1/search?text=first"))).toEqual(["@dora/one"]);
   });
 
   it("what an index publishes outside its claim is not found; an unreachable index hides no other", async () => {

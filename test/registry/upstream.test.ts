@@ -140,7 +140,7 @@ describe("stale", () => {
     });
     const { upstream: folder } = (await w.consumer()).layout;
     return {
-      upstream: createUpstream({ client, files: nodeFiles(), folder, nowMs: () => now, times }),
+      upstream: createUpstream({ client, files: nodeFiles(), sealed: nodeFiles(), folder, nowMs: () => now, times }),
       later: (ms = 301_000) => void (now += ms),
     };
   }

@@ -4,7 +4,7 @@ import { Agent, createServer, type IncomingMessage, request } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect, it } from "vitest";
-import { type Ends, ownerIn, ownUsersOnly, peerOf } from "../../src/serve/peers.ts";
+import { type Ends, listenersIn, ownerIn, ownUsersOnly, peerOf } from "../../src/serve/peers.ts";
 
 const HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 const line = (local: string, remote: string, uid: number, inode: number, state = "01"): string =>
@@ -30,6 +30,15 @@ it("M1 the other end's owner is read from the kernel's list, by both ends", () =
 
 it("M1 a closed connection, which the kernel lists as root's, has no owner", () => {
   expect(ownerIn(HEADER + line("0100007F:C001", "0100007F:1306", 0, 0, "06"), ends(0xc001))).toBe(null);
+});
+
+it("M1 who listens on a port, whatever address of this machine", () => {
+  const table =
+    HEADER +
+    line("0100007F:1306", "00000000:0000", 1001, 5, "0A") +
+    line("00000000000000000000000000000000:1306", "00000000000000000000000000000000:0000", 0, 6, "0A");
+  expect(listenersIn(table + line("0100007F:1306", "0100007F:C001", 9, 3), 4870)).toEqual([1001, 0]);
+  expect(listenersIn(table, 4871)).toEqual([]);
 });
 
 it("M1 ::1, and an IPv4 address in a socket of IPv6", () => {

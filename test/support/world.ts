@@ -54,6 +54,7 @@ import type { ResolveHost } from "../../src/registry/upstream/places.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "../../src/registry/upstream/times.ts";
 import { createUpstream } from "../../src/registry/upstream/upstream.ts";
 import { type Files, nodeFiles } from "../../src/storage/files.ts";
+import { machineSecret, sealedFiles } from "../../src/storage/sealed.ts";
 import type { Spool } from "../../src/storage/spool.ts";
 import { type Layout, layoutFrom } from "../../src/storage/layout.ts";
 import type { Deps } from "../../src/cli/deps.ts";
@@ -619,12 +620,15 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
     GIT_CONFIG_NOSYSTEM: "1",
     ...env,
   };
+  const secret = machineSecret(files, layoutOf(home).machineSecret);
   return {
     terminal: silentTerminal(told),
     env: whole,
     git: chooseGit(whole, env["IMPRINT_OFFLINE"] === "1"),
     cwd,
     files,
+    sealed: sealedFiles(files, layoutOf(home).cache, secret),
+    secret,
     layout: layoutOf(home),
     nowMs,
     json: false,
@@ -662,13 +666,14 @@ async function openConsumer(options: ConsumerOptions & { readonly home: string }
     upstream: createUpstream({
       client,
       files,
+      sealed: deps.sealed,
       folder: deps.layout.upstream,
       nowMs: options.nowMs ?? Date.now,
       times: { ...UPSTREAM_TIMES, ...options.times },
       refuse: (name, odd) => takenPlace(project, name, odd),
       ...(options.spool === undefined ? {} : { spool: options.spool }),
     }),
-    searchStore: openSearchStore(files, (id) => deps.layout.search(id)),
+    searchStore: openSearchStore(deps.sealed, (id) => deps.layout.search(id)),
     bridgeKey: bridgeKeyIn(files, deps.layout.bridgeKey),
     nowMs: () => performance.now(),
     wallMs,

@@ -32,6 +32,7 @@ import { warnIntroduced } from "../introductions.ts";
 import { fallenLines } from "../views/fallen.ts";
 import { lockLines } from "../views/pointed.ts";
 import { resolverPorts, rulesOf, sayOn } from "../resolving.ts";
+import { machineMark } from "../../storage/sealed.ts";
 
 export type RunOptions = {
   /** 0: any free one. */
@@ -76,7 +77,7 @@ export async function run(command: readonly string[], options: RunOptions, deps:
     await mendLocks(files, deps);
     if (answering.base !== canonicalOf(files)) await settleLocks(files, `${answering.base}/`, deps);
     const { port } = parseResolverAddress(answering.base) ?? { port: options.port };
-    const caches = deps.layout.clientCaches(policyOf(files.project), port);
+    const caches = deps.layout.clientCaches(policyOf(files.project), port, machineMark(await deps.secret()));
     const code = await runChild(
       program,
       args,

@@ -26,7 +26,7 @@ export async function search({ text, size, from, isPublic }: SearchOptions, deps
   if (text.trim() === "") throw new ImprintError("USAGE", "Cannot search: say what for");
   if (!Number.isSafeInteger(size) || size < 1 || size > MAX_SIZE || !Number.isSafeInteger(from) || from < 0)
     throw new ImprintError("USAGE", `Cannot search: --size is a number from 1 to ${MAX_SIZE}, --from one from 0`);
-  const { terminal, files, layout } = deps;
+  const { terminal, layout } = deps;
   const consumer = await openConsumer(deps);
   const { project } = consumer.files;
   try {
@@ -34,7 +34,7 @@ export async function search({ text, size, from, isPublic }: SearchOptions, deps
     const searchIn = createSearch({
       project,
       indices: consumer.indices,
-      store: openSearchStore(files, (id) => layout.search(id)),
+      store: openSearchStore(deps.sealed, (id) => layout.search(id)),
       wallMs: deps.nowMs,
       events: {
         progress: (alias, done, total) => terminal.progress(`reading ${alias}: ${done} of ${total} packages`),

@@ -13,7 +13,8 @@ import { errnoOf, ImprintError } from "../../errors.ts";
 import type { ObjectId, RefName, TransferLimits } from "../port.ts";
 import { hostMark, isAlive, replaceUnderLock } from "./lock.ts";
 
-const FOLDER = "imprint-quarantine";
+/** Folder of a repository in which fetches land. */
+export const QUARANTINES = "imprint-quarantine";
 const STALE_MS = 60 * 60 * 1000;
 /** Whoever holds the list of boundaries for longer was killed: the work under that lock takes a millisecond. */
 const LOCK_STALE_MS = 10_000;
@@ -34,7 +35,7 @@ export function storageFailed(what: string, cause: unknown): unknown {
 
 /** Removes quarantines that a killed process left: its pid is gone (on this host), or an hour passed. */
 export async function sweep(gitDir: string, nowMs: number): Promise<void> {
-  const folder = join(gitDir, FOLDER);
+  const folder = join(gitDir, QUARANTINES);
   for (const name of await readdir(folder).catch((): string[] => [])) {
     const [host, pid] = name.split("-");
     const isDead = host === hostMark() && pid !== undefined && /^\d+$/u.test(pid) && !isAlive(Number(pid));
@@ -62,7 +63,7 @@ export async function openQuarantine(
   gitDir: string,
   options: { readonly kept: ObjectId | null; readonly shallow: readonly ObjectId[]; readonly inherit: boolean },
 ): Promise<Quarantine> {
-  const dir = join(gitDir, FOLDER, `${hostMark()}-${String(process.pid)}-${randomBytes(6).toString("hex")}`);
+  const dir = join(gitDir, QUARANTINES, `${hostMark()}-${String(process.pid)}-${randomBytes(6).toString("hex")}`);
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true, maxRetries: 3 });
   try {
     const format = await readFile(join(gitDir, "config"), "utf8").catch(() => "");

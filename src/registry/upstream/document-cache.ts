@@ -1,12 +1,13 @@
 /**
  * Upstream's documents on disk, so that a restart with a dead upstream still answers. A file each: a line that says what
  * it is, then what was once found out about the document, then the document itself, gzipped: a frozen install asks for
- * the first two only, and unpacks nothing. Believed only where its hash is right; anything else counts as not there.
+ * the first two only, and unpacks nothing. No hash proves such a document, so the files are sealed by this machine; anything
+ * else counts as not there.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isImprintError } from "../../errors.ts";
-import type { Files } from "../../storage/files.ts";
+import type { SealedFiles } from "../../storage/sealed.ts";
 
 export type CachedDocument = {
   readonly etag: string | null;
@@ -32,9 +33,9 @@ export type DocumentCache = {
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const MAX_HEAD_BYTES = 8192;
 /** Raised whenever facts or head are written otherwise. */
-const FORMAT = 2;
+const FORMAT = 3;
 
-export function openDocumentCache(files: Files, folder: string): DocumentCache {
+export function openDocumentCache(files: SealedFiles, folder: string): DocumentCache {
   const pathOf = (key: string): string => {
     const hash = createHash("sha256").update(key).digest("hex");
     return join(folder, "documents", hash.slice(0, 2), hash);
@@ -46,7 +47,7 @@ export function openDocumentCache(files: Files, folder: string): DocumentCache {
     },
     async write(key, { etag, checkedAt, freshMs, digest, facts, zipped }) {
       const rest = Buffer.concat([Buffer.from(`${facts}\n`), zipped]);
-      const head = Buffer.from(`${JSON.stringify({ format: FORMAT, key, etag, checkedAt, freshMs, digest, sha256: sha256(rest) })}\n`);
+      const head = Buffer.from(`${JSON.stringify({ format: FORMAT, key, etag, checkedAt, freshMs, digest })}\n`);
       if (head.byteLength <= MAX_HEAD_BYTES && head.byteLength + rest.byteLength <= MAX_FILE_BYTES)
         await files.writeAtomic(pathOf(key), Buffer.concat([head, rest])).catch(noneWhereOurs);
     },
@@ -64,7 +65,7 @@ function parse(key: string, bytes: Uint8Array): CachedDocument | null {
   try {
     const head = JSON.parse(Buffer.from(bytes.subarray(0, end)).toString("utf8")) as Readonly<Record<string, unknown>>;
     const { etag, checkedAt, freshMs, digest } = head;
-    if (head["format"] !== FORMAT || head["key"] !== key || head["sha256"] !== sha256(rest)) return null;
+    if (head["format"] !== FORMAT || head["key"] !== key) return null;
     if (typeof checkedAt !== "number" || typeof digest !== "string" || factsEnd === -1) return null;
     const facts = Buffer.from(rest.subarray(0, factsEnd)).toString("utf8");
     return {
@@ -78,10 +79,6 @@ function parse(key: string, bytes: Uint8Array): CachedDocument | null {
   } catch {
     return null; // another program's, or cut short
   }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
 
 function noneWhereOurs(error: unknown): null {

@@ -27,6 +27,7 @@ import {
   withoutRefused,
 } from "./packument.ts";
 import { createTarballs } from "./tarballs.ts";
+import type { SealedFiles } from "../../storage/sealed.ts";
 import { UPSTREAM_TIMES, type UpstreamTimes } from "./times.ts";
 
 const FULL_TYPE = "application/json";
@@ -40,14 +41,15 @@ type Plain = { readonly value: JsonObject; readonly bytes: number };
 export function createUpstream(deps: {
   readonly client: UpstreamClient;
   readonly files: Files;
+  /** The same, sealed by this machine. */ readonly sealed: SealedFiles;
   /** Where documents and tarballs are kept. */ readonly folder: string;
   /** Unix milliseconds. */ readonly nowMs: () => number;
   readonly times?: UpstreamTimes;
   /** Versions that the consumer's policy keeps from clients; none unless given. */ readonly refuse?: RefuseVersion;
   /** The real disk unless given. */ readonly spool?: (path: string) => Promise<Spool>;
 }): Upstream {
-  const { client, files, folder, nowMs, times = UPSTREAM_TIMES, spool = openSpool, refuse = () => null } = deps;
-  const cache = openDocumentCache(files, folder);
+  const { client, files, sealed, folder, nowMs, times = UPSTREAM_TIMES, spool = openSpool, refuse = () => null } = deps;
+  const cache = openDocumentCache(sealed, folder);
   const packuments = createDocuments<TarballTable>({
     client,
     cache,
