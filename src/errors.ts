@@ -27,6 +27,11 @@ export const CATALOGUE = {
     hint: "imprint why <name> shows what each index of agree in imprint.json has; tell the author of the one that is alone",
   },
   PACKAGE_REFUSED: { exit: 1, http: 403, hint: "change the package as the message says, then imprint publish --dry-run" },
+  PACKAGE_TOO_LARGE: {
+    exit: 1,
+    http: 403,
+    hint: "its author has released more than one package may hold: all others are served, and imprint why <name> says which limit it is",
+  },
   TARBALL_REFUSED: { exit: 1, http: 403, hint: "pack the package again from a clean folder, then imprint publish --dry-run" },
   TAG_REFUSED: {
     exit: 1,

@@ -15,7 +15,7 @@ import type { DisplayName } from "../src/format/decode.ts";
 import type { Digest, IndexId } from "../src/format/digest.ts";
 import { formatPublicKey } from "../src/format/keys.ts";
 import { LIMITS } from "../src/format/limits.ts";
-import { type PackagePattern, parsePackageName } from "../src/format/names.ts";
+import { type PackageName, type PackagePattern, parsePackageName } from "../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath } from "../src/format/paths.ts";
 import { EMPTY_PROJECT, parseProject } from "../src/format/project.ts";
 import type { Version } from "../src/format/versions.ts";
@@ -29,6 +29,7 @@ import { createIndex } from "../src/index/create.ts";
 import { amendRecord, parsePackageSpec } from "../src/index/amend.ts";
 import { requireNoRegress } from "../src/index/memory.ts";
 import { requireSound, setThreshold } from "../src/index/root/edits.ts";
+import { requireFewReleases } from "../src/index/package-reader.ts";
 import { commitSource } from "../src/index/source.ts";
 import { readState } from "../src/index/sync.ts";
 import { lockEntryOf, requireFloor, requireOrder, verifyCheckpoint } from "../src/index/trust.ts";
@@ -147,6 +148,11 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     return consumer.get(`/${pkg}`);
   },
   PACKAGE_REFUSED: async () => checkPublishable(await inspectTarball(await makePackage({ private: true }))),
+  PACKAGE_TOO_LARGE: () =>
+    requireFewReleases({
+      name: "@alice/a" as PackageName,
+      releases: new Map(Array.from({ length: LIMITS.packageReleases + 1 }, (_, i) => [String(i), ""])) as never,
+    }),
   TARBALL_REFUSED: () => inspectTarball(utf8("not a tarball")),
   TAG_REFUSED: async () => {
     const { index, pkg } = await indexWithRelease("yanked-latest");

@@ -15,6 +15,8 @@ const DIRECT: Edges = { ...DOCUMENTS, ...GIT, ...PACKAGES, ...REQUESTS };
 
 /** Where an edge needs a host or a clock: the test that has them, with the cap lowered. */
 const ELSEWHERE: Partial<Record<keyof typeof LIMITS, readonly [file: string, title: string]>> = {
+  packageReleases: ["./index/too-much.test.ts", "R1 so many releases are a package, and one more are none"],
+  packageReleasesBytes: ["./index/too-much.test.ts", "R1 an author is told before it is signed: a package that is full takes no more"],
   transferMs: ["./git/contract.ts", "T9 a host that trickles meets the deadline, and another host is not held up"],
   pushReportBytes: ["./git/isomorphic.test.ts", "T8 a report of the most bytes that it may have, and %i more"],
   refListingBytes: ["./git/isomorphic.test.ts", "a list of refs may be larger than a pack, up to a cap of its own"],

@@ -284,8 +284,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
     read: (bytes) => openStateStore(cellOf(bytes), id).read(),
   },
   "the memory of a package": {
-    good: [JSON.stringify({ format: 1, record: "{}", releases: ["{}"], seen: null, since: { "1.0.0": "2026-01-01T00:00:00.000Z" } })],
-    read: (bytes) => openPackageMemory(cellOf(bytes)).read(),
+    good: [`${JSON.stringify({ format: 2, sizes: [2, 2], seen: null, since: { "1.0.0": "2026-01-01T00:00:00.000Z" } })}\n{}{}`],
+    read: async (bytes) => (await openPackageMemory(cellOf(bytes)).read())?.remembered.releases(),
   },
   "requests for signatures": { good: [request], read: parseRequest },
   "keys and thresholds on the command line": {

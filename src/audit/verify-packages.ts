@@ -10,7 +10,14 @@ import { recordPath, releasePath } from "../format/paths.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { Release } from "../format/release.ts";
 import type { Version } from "../format/versions.ts";
-import { judgeRelease, listedBytes, type ListedRequest, verifyRecordFully } from "../index/package-reader.ts";
+import {
+  judgeRelease,
+  listedBytes,
+  type ListedRequest,
+  requireFewReleases,
+  tooManyBytes,
+  verifyRecordFully,
+} from "../index/package-reader.ts";
 import type { FileRead } from "../git/port.ts";
 import type { Snapshot } from "../index/source.ts";
 import type { TrustedState } from "../index/trust.ts";
@@ -51,6 +58,8 @@ export async function verifyPackages(
       const [bytes] = listedBytes([request], [files[i]]);
       const { record, bad } = verifyRecordFully(state, name, bytes as Uint8Array);
       noteSignatures(found, record, bad, path, "reading 6");
+      // What is more than readers take is not read here either.
+      requireFewReleases(record.doc);
       wanted.push(...releaseRequests(record.doc));
       // A withdrawn release's file may stay or go.
       for (const version of record.doc.withdrawn.keys()) found.listed.push(releasePath(name, version));
@@ -58,12 +67,25 @@ export async function verifyPackages(
       note(found, error, path, "reading 6");
     }
   }
+  const sizes = new Map<PackageName, number>();
   for (let at = 0; at < wanted.length; at += FILES_AT_ONCE) {
     const batch = wanted.slice(at, at + FILES_AT_ONCE);
     const reads = await snapshot.readFiles(batch);
-    for (const [i, release] of batch.entries()) verifyRelease(found, state, release, reads[i], wantsGood);
+    for (const [i, release] of batch.entries()) {
+      verifyRelease(found, state, release, reads[i], wantsGood);
+      noteSize(found, sizes, release.name, reads[i]);
+    }
   }
   return found;
+}
+
+/** Once for each package that is more than readers take. */
+function noteSize(found: Found, sizes: Map<PackageName, number>, name: PackageName, read: FileRead | undefined): void {
+  const before = sizes.get(name) ?? 0;
+  const now = before + (read?.state === "found" ? read.bytes.byteLength : 0);
+  sizes.set(name, now);
+  if (before <= LIMITS.packageReleasesBytes && now > LIMITS.packageReleasesBytes)
+    note(found, tooManyBytes(name), recordPath(name), "reading 6");
 }
 
 type Found = { releases: number; signatures: number; faults: Fault[]; listed: string[]; good: Release[] };

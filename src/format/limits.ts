@@ -12,6 +12,10 @@ export const FORMAT_LIMITS = {
   shardBytes: 8_388_608,
   recordBytes: 8_388_608,
   releaseBytes: 1_048_576,
+  /** Releases that one package lists. */
+  packageReleases: 20_000,
+  /** Their files together. */
+  packageReleasesBytes: 33_554_432,
   projectBytes: 1_048_576,
   lockBytes: 1_048_576,
   /** Signatures on one document. */

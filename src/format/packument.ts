@@ -43,40 +43,81 @@ export function tarballFileName(name: PublicName, version: Version): string {
   return `${baseNameOf(name)}-${version}.tgz`;
 }
 
-export function fullPackument(source: PackumentSource, base: string): JsonObject {
+/** A packument whose versions are made one at a time: of a package with thousands of them, a caller may rest in between. */
+export type PackumentParts = {
+  readonly before: readonly (readonly [string, JsonValue])[];
+  readonly versions: readonly PackumentVersion[];
+  readonly versionOf: (entry: PackumentVersion) => JsonObject;
+  readonly after: readonly (readonly [string, JsonValue])[];
+};
+
+/** The text piece by piece: together what `JSON.stringify` makes of the whole. */
+export function* packumentText({ before, versions, versionOf, after }: PackumentParts): Generator<string> {
+  yield `{${before.map(memberText).join("")}"versions":{`;
+  for (const [i, entry] of versions.entries())
+    yield `${i === 0 ? "" : ","}${JSON.stringify(entry.release.version)}:${JSON.stringify(versionOf(entry))}`;
+  yield `}${after.map((member) => `,${memberText(member).slice(0, -1)}`).join("")}}`;
+}
+
+/** With a comma behind it. */
+function memberText([name, value]: readonly [string, JsonValue]): string {
+  return `${JSON.stringify(name)}:${JSON.stringify(value)},`;
+}
+
+/** @param dress what is added to a version when its turn comes, such as signatures */
+export function fullPackument(
+  source: PackumentSource,
+  base: string,
+  dress: (entry: PackumentVersion) => PackumentVersion = (entry) => entry,
+): PackumentParts {
   const sorted = source.versions.toSorted((a, b) => compareVersions(a.release.version, b.release.version));
   const latest = source.tags.get("latest" as DistTag);
   const shown = sorted.find(({ release }) => release.version === latest)?.release ?? sorted.at(-1)?.release;
   const maintainers = [jsonObject([["name", source.maintainer]])];
-  return jsonObject([
-    ["_id", source.name],
-    ["name", source.name],
-    ["dist-tags", jsonObject(source.tags)],
-    ["versions", jsonObject(sorted.map((entry) => [entry.release.version, fullVersion(entry, base, maintainers)] as const))],
-    ["time", times(sorted)],
-    ["maintainers", maintainers],
-    ...(shown === undefined ? [] : pick(shown.manifest, TOP_LEVEL)),
-    ["readme", ""],
-  ]);
+  return {
+    before: [
+      ["_id", source.name],
+      ["name", source.name],
+      ["dist-tags", jsonObject(source.tags)],
+    ],
+    versions: sorted,
+    versionOf: (entry) => fullVersion(dress(entry), base, maintainers),
+    after: [
+      ["time", times(sorted)],
+      ["maintainers", maintainers],
+      ...(shown === undefined ? [] : pick(shown.manifest, TOP_LEVEL)),
+      ["readme", ""],
+    ],
+  };
 }
 
-export function abbreviatedPackument(source: PackumentSource, base: string): JsonObject {
+export function abbreviatedPackument(source: PackumentSource, base: string): PackumentParts {
   const sorted = source.versions.toSorted((a, b) => compareVersions(a.release.version, b.release.version));
   const time = times(sorted);
-  return jsonObject([
-    ["name", source.name],
-    ["dist-tags", jsonObject(source.tags)],
-    ["versions", jsonObject(sorted.map((entry) => [entry.release.version, abbreviatedVersion(entry, base)] as const))],
-    ["modified", time["modified"] ?? null],
-    // Clients with a minimum-age gate then need no second, full document.
-    ["time", time],
-  ]);
+  return {
+    before: [
+      ["name", source.name],
+      ["dist-tags", jsonObject(source.tags)],
+    ],
+    versions: sorted,
+    versionOf: (entry) => abbreviatedVersion(entry, base),
+    after: [
+      ["modified", time["modified"] ?? null],
+      // Clients with a minimum-age gate then need no second, full document.
+      ["time", time],
+    ],
+  };
 }
 
 /** One version as `GET /<name>/<version>` answers. */
-export function versionManifest(source: PackumentSource, version: Version, base: string): JsonObject | null {
+export function versionManifest(
+  source: PackumentSource,
+  version: Version,
+  base: string,
+  dress: (entry: PackumentVersion) => PackumentVersion = (entry) => entry,
+): JsonObject | null {
   const entry = source.versions.find(({ release }) => release.version === version);
-  return entry === undefined ? null : fullVersion(entry, base, [jsonObject([["name", source.maintainer]])]);
+  return entry === undefined ? null : fullVersion(dress(entry), base, [jsonObject([["name", source.maintainer]])]);
 }
 
 function fullVersion(entry: PackumentVersion, base: string, maintainers: JsonValue[]): JsonObject {

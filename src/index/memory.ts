@@ -17,6 +17,7 @@ import type { PackageRecord } from "../format/record.ts";
 import { isTimestamp, type Timestamp } from "../format/time.ts";
 import { isVersion, type Version } from "../format/versions.ts";
 import type { Cell } from "../storage/cell.ts";
+import { breather } from "./breathe.ts";
 
 /** Cap on the file. */
 export const MEMORY_MAX_BYTES = LIMITS.memoryBytes;
@@ -24,7 +25,8 @@ export const MEMORY_MAX_BYTES = LIMITS.memoryBytes;
 /** The files of one package, self-contained: bytes as they were verified. */
 export type RememberedPackage = {
   readonly record: Uint8Array;
-  readonly releases: ReadonlyMap<FileHash, Uint8Array>;
+  /** Hashed when they are asked for: most readings need the record alone. */
+  readonly releases: () => Promise<ReadonlyMap<FileHash, Uint8Array>>;
   /** Of the last checkpoint under which this machine read the package: what is new after it did not exist before. */
   readonly seen: Timestamp | null;
   readonly since: Since;
@@ -39,9 +41,16 @@ export type Since = ReadonlyMap<Version, Timestamp>;
 export type PackageMemory = {
   read(): Promise<{ readonly remembered: RememberedPackage; readonly generation: number } | null>;
   /** @throws ImprintError STATE_CHANGED, STORAGE_FAILED */
-  write(expected: number | null, next: RememberedPackage): Promise<void>;
+  write(expected: number | null, next: Omit<RememberedPackage, "releases"> & { readonly releases: Iterable<Uint8Array> }): Promise<void>;
 };
 
+const FORMAT = 2;
+const MAX_HEAD_BYTES = LIMITS.recordBytes;
+
+/**
+ * A file is a line of JSON, which says how long the record and each release are, and then their bytes one after the other: a
+ * package of many megabytes is written and found again without being parsed.
+ */
 export function openPackageMemory(cell: Cell): PackageMemory {
   return {
     async read() {
@@ -51,43 +60,57 @@ export function openPackageMemory(cell: Cell): PackageMemory {
       if (remembered === null) throw new ImprintError("STORAGE_FAILED", "Cannot read the memory of a package: the file is damaged");
       return { remembered, generation: found.generation };
     },
-    async write(expected, next) {
-      const text = (bytes: Uint8Array): string => textOf(bytes) ?? "";
-      await cell.swap(
-        expected,
-        utf8(
-          JSON.stringify({
-            format: 1,
-            record: text(next.record),
-            releases: [...next.releases.values()].map(text),
-            seen: next.seen,
-            since: Object.fromEntries(next.since),
-          }),
-        ),
-      );
+    async write(expected, { record, releases, seen, since }) {
+      const files = [record, ...releases];
+      const sizes = files.map(({ byteLength }) => byteLength);
+      const head = utf8(`${JSON.stringify({ format: FORMAT, sizes, seen, since: Object.fromEntries(since) })}\n`);
+      await cell.swap(expected, Buffer.concat([head, ...files]));
     },
   };
 }
 
 function decode(bytes: Uint8Array): RememberedPackage | null {
-  let file: JsonValue;
+  const end = bytes.subarray(0, MAX_HEAD_BYTES).indexOf(0x0a);
+  if (end === -1) return null;
+  let head: JsonValue;
   try {
-    file = JSON.parse(textOf(bytes) ?? "") as JsonValue;
+    head = JSON.parse(textOf(bytes.subarray(0, end)) ?? "") as JsonValue;
   } catch {
     return null;
   }
-  const releases = isJsonObject(file) ? file["releases"] : null;
-  if (!isJsonObject(file) || typeof file["record"] !== "string" || !Array.isArray(releases)) return null;
-  const files = (releases as readonly JsonValue[]).map((release) => utf8(typeof release === "string" ? release : ""));
-  const { seen, since } = file;
+  const files = isJsonObject(head) && head["format"] === FORMAT ? cut(bytes.subarray(end + 1), head["sizes"]) : null;
+  const [record, ...releases] = files ?? [];
+  if (!isJsonObject(head) || record === undefined) return null;
+  const { seen, since } = head;
   return {
-    record: utf8(file["record"]),
-    releases: new Map(files.map((release) => [fileHashOf(release), release])),
+    record,
+    async releases() {
+      const hashed = new Map<FileHash, Uint8Array>();
+      const breathe = breather();
+      for (const release of releases) {
+        hashed.set(fileHashOf(release), release);
+        await breathe();
+      }
+      return hashed;
+    },
     seen: typeof seen === "string" && isTimestamp(seen) ? seen : null,
     since: isJsonObject(since)
       ? new Map(Object.entries(since).filter((entry): entry is [Version, Timestamp] => isSighting(entry)))
       : new Map(),
   };
+}
+
+/** Null unless the sizes are those of the bytes, to the last one. */
+function cut(bytes: Uint8Array, sizes: JsonValue | undefined): readonly Uint8Array[] | null {
+  if (!Array.isArray(sizes)) return null;
+  const files: Uint8Array[] = [];
+  let at = 0;
+  for (const size of sizes as readonly JsonValue[]) {
+    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0 || at + size > bytes.byteLength) return null;
+    files.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return at === bytes.byteLength ? files : null;
 }
 
 function isSighting([version, time]: readonly [string, JsonValue]): boolean {

@@ -19,6 +19,7 @@ import { parseRelease, type Release } from "../format/release.ts";
 import { type Publishers, publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
 import type { FileRead } from "../git/port.ts";
+import { breather } from "./breathe.ts";
 import type { FileRequest, Snapshot } from "./source.ts";
 import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 
@@ -40,7 +41,7 @@ const STEP_TREE = "reading 6";
 
 /**
  * @returns null where the package is verified absent
- * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, … : the package fails
+ * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, PACKAGE_TOO_LARGE, … : the package fails
  */
 export async function readPackage(snapshot: Snapshot, state: TrustedState, name: PackageName): Promise<PackageView | null> {
   const shard = shardOf(name);
@@ -51,13 +52,47 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
   if (recordHash === undefined) return null;
   const [recordBytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash: recordHash }]);
   const record = verifyRecord(state, name, recordBytes as Uint8Array);
-  const listed = [...record.doc.releases].map(([version, hash]) => ({
-    path: releasePath(name, version),
-    maxBytes: LIMITS.releaseBytes,
-    hash,
-  }));
-  const files = await readListed(snapshot, listed);
-  return viewOf(state, record, new Map(listed.map(({ hash }, i) => [hash, files[i] as Uint8Array])));
+  requireFewReleases(record.doc);
+  return viewOf(state, record, await readReleases(snapshot, record.doc));
+}
+
+/** So many at once that most packages take one question, and so few that their files are no burden before they are added up. */
+const RELEASES_AT_ONCE = 64;
+
+/** The files of all releases, proven, within the limit for a package. */
+async function readReleases(snapshot: Snapshot, { name, releases }: PackageRecord): Promise<ReadonlyMap<FileHash, Uint8Array>> {
+  const listed = [...releases].map(([version, hash]) => ({ path: releasePath(name, version), maxBytes: LIMITS.releaseBytes, hash }));
+  const files = new Map<FileHash, Uint8Array>();
+  const breathe = breather();
+  let bytes = 0;
+  for (let at = 0; at < listed.length; at += RELEASES_AT_ONCE) {
+    const batch = listed.slice(at, at + RELEASES_AT_ONCE);
+    const reads = await snapshot.readFiles(batch);
+    for (const [i, wanted] of batch.entries()) {
+      const [file] = listedBytes([wanted], [reads[i]]);
+      bytes += (file as Uint8Array).byteLength;
+      if (bytes > LIMITS.packageReleasesBytes) throw tooManyBytes(name);
+      files.set(wanted.hash, file as Uint8Array);
+      await breathe();
+    }
+  }
+  return files;
+}
+
+/** @throws ImprintError PACKAGE_TOO_LARGE */
+export function requireFewReleases({ name, releases }: Pick<PackageRecord, "name" | "releases">): void {
+  if (releases.size > LIMITS.packageReleases)
+    throw new ImprintError(
+      "PACKAGE_TOO_LARGE",
+      `Cannot take ${name}: ${String(releases.size)} releases, and a package has ${String(LIMITS.packageReleases)} at most`,
+    );
+}
+
+export function tooManyBytes(name: PackageName): ImprintError {
+  return new ImprintError(
+    "PACKAGE_TOO_LARGE",
+    `Cannot take ${name}: its releases are more than ${String(LIMITS.packageReleasesBytes)} bytes together`,
+  );
 }
 
 /**
@@ -65,12 +100,12 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
  *
  * @throws ImprintError where the record no longer meets it
  */
-export function viewOfFiles(
+export async function viewOfFiles(
   state: TrustedState,
   name: PackageName,
   recordBytes: Uint8Array,
   files: ReadonlyMap<FileHash, Uint8Array>,
-): PackageView {
+): Promise<PackageView> {
   const record = verifyRecord(state, name, recordBytes);
   for (const [version, hash] of record.doc.releases) {
     if (!files.has(hash))
@@ -145,12 +180,15 @@ export function judgeRelease(state: TrustedState, name: PackageName, version: Ve
   return { verdict: yanked ? "yanked" : "ok", release, signers: [...signers] };
 }
 
-function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: ReadonlyMap<FileHash, Uint8Array>): PackageView {
+async function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: ReadonlyMap<FileHash, Uint8Array>): Promise<PackageView> {
   const { name, releases, yanked } = record.doc;
-  const judged = [...releases].map(
-    ([version, hash]) => [version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version))] as const,
-  );
-  return { name, record, versions: new Map(judged), files };
+  const versions = new Map<Version, Verdict>();
+  const breathe = breather();
+  for (const [version, hash] of releases) {
+    versions.set(version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version)));
+    await breathe();
+  }
+  return { name, record, versions, files };
 }
 
 /** A file that the tree lists. */

@@ -80,11 +80,15 @@ const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT", "OFFLINE"] a
 const MIRROR_WAIT_MS = LIMITS.mirrorWaitMs;
 /** Mirrors that are asked at most: a root could name thousands. */
 const MAX_MIRRORS = LIMITS.mirrors;
+/** Bytes of files; what is made of them takes a few times as much. */
+const MAX_CACHED_BYTES = 64 * 1024 * 1024;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {
   const { alias, id, store, memoryOf, lock, keepEvidence, syncClock, warn, offline, strict } = options;
-  const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES });
+  const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES, maxSize: MAX_CACHED_BYTES, sizeCalculation: bytesOf });
+  /** Read to their limits once, and not again for each request. */
+  const tooLarge = new LRUCache<string, ImprintError>({ max: MAX_CACHED_PACKAGES });
   const flights = new Map<string, Promise<PackageRead>>();
   let syncing: Promise<SyncResult> | null = null;
   let loaded: StoredState | null = null;
@@ -192,17 +196,27 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       const key = `${stored.at} ${stored.state.checkpoint.digest} ${name}`;
       const cached = cache.get(key);
       if (cached !== undefined) return cached;
+      const refused = tooLarge.get(key);
+      if (refused !== undefined) throw refused;
       let flight = flights.get(key);
       if (flight === undefined) {
         flight = readFresh(stored, name).finally(() => flights.delete(key));
         flights.set(key, flight);
       }
-      const read = await flight;
+      const read = await flight.catch((error: unknown) => {
+        if (isImprintError(error, "PACKAGE_TOO_LARGE")) tooLarge.set(key, error);
+        throw error;
+      });
       // A fault is asked about again: the host may mend it.
       if (read.fault === null) cache.set(key, read);
       return read;
     },
   };
+}
+
+function bytesOf({ view }: PackageRead): number {
+  if (view === null) return 1;
+  return [...view.files.values()].reduce((sum, { byteLength }) => sum + byteLength, view.record.bytes.byteLength);
 }
 
 async function readRemembered(
@@ -214,7 +228,7 @@ async function readRemembered(
   if (found === null) return null;
   const { record, releases, since } = found.remembered;
   try {
-    return { view: viewOfFiles(state, name, record, releases), since };
+    return { view: await viewOfFiles(state, name, record, await releases()), since };
   } catch (error) {
     if (!isImprintError(error)) throw error;
     return null; // no longer good under the newest root: forgotten
@@ -242,7 +256,7 @@ async function remember(memory: PackageMemory, state: TrustedState, name: Packag
         ? new Map()
         : sightings({ releases: seen.doc.releases, seen: remembered.seen, since: remembered.since }, view.record.doc);
     try {
-      await memory.write(found?.generation ?? null, { record: view.record.bytes, releases: view.files, seen: now, since });
+      await memory.write(found?.generation ?? null, { record: view.record.bytes, releases: view.files.values(), seen: now, since });
       return since;
     } catch (error) {
       if (!isImprintError(error, "STATE_CHANGED")) throw error;

@@ -19,7 +19,7 @@ import { type Publishers, publishersFor, type Root } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
 import type { FileChange } from "../git/port.ts";
-import { type PackageView, readListed } from "./package-reader.ts";
+import { type PackageView, readListed, requireFewReleases, tooManyBytes } from "./package-reader.ts";
 import type { Snapshot } from "./source.ts";
 import { newestRoot, type TrustedState } from "./trust.ts";
 
@@ -46,14 +46,20 @@ export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly 
 export const LATEST = "latest" as DistTag;
 
 /** The next record of a package, and the files of releases that come or go with it. */
-export type Draft = { record: PackageRecord; kept: JsonObject; readonly releases: FileChange[] };
+export type Draft = {
+  record: PackageRecord;
+  kept: JsonObject;
+  readonly releases: FileChange[];
+  /** Of the files of all its releases: readers take no more than a package may hold. */
+  readonly releasesBytes: number;
+};
 
 /**
  * The files of a commit that adds `requests`, in the order in which they may be written to a static host.
  *
  * @param packages what is there of each name now; null for a new one
  * @param nowMs Unix time in milliseconds
- * @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED, KEY_INVALID
+ * @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED, PACKAGE_TOO_LARGE, KEY_INVALID
  */
 export async function writeReleases(options: {
   readonly state: TrustedState;
@@ -88,13 +94,14 @@ export async function writeRecords(options: {
   const { state, snapshot, records, keys, nowMs } = options;
   const drafts = records.map(({ before, after }): [PackageName, Draft] => {
     const gone = [...before.record.doc.releases.keys()].filter((version) => !after.releases.has(version));
-    const { kept, record } = startDraft(state, before.name, before, nowMs);
+    const { kept, record, releasesBytes } = startDraft(state, before.name, before, nowMs);
     return [
       before.name,
       {
         record: { ...after, revision: record.revision },
         kept,
         releases: gone.map((version) => ({ path: releasePath(before.name, version), content: null })),
+        releasesBytes,
       },
     ];
   });
@@ -136,6 +143,7 @@ export function requireReleasable(
     const record = packages.get(request.name)?.record.doc;
     if (record === undefined) continue;
     requireNewVersion(record, request.version);
+    requireFewReleases({ name: record.name, releases: new Map([...record.releases, [request.version, "" as FileHash]]) });
     nextTags(record, request);
   }
   const labels = requests.map(({ name, version }) => `${name}@${version}`);
@@ -224,7 +232,13 @@ export async function readShard(snapshot: Snapshot, state: TrustedState, shard: 
 
 export function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
   const before = view?.record.doc ?? emptyRecord(state.id, name);
-  return { record: { ...before, revision: nextNumber(before.revision, nowMs) }, kept: view?.record.signed ?? {}, releases: [] };
+  const releasesBytes = [...(view?.files.values() ?? [])].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return {
+    record: { ...before, revision: nextNumber(before.revision, nowMs) },
+    kept: view?.record.signed ?? {},
+    releases: [],
+    releasesBytes,
+  };
 }
 
 /** @throws ImprintError VERSION_EXISTS, NOT_GRANTED, PACKAGE_REFUSED */
@@ -242,11 +256,16 @@ export function addRelease(
   const release: Release = { index: state.id, name, version, published, dist, manifest, ...(source === undefined ? {} : { source }) };
   // A release takes one signature; thresholds are the record's.
   const content = signDocument("release", encodeRelease(release), publishersOf(state, name, keys, 1));
+  const releases = new Map([...record.releases, [version, fileHashOf(content)]]);
+  const releasesBytes = draft.releasesBytes + content.byteLength;
+  requireFewReleases({ name, releases });
+  if (releasesBytes > LIMITS.packageReleasesBytes) throw tooManyBytes(name);
   return {
     ...draft,
+    releasesBytes,
     record: {
       ...record,
-      releases: new Map([...record.releases, [version, fileHashOf(content)]]),
+      releases,
       deprecated: deprecated === undefined ? record.deprecated : new Map([...record.deprecated, [version, deprecated]]),
       tags: nextTags(record, request),
     },

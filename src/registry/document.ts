@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { breather } from "../index/breathe.ts";
 
 export type ReadyDocument = {
   readonly body: Uint8Array<ArrayBuffer>;
@@ -17,11 +18,24 @@ const MIN_BYTES_TO_COMPRESS = 512;
 
 export const ABBREVIATED_TYPE = "application/vnd.npm.install-v1+json";
 
-export async function readyDocument(json: string, contentType = "application/json"): Promise<ReadyDocument> {
-  const body = new Uint8Array(Buffer.from(json));
+export function readyDocument(json: string, contentType = "application/json"): Promise<ReadyDocument> {
+  return readyPieces([json], contentType);
+}
+
+/** The same of a text in pieces, which are made as they are needed: a long document holds up nothing else. */
+export async function readyPieces(pieces: Iterable<string>, contentType = "application/json"): Promise<ReadyDocument> {
+  const hash = createHash("sha256");
+  const chunks: Buffer[] = [];
+  const breathe = breather();
+  for (const piece of pieces) {
+    const chunk = Buffer.from(piece);
+    hash.update(chunk);
+    chunks.push(chunk);
+    await breathe();
+  }
+  const body = new Uint8Array(Buffer.concat(chunks));
   const compressed = body.byteLength < MIN_BYTES_TO_COMPRESS ? null : new Uint8Array(await gzipAsync(body, { level: 6 }));
-  const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"`;
-  return { body, gzip: compressed, etag, contentType };
+  return { body, gzip: compressed, etag: `"${hash.digest("base64url").slice(0, 27)}"`, contentType };
 }
 
 /** Bytes held, for caches with a size. */

@@ -56,7 +56,8 @@ export function offerOf(
 /** What follows from what is offered and what is held back. */
 export function offerFrom({ source, held, taking = new Map() }: Pick<Offer, "source" | "held"> & Partial<Pick<Offer, "taking">>): Offer {
   const { versions } = source;
-  const newest = versions.toSorted((a, b) => compareVersions(b.release.version, a.release.version))[0];
+  let newest = versions[0];
+  for (const one of versions) if (newest !== undefined && compareVersions(one.release.version, newest.release.version) > 0) newest = one;
   return {
     source,
     held,

@@ -10,14 +10,21 @@ import { ImprintError, isImprintError } from "../errors.ts";
 import type { DisplayName } from "../format/decode.ts";
 import { isJsonObject, type JsonObject } from "../format/json.ts";
 import { isPackageName, type PackageName, type PackagePattern, type PublicName } from "../format/names.ts";
-import { abbreviatedPackument, fullPackument, type PackumentSource, tarballFileName, versionManifest } from "../format/packument.ts";
+import {
+  abbreviatedPackument,
+  fullPackument,
+  packumentText,
+  type PackumentVersion,
+  tarballFileName,
+  versionManifest,
+} from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { DistTag, Version } from "../format/versions.ts";
 import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { emptyReport, type Overlaid, publicPartOf } from "./audit-request.ts";
 import { aliasesOf, labelOf, sourceOf } from "./claims.ts";
-import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument } from "./document.ts";
+import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument, readyPieces } from "./document.ts";
 import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { lazySyncer } from "./lazy-sync.ts";
 import type { Offer } from "./offer.ts";
@@ -68,6 +75,7 @@ const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
 export function createResolver(options: ResolverOptions): Registry {
   const { project, indices, upstream, bridgeKey, events, wallMs } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
+  const making = new Map<string, Promise<ReadyDocument>>();
   const warned = (alias: string, message: string): void => events.warned(alias, message);
   const strict = { wallMs, maxAgeDays: (alias: DisplayName) => project.indices.get(alias)?.maxAgeDays };
   const { nowMs, syncAfterMs, syncWaitMs } = options;
@@ -85,13 +93,21 @@ export function createResolver(options: ResolverOptions): Registry {
     if (newest !== null) events.told({ name, newest, hasInstallScript });
   };
 
-  const ready = async (key: string, make: () => Promise<{ json: unknown; type: string }>): Promise<ReadyDocument> => {
+  /** One flight a document: clients ask for one thing several times at once. */
+  const ready = async (key: string, make: () => Promise<{ pieces: Iterable<string>; type: string }>): Promise<ReadyDocument> => {
     const cached = documents.get(key);
     if (cached !== undefined) return cached;
-    const { json, type } = await make();
-    const document = await readyDocument(JSON.stringify(json), type);
-    documents.set(key, document);
-    return document;
+    const flight =
+      making.get(key) ??
+      make()
+        .then(({ pieces, type }) => readyPieces(pieces, type))
+        .then((document) => {
+          documents.set(key, document);
+          return document;
+        })
+        .finally(() => making.delete(key));
+    making.set(key, flight);
+    return flight;
   };
 
   /** Where an index that is trusted introduces the name: how to trust the one that has it, too (X4). */
@@ -175,9 +191,9 @@ export function createResolver(options: ResolverOptions): Registry {
   const packumentOf = async (own: OwnPackage, name: PublicName, abbreviated: boolean, base: Base, locked = false): Promise<ReadyDocument> =>
     ready(`${own.key} ${abbreviated ? "a" : "f"}${locked ? "l" : ""} ${base} ${name}`, async () => {
       const source = locked ? own.locked() : own.offer.source;
-      return abbreviated
-        ? { json: abbreviatedPackument(source, base), type: ABBREVIATED_TYPE }
-        : { json: fullPackument(signed(source, await bridgeKey()), base), type: "application/json" };
+      if (abbreviated) return { pieces: packumentText(abbreviatedPackument(source, base)), type: ABBREVIATED_TYPE };
+      const key = await bridgeKey();
+      return { pieces: packumentText(fullPackument(source, base, (entry) => signed(source.name, entry, key))), type: "application/json" };
     });
 
   const upstreamPackument = async (name: PublicName, abbreviated: boolean, base: Base, via: Via | undefined): Promise<Document> => {
@@ -203,7 +219,7 @@ export function createResolver(options: ResolverOptions): Registry {
       return { document: mine, isGood: () => false, tell: () => undefined };
     }
     const document = await ready(`${own.key} over ${theirs.document.etag} ${abbreviated ? "a" : "f"} ${base} ${name}`, async () => ({
-      json: overlayPackument(jsonOf(theirs.document), jsonOf(mine), versionsKnownTo(own.view)),
+      pieces: [JSON.stringify(overlayPackument(jsonOf(theirs.document), jsonOf(mine), versionsKnownTo(own.view)))],
       type: mine.contentType,
     }));
     return { document, isGood: () => own.isGood() && theirs.isGood(), tell: () => tell(name, own.offer) };
@@ -259,11 +275,11 @@ export function createResolver(options: ResolverOptions): Registry {
           } = await offered(name, open);
           const version = source.tags.get(versionOrTag as DistTag) ?? (versionOrTag as Version);
           return ready(`${key} v ${version} ${base} ${name}`, async () => {
-            const only = { ...source, versions: source.versions.filter(({ release }) => release.version === version) };
-            const manifest = versionManifest(signed(only, await bridgeKey()), version, base);
+            const bridge = await bridgeKey();
+            const manifest = versionManifest(source, version, base, (entry) => signed(source.name, entry, bridge));
             if (manifest === null)
               throw new ImprintError("NOT_FOUND", `Cannot find ${name}@${versionOrTag}: index ${label} does not have it`);
-            return { json: manifest, type: "application/json" };
+            return { pieces: [JSON.stringify(manifest)], type: "application/json" };
           });
         },
         overlay: async (own, alias) => {
@@ -350,12 +366,7 @@ function absent(name: PublicName, alias: DisplayName): never {
   throw new ImprintError("NOT_FOUND", `Cannot find ${name}: its index ${alias} does not have it, and no other source may answer for it`);
 }
 
-function signed(source: PackumentSource, key: BridgeKey): PackumentSource {
-  return {
-    ...source,
-    versions: source.versions.map((entry) => {
-      const { version, dist } = entry.release;
-      return { ...entry, signatures: [key.sign(source.name, version, dist.integrity)] };
-    }),
-  };
+function signed(name: PackageName, entry: PackumentVersion, key: BridgeKey): PackumentVersion {
+  const { version, dist } = entry.release;
+  return { ...entry, signatures: [key.sign(name, version, dist.integrity)] };
 }

@@ -4,7 +4,9 @@ import type { PackageName } from "../../src/format/names.ts";
 import {
   abbreviatedPackument,
   fullPackument,
+  type PackumentParts,
   type PackumentSource,
+  packumentText,
   type PackumentVersion,
   tarballFileName,
   tarballUrl,
@@ -32,8 +34,10 @@ function source(versions: readonly PackumentVersion[], tags: Readonly<Record<str
 }
 
 const plain = (value: JsonObject | null): Record<string, unknown> => JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
-const versionOf = (packument: JsonObject, version: string): Record<string, unknown> =>
-  (plain(packument)["versions"] as Record<string, Record<string, unknown>>)[version] as Record<string, unknown>;
+const textOf = (packument: PackumentParts): string => [...packumentText(packument)].join("");
+const whole = (packument: PackumentParts): Record<string, unknown> => JSON.parse(textOf(packument)) as Record<string, unknown>;
+const versionOf = (packument: PackumentParts, version: string): Record<string, unknown> =>
+  (whole(packument)["versions"] as Record<string, Record<string, unknown>>)[version] as Record<string, unknown>;
 
 describe("packuments", () => {
   it("tarball addresses follow npm's convention, on the origin asked", () => {
@@ -42,7 +46,7 @@ describe("packuments", () => {
   });
 
   it("the full one: versions in order, what the latest says at the top, times of all", () => {
-    const packument = plain(
+    const packument = whole(
       fullPackument(
         source(
           [
@@ -79,14 +83,14 @@ describe("packuments", () => {
 
   it("where latest is not shown, the highest version speaks; where nothing is, nobody", () => {
     expect(
-      plain(fullPackument(source([entry("1.0.0", { description: "a" }), entry("2.0.0", { description: "b" })], { latest: "9.9.9" }), BASE))[
+      whole(fullPackument(source([entry("1.0.0", { description: "a" }), entry("2.0.0", { description: "b" })], { latest: "9.9.9" }), BASE))[
         "description"
       ],
     ).toBe("b");
-    const empty = plain(fullPackument(source([], {}), BASE));
+    const empty = whole(fullPackument(source([], {}), BASE));
     expect(empty).toMatchObject({ versions: {}, time: {} });
     expect("description" in empty).toBe(false);
-    expect(plain(abbreviatedPackument(source([], {}), BASE))["modified"]).toBeNull();
+    expect(whole(abbreviatedPackument(source([], {}), BASE))["modified"]).toBeNull();
   });
 
   it("the short one: only what clients plan with, and times", () => {
@@ -99,7 +103,7 @@ describe("packuments", () => {
     );
     const one = versionOf(packument, "1.0.0");
     expect(Object.keys(one).sort()).toEqual(["_hasShrinkwrap", "dependencies", "dist", "hasInstallScript", "name", "version"]);
-    expect(plain(packument)).toMatchObject({ modified: "2026-01-01T00:00:00.000Z", "dist-tags": { latest: "1.0.0" } });
+    expect(whole(packument)).toMatchObject({ modified: "2026-01-01T00:00:00.000Z", "dist-tags": { latest: "1.0.0" } });
     expect(Object.keys(versionOf(packument, "0.9.0")).sort()).toEqual(["dist", "name", "version"]);
   });
 
@@ -146,8 +150,31 @@ describe("packuments", () => {
   it("J1 __proto__ among dependencies stays data", () => {
     const manifest = { dependencies: JSON.parse('{"__proto__": "1.0.0", "constructor": "2.0.0"}') as object };
     const packument = fullPackument(source([entry("1.0.0", manifest)]), BASE);
-    expect(JSON.stringify(packument)).toContain('"dependencies":{"__proto__":"1.0.0","constructor":"2.0.0"}');
+    expect(textOf(packument)).toContain('"dependencies":{"__proto__":"1.0.0","constructor":"2.0.0"}');
     expect(({} as Record<string, unknown>)["1.0.0"]).toBeUndefined();
+  });
+
+  it("the text in pieces is that of the whole, a piece a version", () => {
+    const packument = fullPackument(source([entry("2.0.0"), entry("1.0.0", { description: 'a "quote"' })]), BASE);
+    const pieces = [...packumentText(packument)];
+    expect(pieces).toHaveLength(4);
+    expect(JSON.stringify(JSON.parse(pieces.join("")))).toBe(pieces.join(""));
+    expect(Object.keys(whole(packument))).toEqual(["_id", "name", "dist-tags", "versions", "time", "maintainers", "description", "readme"]);
+    const none = [...packumentText(abbreviatedPackument(source([], {}), BASE))].join("");
+    expect(none).toBe('{"name":"@alice/hello","dist-tags":{},"versions":{},"modified":null,"time":{}}');
+  });
+
+  it("a version is dressed when its turn comes", () => {
+    const dressed: string[] = [];
+    const packument = fullPackument(source([entry("2.0.0"), entry("1.0.0")]), BASE, (one) => {
+      dressed.push(one.release.version);
+      return { ...one, signatures: [{ keyid: "k", sig: "s" }] };
+    });
+    const pieces = packumentText(packument);
+    pieces.next();
+    expect(dressed).toEqual([]);
+    expect(pieces.next().value).toContain('"signatures":[{"keyid":"k","sig":"s"}]');
+    expect(dressed).toEqual(["1.0.0"]);
   });
 
   it("one version alone", () => {
