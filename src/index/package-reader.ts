@@ -24,18 +24,26 @@ import type { FileRequest, Snapshot } from "./source.ts";
 import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 
 export type Verdict =
-  | { readonly verdict: "ok" | "yanked"; readonly release: Signed<Release>; readonly signers: readonly PublicKey[] }
+  | Good<Signed<Release>>
   | { readonly verdict: "unsigned" | "untrusted" | "unsupported" | "invalid"; readonly reason: string };
+
+type Good<R> = { readonly verdict: "ok" | "yanked"; readonly release: R; readonly signers: readonly PublicKey[] };
+
+/** A verdict without the file that it was given on: a resolver keeps thousands of them. */
+export type KeptVerdict = Good<Pick<Signed<Release>, "doc">> | Exclude<Verdict, Good<Signed<Release>>>;
 
 /** A package as far as it can be believed. */
 export type PackageView = {
   readonly name: PackageName;
   readonly record: Signed<PackageRecord>;
   /** Every listed version. */
-  readonly versions: ReadonlyMap<Version, Verdict>;
-  /** The files of the releases, for the memory. */
-  readonly files: ReadonlyMap<FileHash, Uint8Array>;
+  readonly versions: ReadonlyMap<Version, KeptVerdict>;
+  /** Bytes of the files of all releases. */
+  readonly releasesBytes: number;
 };
+
+/** With the files of the releases, for the memory. */
+export type PackageFiles = PackageView & { readonly files: ReadonlyMap<FileHash, Uint8Array> };
 
 const STEP_TREE = "reading 6";
 
@@ -43,7 +51,7 @@ const STEP_TREE = "reading 6";
  * @returns null where the package is verified absent
  * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, PACKAGE_TOO_LARGE, … : the package fails
  */
-export async function readPackage(snapshot: Snapshot, state: TrustedState, name: PackageName): Promise<PackageView | null> {
+export async function readPackage(snapshot: Snapshot, state: TrustedState, name: PackageName): Promise<PackageFiles | null> {
   const shard = shardOf(name);
   const shardHash = state.checkpoint.doc.shards.get(shard);
   if (shardHash === undefined) return null;
@@ -53,7 +61,8 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
   const [recordBytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash: recordHash }]);
   const record = verifyRecord(state, name, recordBytes as Uint8Array);
   requireFewReleases(record.doc);
-  return viewOf(state, record, await readReleases(snapshot, record.doc));
+  const files = await readReleases(snapshot, record.doc);
+  return { ...(await viewOf(state, record, files)), files };
 }
 
 /** So many at once that most packages take one question, and so few that their files are no burden before they are added up. */
@@ -182,13 +191,15 @@ export function judgeRelease(state: TrustedState, name: PackageName, version: Ve
 
 async function viewOf(state: TrustedState, record: Signed<PackageRecord>, files: ReadonlyMap<FileHash, Uint8Array>): Promise<PackageView> {
   const { name, releases, yanked } = record.doc;
-  const versions = new Map<Version, Verdict>();
+  const versions = new Map<Version, KeptVerdict>();
   const breathe = breather();
   for (const [version, hash] of releases) {
-    versions.set(version, judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version)));
+    const judged = judgeRelease(state, name, version, files.get(hash) as Uint8Array, yanked.has(version));
+    versions.set(version, "release" in judged ? { ...judged, release: { doc: judged.release.doc } } : judged);
     await breathe();
   }
-  return { name, record, versions, files };
+  const releasesBytes = [...files.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return { name, record, versions, releasesBytes };
 }
 
 /** A file that the tree lists. */

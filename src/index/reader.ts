@@ -12,7 +12,7 @@ import type { PackageName } from "../format/names.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { LockEntry } from "../format/project.ts";
 import { openPackageMemory, type PackageMemory, requireNoRegress, sightings, type Since } from "./memory.ts";
-import { type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
+import { type PackageFiles, type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
 import { placeAmong, snapshotAmong } from "./places.ts";
 import type { IndexSource, Snapshot } from "./source.ts";
 import { syncSources } from "./sources.ts";
@@ -80,7 +80,7 @@ const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT", "OFFLINE"] a
 const MIRROR_WAIT_MS = LIMITS.mirrorWaitMs;
 /** Mirrors that are asked at most: a root could name thousands. */
 const MAX_MIRRORS = LIMITS.mirrors;
-/** Bytes of files; what is made of them takes a few times as much. */
+/** Bytes of files; what is kept of them takes about as much. */
 const MAX_CACHED_BYTES = 64 * 1024 * 1024;
 const MAX_CACHED_PACKAGES = 1000;
 
@@ -162,9 +162,9 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
   const readFresh = async (stored: StoredState, name: PackageName): Promise<PackageRead> => {
     const memory = openPackageMemory(memoryOf(name));
     let state = stored.state;
-    let view: PackageView | null;
+    let read: PackageFiles | null;
     try {
-      view = await lookTwice(
+      read = await lookTwice(
         stored,
         (snapshot, at) => readPackage(snapshot, at, name),
         (moved) => (state = moved),
@@ -176,7 +176,11 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       warn(error, options.sources[0].url);
       return { ...remembered, fault: error };
     }
-    return { view, fault: null, since: await remember(memory, state, name, view) };
+    const since = await remember(memory, state, name, read);
+    if (read === null) return { view: null, fault: null, since };
+    // On disk by now: a resolver keeps what it answers with, and not the files.
+    const { files: _, ...view } = read;
+    return { view, fault: null, since };
   };
 
   return {
@@ -215,8 +219,7 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
 }
 
 function bytesOf({ view }: PackageRead): number {
-  if (view === null) return 1;
-  return [...view.files.values()].reduce((sum, { byteLength }) => sum + byteLength, view.record.bytes.byteLength);
+  return view === null ? 1 : view.releasesBytes + view.record.bytes.byteLength;
 }
 
 async function readRemembered(
@@ -236,7 +239,7 @@ async function readRemembered(
 }
 
 /** Step 8: refuses what takes back what was seen, and remembers what is new, and since when it can have been there. */
-async function remember(memory: PackageMemory, state: TrustedState, name: PackageName, view: PackageView | null): Promise<Since> {
+async function remember(memory: PackageMemory, state: TrustedState, name: PackageName, view: PackageFiles | null): Promise<Since> {
   const now = state.checkpoint.doc.time;
   for (;;) {
     const found = await memory.read();

@@ -232,12 +232,11 @@ export async function readShard(snapshot: Snapshot, state: TrustedState, shard: 
 
 export function startDraft(state: TrustedState, name: PackageName, view: PackageView | null, nowMs: number): Draft {
   const before = view?.record.doc ?? emptyRecord(state.id, name);
-  const releasesBytes = [...(view?.files.values() ?? [])].reduce((sum, { byteLength }) => sum + byteLength, 0);
   return {
     record: { ...before, revision: nextNumber(before.revision, nowMs) },
     kept: view?.record.signed ?? {},
     releases: [],
-    releasesBytes,
+    releasesBytes: view?.releasesBytes ?? 0,
   };
 }
 
