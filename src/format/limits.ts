@@ -96,6 +96,12 @@ export const LIMITS = {
   pushReportBytes: 1_048_576,
   /** A host's list of its refs. */
   refListingBytes: 33_554_432,
+  /** What is kept of that: branches, and the refs that were asked for. */
+  keptRefBytes: 4_194_304,
+  /** Of that, what git may hold at once: with hosts that know no version 2 of its protocol, a line for each tarball. */
+  gitListingBytes: 16_777_216,
+  /** Memory of git while a host lists its refs, or says what it has: such a list, twice more as git keeps it, and git itself. */
+  gitTalkResidentBytes: 167_772_160,
   /** Redirects of one git request. */
   gitRedirects: 5,
   /** Silence of a git host, in milliseconds. */

@@ -2,7 +2,7 @@
  * Tokens for git hosts where there is no git, and so no credential helper: `IMPRINT_GIT_TOKEN`, a list of
  * `host=token`, `host:port=token` or `host=user:token`, separated by commas.
  *
- * A token is bound to its host and port and goes nowhere else: not to another index's host, not along a redirect, not
+ * A token is bound to its host and port and goes nowhere else: not to another index's host, not along a redirect, which must stay on that host, not
  * over http (but to this machine), and into no message (THREATS G8).
  */
 import { ImprintError } from "../errors.ts";

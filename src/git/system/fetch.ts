@@ -8,8 +8,9 @@ import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
-import { checkMemory, failed, listRemote, memoryLimit } from "./remote.ts";
-import { mustGit, runGit } from "./run.ts";
+import { runRemote } from "./follow.ts";
+import { checkMemory, failed, listRemote, memoryLimit, SMALL_REQUESTS } from "./remote.ts";
+import { mustGit } from "./run.ts";
 import type { Git } from "./run.ts";
 
 /** What a fetch works on. `history`: an author's clone, which wants ancestors and has settings of its own. */
@@ -124,8 +125,9 @@ async function attempt(
   const { url, ref, keepAs, limits } = request;
   const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: target.history });
   try {
-    const result = await runGit(target.git, {
+    const result = await runRemote(target.git, {
       args: [
+        ...SMALL_REQUESTS,
         ...(target.history ? [] : NO_ALTERNATE_REFS),
         `--git-dir=${quarantine.gitDir}`,
         "fetch",
@@ -185,8 +187,9 @@ export async function fetchObjects(
   for (let withheld = 0; ids.length > 0 && withheld <= MAX_WITHHELD; withheld++) {
     const quarantine = await openQuarantine(target.gitDir, { kept: null, shallow: [], inherit: target.history });
     try {
-      const result = await runGit(target.git, {
+      const result = await runRemote(target.git, {
         args: [
+          ...SMALL_REQUESTS,
           ...NO_ALTERNATE_REFS,
           "-c",
           "fetch.negotiationAlgorithm=noop",

@@ -11,11 +11,11 @@ import { errnoOf, ImprintError } from "../../errors.ts";
 import type { GitUrl } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { killGroup, spawnGroup } from "./children.ts";
-import { gitConfiguration, gitEnvironment, hasOwnSsh } from "./environment.ts";
+import { addressSettings, gitConfiguration, gitEnvironment, hasOwnSsh } from "./environment.ts";
 
 const OLDEST = [2, 34] as const;
 const MAX_OUTPUT_BYTES = LIMITS.gitOutputBytes;
-const MAX_STDERR_LENGTH = 16 * 1024;
+const MAX_STDERR_LENGTH = 64 * 1024;
 const WATCH_EVERY_MS = 25;
 
 /** A git program and the environment that it runs in. */
@@ -122,7 +122,7 @@ export function createGit(options: {
       await checkVersion(program, env);
       // whatever the address: the user's insteadOf may make ssh of it
       if (url !== null) await settings();
-      return begin(program, [...gitConfiguration(url), ...args], { ...env, ...(await ssh), ...extra });
+      return begin(program, [...gitConfiguration(url), ...args], { ...env, ...addressSettings(url), ...(await ssh), ...extra });
     },
   };
 }
