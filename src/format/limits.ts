@@ -170,6 +170,22 @@ export const LIMITS = {
   upstreamTarballMs: 600_000,
   /** Redirects of one request to it. */
   upstreamRedirects: 5,
+  /** Packages that one import asks for, unless `--max-packages` says otherwise. */
+  importPackages: 2000,
+  /** A packument that an import reads: the largest known are near 40 MB. */
+  importDocumentBytes: 67_108_864,
+  /** Values in one. */
+  importDocumentValues: 2_500_000,
+  /** Dependencies of one kind that one version may have. */
+  importDependencies: 5000,
+  /** Packuments that are held while packages are resolved. */
+  importHeldBytes: 33_554_432,
+  /** What a tarball may unpack to that the resolver opens, for what it bundles or shrinkwraps. */
+  importUnpackedBytes: 536_870_912,
+  /** All that one import receives. */
+  importBytes: 8_589_934_592,
+  /** Until npm's resolver is done, in milliseconds. */
+  importResolveMs: 900_000,
   /** Resolvers behind one another. */
   resolvers: 8,
   /** Characters of a Via header. */

@@ -48,6 +48,10 @@ export type Layout = {
   readonly blobs: string;
   /** Public packuments and tarballs. */
   readonly upstream: string;
+  /** What imports that run have there for as long as they run. */
+  readonly imports: string;
+  /** Where npm's parts keep what they have not yet all of. */
+  readonly upstreamUnfinished: string;
   /** What package managers keep of one policy, behind one port. */
   clientCaches(policy: string, port: number): string;
   /** Folder of all of those. */
@@ -89,6 +93,8 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     validator: (urlHash) => join(cache, VERSION, "validators", `${urlHash}.json`),
     blobs: join(cache, VERSION, "blobs"),
     upstream: join(cache, VERSION, "upstream"),
+    imports: join(cache, VERSION, "imports"),
+    upstreamUnfinished: join(cache, VERSION, "upstream", "tmp"),
     clientCaches: (policy, port) => join(cache, VERSION, "clients", `${policy}-${port}`),
     allClientCaches: join(cache, VERSION, "clients"),
     search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),

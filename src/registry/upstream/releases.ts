@@ -11,6 +11,7 @@ import type { Manifest, Options as PacoteOptions, Packument } from "pacote";
 import { ImprintError } from "../../errors.ts";
 import { isAddress } from "../../format/decode.ts";
 import type { Origin } from "../../format/release.ts";
+import { type Exchange, UNCHECKED } from "./exchange.ts";
 import { npmError, type NpmOptions } from "./npm-options.ts";
 import { labelOf, type PublicPackage } from "./resolve.ts";
 
@@ -49,7 +50,7 @@ export type DownloadLimits = {
 
 const MAX_DEPRECATION_CHARS = 1000;
 
-export function openPublicReleases(options: NpmOptions): PublicReleases {
+export function openPublicReleases(options: NpmOptions, exchange: Exchange): PublicReleases {
   const keys = new Map<string, Promise<readonly unknown[] | null>>();
   return {
     async describe(wanted) {
@@ -57,7 +58,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
       const [{ default: pacote }, { default: npmFetch }] = await Promise.all([import("pacote"), import("npm-registry-fetch")]);
       const registry = npmFetch.pickRegistry(label, options);
       let ofRegistry = keys.get(registry);
-      if (ofRegistry === undefined) keys.set(registry, (ofRegistry = fetchKeys(registry, options)));
+      if (ofRegistry === undefined) keys.set(registry, (ofRegistry = exchange.during(fetchKeys(registry, options))));
       const known = await ofRegistry;
       const { host, pathname } = new URL(registry);
       // Full documents always: the resolver has fetched those already, and a signature's key is judged by `time`.
@@ -68,8 +69,8 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
         ...(known === null ? {} : { verifySignatures: true, [`//${host}${pathname}:_keys`]: known }),
       } as unknown as PacoteOptions & { fullMetadata: true };
       try {
-        const manifest: Manifest = await pacote.manifest(label, asking);
-        const packument = await pacote.packument(wanted.name, asking);
+        const manifest: Manifest = await exchange.during(pacote.manifest(label, asking));
+        const packument = await exchange.during(pacote.packument(wanted.name, asking));
         return releaseOf(wanted, manifest, packument, { registry, hasKeys: known !== null });
       } catch (error) {
         throw npmError(error, label, registry);
@@ -83,7 +84,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
       const own = new AbortController();
       const timer = setTimeout(() => own.abort(tooLong), deadlineMs);
       try {
-        await pacote.tarball.stream(
+        const streamed = pacote.tarball.stream(
           label,
           async (stream) => {
             let size = 0;
@@ -104,9 +105,11 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
             fullMetadata: true, // pacote looks at the packument again, which is in memory in this form only
             resolved: release.tarball,
             integrity: release.source.integrity,
+            headers: { [UNCHECKED]: "1" },
             signal: AbortSignal.any([signal, own.signal]),
           } as unknown as PacoteOptions,
         );
+        await exchange.during(streamed);
       } catch (error) {
         if (own.signal.aborted) throw own.signal.reason;
         throw npmError(error, `the tarball of ${label}`, options.registry);
