@@ -3,6 +3,7 @@
  * reports ratios. `BENCHES` below has their names.
  */
 import { benchEmbedded } from "./bench/embedded.ts";
+import { benchHostileHosts } from "./bench/hostile-hosts.ts";
 import { benchInstall } from "./bench/install.ts";
 import { benchNobody } from "./bench/nobody.ts";
 import { benchOpen } from "./bench/open.ts";
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   serve: benchServe,
   install: benchInstall,
   nobody: benchNobody,
+  "hostile-hosts": benchHostileHosts,
   verify: benchVerify,
   rotate: benchRotate,
 };

@@ -100,8 +100,10 @@ export const LIMITS = {
   keptRefBytes: 4_194_304,
   /** Of that, what git may hold at once: with hosts that know no version 2 of its protocol, a line for each tarball. */
   gitListingBytes: 16_777_216,
-  /** Memory of git while a host lists its refs, or says what it has: such a list, twice more as git keeps it, and git itself. */
-  gitTalkResidentBytes: 167_772_160,
+  /** Memory of git for what a host says, its refs above all: some 100,000 of them, which git keeps twice. */
+  gitTalkResidentBytes: 117_440_512,
+  /** Memory of git for that and the pack of a reader's sync. */
+  gitPackResidentBytes: 201_326_592,
   /** Redirects of one git request. */
   gitRedirects: 5,
   /** Silence of a git host, in milliseconds. */

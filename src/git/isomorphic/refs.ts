@@ -11,7 +11,6 @@ import { FLUSH, formatLine, readLines } from "./packet-lines.ts";
 const MAX_KEPT_BYTES = LIMITS.keptRefBytes;
 /** `<id> <ref>`, and after it a NUL with capabilities, a space with attributes, or the end. */
 const REF_LINE = /^[0-9a-f]{40,64} ([^\0 \n]+)/u;
-const ADVICE = "install git 2.34 or newer, or ask for a host that speaks version 2 of git's protocol";
 
 export type RefsWanted = {
   /** "fetch https://…", for messages. */
@@ -45,7 +44,7 @@ export async function takeRefs(body: AsyncIterable<Uint8Array>, { what, keep, ma
     const bytes = line === null ? FLUSH : formatLine(line);
     keptBytes += bytes.byteLength;
     if (keptBytes > MAX_KEPT_BYTES)
-      throw new ImprintError("TOO_LARGE", `Cannot ${what}: more than ${String(MAX_KEPT_BYTES)} bytes of branches; ${ADVICE}`);
+      throw new ImprintError("TOO_LARGE", `Cannot ${what}: the host lists branches of more than ${String(MAX_KEPT_BYTES)} bytes`);
     kept.push(bytes);
   }
   // No refs is a mark and nothing else; nothing at all is a git that died, as it does over another kind of ids.

@@ -119,10 +119,17 @@ type Attempt = {
 
 async function attempt(
   target: Target,
-  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly limits: TransferLimits },
+  request: {
+    readonly url: GitUrl;
+    readonly ref: RefName;
+    readonly keepAs: RefName;
+    readonly blobs: boolean;
+    readonly limits: TransferLimits;
+  },
   { kept, shallow, filter, what, startedMs }: Attempt,
 ): Promise<ObjectId | null | "filterRefused"> {
   const { url, ref, keepAs, limits } = request;
+  const isPartial = !request.blobs && !target.history;
   const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: target.history });
   try {
     const result = await runRemote(target.git, {
@@ -142,7 +149,7 @@ async function attempt(
       env: memoryLimit(limits),
       deadlineMs: Math.max(1, limits.deadlineMs - (performance.now() - startedMs)),
       signal: limits.signal,
-      watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+      watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits, isPartial),
       what,
     });
     if (result.status !== 0 && /couldn't find remote ref/iu.test(result.stderr)) return null;
@@ -206,7 +213,7 @@ export async function fetchObjects(
         env: memoryLimit(limits),
         deadlineMs: Math.max(1, deadline - performance.now()),
         signal: limits.signal,
-        watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+        watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits, true),
         what,
       });
       const over = await measure(quarantine.gitDir, what, limits);

@@ -20,14 +20,16 @@ export function memoryLimit(limits: TransferLimits): NodeJS.ProcessEnv {
 
 /**
  * A host may list refs without end, which git keeps (THREATS T15): nothing on disk, and no single allocation, would tell.
- * What the host says and what its pack needs are counted apart: of these, only the second grows with an index.
+ * What the host says and what its pack needs are counted apart: only the second grows with an index.
+ *
+ * @param isPartial a reader's sync, of which the host leaves out what grows
  */
-export async function checkMemory(pid: number, what: string, limits: TransferLimits): Promise<ImprintError | null> {
+export async function checkMemory(pid: number, what: string, limits: TransferLimits, isPartial: boolean): Promise<ImprintError | null> {
   const { talking, all } = await residentBytes(pid);
   if (talking > LIMITS.gitTalkResidentBytes)
     return new ImprintError("TOO_LARGE", `Cannot ${what}: the host lists more refs than anything honest would, or never ends`);
-  const isOver = all > MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
-  return isOver ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
+  const max = isPartial ? LIMITS.gitPackResidentBytes : MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
+  return all > max ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
 }
 
 /** A user's larger buffer, which helps some pushes, would be allocated at once. */
@@ -91,7 +93,7 @@ export async function listRemote(
     env: listingLimit(),
     deadlineMs: limits.deadlineMs,
     signal: limits.signal,
-    watch: (pid) => checkMemory(pid, what, limits),
+    watch: (pid) => checkMemory(pid, what, limits, true),
     what,
   });
   if (result.status !== 0) throw await failed(what, result, { git, gitDir, url });

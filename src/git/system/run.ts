@@ -193,7 +193,19 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
             }, stop)
             .finally(() => (watching = false));
         }, WATCH_EVERY_MS);
-  child.stderr?.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString("utf8")).slice(-MAX_STDERR_LENGTH)));
+  let said = 0;
+  child.stderr?.on("data", (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString("utf8")).slice(-MAX_STDERR_LENGTH);
+    said += chunk.length;
+    // a host may send words for people without end
+    if (request.url !== undefined && said > LIMITS.hostTalkBytes)
+      stop(
+        new ImprintError(
+          "TOO_LARGE",
+          `Cannot ${request.what}: the host says more than ${String(LIMITS.hostTalkBytes)} bytes beside the pack`,
+        ),
+      );
+  });
   child.stdout?.on("data", (chunk: Buffer) => {
     if (failure !== null) return;
     try {
