@@ -52,11 +52,26 @@ export type Exchange = {
   readonly agent: Agent;
   /** Bytes that the last document at an address had; undefined: none came. */
   sizeOf(address: string): number | undefined;
+  /**
+   * Downloads a tarball that the import itself wants.
+   *
+   * @throws ImprintError IMPORT_REFUSED (too large), UPSTREAM_FAILED, INVALID_URL, …
+   */
+  download(address: string, file: string, request: TarballRequest): Promise<void>;
   /** The work's result, or at once the error that ends the import. */
   during<T>(work: Promise<T>): Promise<T>;
   /** Ends the import with an error of the caller's. */
   end(error: ImprintError): void;
   close(): void;
+};
+
+export type TarballRequest = {
+  readonly what: string;
+  readonly maxBytes: number;
+  /** Milliseconds for all of it. */
+  readonly totalMs: number;
+  readonly signal: AbortSignal;
+  readonly onChunk: (chunk: Uint8Array) => void;
 };
 
 export type ExchangeOptions = {
@@ -71,8 +86,6 @@ export type ExchangeOptions = {
 
 /** The address that npm's parts asked for, in a header that goes no further than this process. */
 const ADDRESS = "imprint-address";
-/** Set by `releases.ts`, which checks what it downloads by itself. */
-export const UNCHECKED = "imprint-unchecked";
 const AT_ONCE = 8;
 const ENDED = new Set(["NOT_FOUND", "DENIED"]);
 /** A registry without keys says so by either. */
@@ -83,6 +96,7 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
   const clients = new Map<string, UpstreamClient>();
   const instance = randomBytes(8).toString("hex");
   const registries = registriesOf(settings);
+  const offline = settings.options["offline"] === true;
   const names = new Set<string>();
   const etags = new Map<string, string>();
   const sizes = new Map<string, number>();
@@ -100,7 +114,7 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
 
   const clientFor = (address: string): UpstreamClient => {
     const registry = registries.find((one) => address.startsWith(one)) ?? settings.registry;
-    const client = clients.get(registry) ?? openUpstreamClient({ settings: async () => ({ ...settings, registry }), instance });
+    const client = clients.get(registry) ?? openUpstreamClient({ settings: async () => ({ ...settings, registry }), instance, offline });
     clients.set(registry, client);
     return client;
   };
@@ -135,20 +149,29 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
     sizes.set(address, await give(answer.body, response, meter, { what, count }));
   };
 
-  const giveTarball = async (request: IncomingMessage, response: ServerResponse, ask: Ask): Promise<void> => {
-    const { address, what, signal } = ask;
-    const answer = await clientFor(address).get(address, { what, accept: "*/*", totalMs: LIMITS.tarballMs, signal });
-    const body = limited(answer.body, what, limits.maxTarballBytes, count);
-    if (request.headers[UNCHECKED] !== undefined) {
-      response.writeHead(200, { "content-type": "application/octet-stream" });
-      return pipeline(body, response);
-    }
+  const download = async (address: string, file: string, { what, maxBytes, totalMs, signal, onChunk }: TarballRequest): Promise<void> => {
+    const { body } = await clientFor(address).get(address, { what, accept: "*/*", totalMs, signal });
+    const limited = async function* (): AsyncGenerator<Uint8Array> {
+      let size = 0;
+      for await (const chunk of body) {
+        size += chunk.byteLength;
+        count(chunk.byteLength);
+        if (size > maxBytes) throw refused(what, `its tarball is larger than ${String(maxBytes)} bytes`);
+        onChunk(chunk);
+        yield chunk;
+      }
+    };
+    await pipeline(limited(), createWriteStream(file, { mode: 0o600 }));
+  };
+
+  /** What npm's resolver opens, for what it bundles or shrinkwraps. */
+  const giveTarball = async (_: IncomingMessage, response: ServerResponse, { address, what, signal }: Ask): Promise<void> => {
     const file = path.join(options.folder, `opened-${String(opened++)}.tgz`);
     try {
-      await pipeline(body, createWriteStream(file, { mode: 0o600 }));
+      const request = { what, maxBytes: limits.maxTarballBytes, totalMs: LIMITS.tarballMs, signal, onChunk: () => undefined };
+      await download(address, file, request);
       await options.checkTarball(file, what);
-      // Unnamed for caches: it is wanted once.
-      response.writeHead(200, { "content-type": "application/octet-stream", "cache-control": "no-store" });
+      response.writeHead(200, { "content-type": "application/octet-stream" });
       await pipeline(createReadStream(file), response);
     } finally {
       await rm(file, { force: true });
@@ -164,8 +187,8 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
     } catch (error) {
       if (isImprintError(error) && ENDED.has(error.code) && !response.headersSent)
         return void response.writeHead(error.httpStatus, { "content-type": "application/json" }).end("{}");
-      // Whoever asked left first, and knows why.
-      if (isImprintError(error) && !leaving.signal.aborted) end(error);
+      // An error that is none of ours, or that the client has when nobody waits, is of a caller that left.
+      if (isImprintError(error) && !(leaving.signal.aborted && error.code === "UPSTREAM_FAILED")) end(error);
       response.destroy();
     }
   };
@@ -174,6 +197,7 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
   const agent = new ExchangeAgent(server, () => fault !== null);
   return {
     agent,
+    download,
     sizeOf: (address) => sizes.get(address),
     during: async (work) => {
       work.catch(() => undefined); // what it fails of afterwards follows from the fault
@@ -209,21 +233,6 @@ function askOf(request: IncomingMessage): Omit<Ask, "signal"> {
   const of = request.headers["pacote-pkg-id"];
   const named = typeof of === "string" ? of.replace(/^[a-z]+:/u, "") : new URL(address).pathname;
   return { address, what: clean(named).slice(0, 214) };
-}
-
-async function* limited(
-  body: AsyncIterable<Uint8Array>,
-  what: string,
-  maxBytes: number,
-  count: (bytes: number) => void,
-): AsyncGenerator<Uint8Array> {
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.byteLength;
-    count(chunk.byteLength);
-    if (size > maxBytes) throw refused(`the tarball of ${what}`, `it is larger than ${String(maxBytes)} bytes`);
-    yield chunk;
-  }
 }
 
 /** Passes a document on as it comes; returns what it weighs. */
@@ -279,6 +288,9 @@ class ExchangeAgent extends Agent {
 
   override createConnection(): Duplex {
     const [near, far] = duplexPair();
+    // Node tells neither end of the other's.
+    near.once("close", () => far.destroy());
+    far.once("close", () => near.destroy());
     this.#server.emit("connection", asConnection(far));
     return asConnection(near);
   }
