@@ -74,10 +74,10 @@ const READ_WHOLE: Readonly<Record<string, number>> = {
  *
  * @throws ImprintError IMPORT_REFUSED
  */
-export async function checkOpened(file: string, what: string): Promise<void> {
+export async function checkOpened(file: string, what: string, maxUnpackedBytes: number = LIMITS.importUnpackedBytes): Promise<void> {
   const refused = (why: string, cause?: unknown): ImprintError =>
     new ImprintError("IMPORT_REFUSED", `Cannot import ${what}: its tarball is refused: ${why}`, { cause });
-  await inspectTarball(file, { anyTopFolder: true, limits: { maxUnpackedBytes: LIMITS.importUnpackedBytes } }).catch((error: unknown) => {
+  await inspectTarball(file, { anyTopFolder: true, limits: { maxUnpackedBytes } }).catch((error: unknown) => {
     throw isImprintError(error, "TARBALL_REFUSED") ? refused(error.message, error) : error;
   });
   const large: string[] = [];
@@ -86,6 +86,8 @@ export async function checkOpened(file: string, what: string): Promise<void> {
     onReadEntry: (entry) => {
       if (entry.size > (READ_WHOLE[path.posix.basename(entry.path)] ?? Infinity)) large.push(entry.path);
     },
+  }).catch((error: unknown) => {
+    throw refused(error instanceof Error ? error.message : "it cannot be read", error);
   });
   if (large[0] !== undefined) throw refused(`${large[0].slice(0, 200)} is too large`);
 }

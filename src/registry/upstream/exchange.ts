@@ -187,8 +187,9 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
     } catch (error) {
       if (isImprintError(error) && ENDED.has(error.code) && !response.headersSent)
         return void response.writeHead(error.httpStatus, { "content-type": "application/json" }).end("{}");
-      // An error that is none of ours, or that the client has when nobody waits, is of a caller that left.
-      if (isImprintError(error) && !(leaving.signal.aborted && error.code === "UPSTREAM_FAILED")) end(error);
+      // Whoever asked may have left, and knows why; a request that failed for it says no more than that.
+      const isLeft = leaving.signal.aborted && !(isImprintError(error) && error.code !== "UPSTREAM_FAILED");
+      if (!isLeft) end(isImprintError(error) ? error : refused("it", "a request of npm's resolver failed here", error));
       response.destroy();
     }
   };
@@ -214,8 +215,8 @@ export function openExchange(settings: UpstreamSettings, options: ExchangeOption
 
 type Ask = { readonly address: string; readonly what: string; readonly signal: AbortSignal };
 
-function refused(what: string, state: string): ImprintError {
-  return new ImprintError("IMPORT_REFUSED", `Cannot import ${what}: ${state}`);
+function refused(what: string, state: string, cause?: unknown): ImprintError {
+  return new ImprintError("IMPORT_REFUSED", `Cannot import ${what}: ${state}`, { cause });
 }
 
 /** The user's registries, those of scopes among them, the longest address first. */

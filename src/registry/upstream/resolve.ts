@@ -35,9 +35,10 @@ export type ResolvePlace = {
   /** A folder of the caller's, for npm's own use. */
   readonly folder: string;
   readonly maxPackages?: number;
+  /** Milliseconds for all of it. */
+  readonly maxMs?: number;
 };
 
-const MAX_MS = LIMITS.importResolveMs;
 /** Of honest trees, some packages stand at two or three places. */
 const PLACES_PER_PACKAGE = 5;
 /** Not in Node's list of events. */
@@ -59,24 +60,32 @@ export async function resolveSpecs(
   specs: readonly string[],
   options: NpmOptions,
   deps: boolean,
-  { exchange, folder, maxPackages = LIMITS.importPackages }: ResolvePlace,
+  { exchange, folder, maxPackages = LIMITS.importPackages, maxMs = LIMITS.importResolveMs }: ResolvePlace,
 ): Promise<Resolved> {
-  const late = new ImprintError("TIMED_OUT", `Cannot import ${specs.join(" ").slice(0, 200)}: no end after ${String(MAX_MS / 1000)} s`);
-  const timer = setTimeout(() => exchange.end(late), MAX_MS);
+  const what = specs.join(" ").slice(0, 200);
+  const late = new ImprintError("TIMED_OUT", `Cannot import ${what}: no end after ${String(maxMs / 1000)} s`);
+  const timer = setTimeout(() => exchange.end(late), maxMs);
+  // Versions of few packages can make a tree of any size, without a request that would be counted.
+  let places = 0;
+  const maxPlaces = PLACES_PER_PACKAGE * maxPackages;
+  const onTime = (moment: unknown, of: unknown): void => {
+    if (moment !== "start" || typeof of !== "string" || !of.startsWith("idealTree:") || ++places <= maxPlaces) return;
+    throw new ImprintError(
+      "IMPORT_REFUSED",
+      `Cannot import ${what}: its tree has more than ${String(maxPlaces)} places; --max-packages allows more`,
+    );
+  };
+  // What arborist says at each place of a tree, by npm's own proc-log; what is thrown here ends its work.
+  process.on(TIME, onTime);
   try {
-    return await exchange.during(resolveAll(specs, options, deps, folder, maxPackages));
+    return await exchange.during(resolveAll(specs, options, deps, folder));
   } finally {
     clearTimeout(timer);
+    process.removeListener(TIME, onTime);
   }
 }
 
-async function resolveAll(
-  specs: readonly string[],
-  options: NpmOptions,
-  deps: boolean,
-  folder: string,
-  maxPackages: number,
-): Promise<Resolved> {
+async function resolveAll(specs: readonly string[], options: NpmOptions, deps: boolean, folder: string): Promise<Resolved> {
   const parsed = await Promise.all(specs.map(parseSpec));
   const packages = new Map<string, PublicPackage>();
   const asked = new Set<string>();
@@ -92,7 +101,7 @@ async function resolveAll(
   }
   if (deps)
     for (const round of roundsOf(parsed)) {
-      for (const node of await resolveTree(round, options, folder, maxPackages)) {
+      for (const node of await resolveTree(round, options, folder)) {
         if (node.errors.length > 0) leftOut.add(`${node.name} (for ${requiredBy(node)})`);
         else add(node.packageName, node.version);
       }
@@ -141,12 +150,7 @@ function roundsOf(specs: readonly Spec[]): readonly (readonly Spec[])[] {
 }
 
 /** The packages of an ideal tree; one that could not be loaded has `errors`. */
-async function resolveTree(
-  specs: readonly Spec[],
-  options: NpmOptions,
-  parent: string,
-  maxPackages: number,
-): Promise<readonly Arborist.Node[]> {
+async function resolveTree(specs: readonly Spec[], options: NpmOptions, parent: string): Promise<readonly Arborist.Node[]> {
   const { default: ArboristOfNpm } = await import("@npmcli/arborist");
   const folder = await mkdtemp(path.join(parent, "tree-"));
   const arborist = new ArboristOfNpm({
@@ -167,18 +171,6 @@ async function resolveTree(
     _isRoot: true,
   } as Arborist.Options);
   const what = specs.map(({ text }) => text).join(" ");
-  // Versions of few packages can make a tree of any size, without a request that would be counted.
-  let places = 0;
-  const onTime = (moment: unknown, timer: unknown): void => {
-    if (moment !== "start" || typeof timer !== "string" || !timer.startsWith("idealTree:")) return;
-    if (++places > PLACES_PER_PACKAGE * maxPackages)
-      throw new ImprintError(
-        "IMPORT_REFUSED",
-        `Cannot import ${what}: its tree has more than ${String(places - 1)} places; --max-packages allows more`,
-      );
-  };
-  // The word that arborist gives at each place of the tree, by npm's own proc-log.
-  process.on(TIME, onTime);
   try {
     // Complete: an npm-shrinkwrap.json, which lies in the tarball, says what clients will ask for.
     const wanted = { add: specs.map(({ text }) => text), saveType: "prod", complete: true } as const;
@@ -187,7 +179,6 @@ async function resolveTree(
     // Its last step, on a whole tree: this machine could not run one of them. Others can.
     if (codeOf(error) !== "EBADPLATFORM") throw treeError(error, what, options.registry);
   } finally {
-    process.removeListener(TIME, onTime);
     await rm(folder, { recursive: true, force: true });
   }
   const nodes = [...(arborist.idealTree?.inventory.values() ?? [])].filter((node) => !node.isRoot);
