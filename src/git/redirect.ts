@@ -24,7 +24,10 @@ export function placeAfterRedirect(redirect: {
   if (!URL.canParse(location, asked)) throw refuse("something else", "which is no address");
   const next = new URL(location, asked);
   if (next.origin !== new URL(asked).origin)
-    throw refuse(next.origin, "which is another scheme, host or port; if the repository has moved there, use that address instead");
+    throw refuse(
+      next.origin,
+      "which is another scheme, host or port; if the repository has moved there, use that address (imprint set-url)",
+    );
   if (!next.href.endsWith(suffix)) throw refuse(next.href, "which is no repository");
   try {
     return parseGitUrl(next.href.slice(0, -suffix.length), { allowFile: false, allowInsecure: next.protocol === "http:" });

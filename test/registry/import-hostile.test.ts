@@ -271,7 +271,7 @@ describe("I2 answers without end", () => {
   it("I2 a document of as many bytes and values as the limits are taken, one more is not", async () => {
     await upstream.publish("exact", "1.0.0");
     const text = JSON.stringify(upstream.packuments.get("exact"));
-    const values = [...text.replace(/"(?:[^"\\]|\\.)*"/gu, "")].filter((one) => ",[{".includes(one)).length;
+    const values = text.replace(/"(?:[^"\\]|\\.)*"/gu, "").match(/[,[{]/gu)?.length ?? 0;
     for (const [limit, edge] of [
       ["maxDocumentBytes", text.length],
       ["maxDocumentValues", values],
