@@ -142,12 +142,12 @@ describe("I1 redirects", () => {
 
   it("I1 credentials go to the registry's own origin, and not along when another host sends back to it", async () => {
     const seen: (string | undefined)[] = [];
+    // By name, as the trap has it: a registry's own host may have other ports with encryption.
+    const registry = upstream.url.replace("127.0.0.1", "localhost");
     const back = await startTrap({
       tls: authority,
-      answer: (_, response) => (response.writeHead(302, { location: `${upstream.url}asked?composed` }).end(), true),
+      answer: (_, response) => (response.writeHead(302, { location: `${registry}asked?composed` }).end(), true),
     });
-    // By name: the registry is on the loopback address, and its own host may have other ports with encryption.
-    const registry = upstream.url.replace("127.0.0.1", "localhost");
     const settings = {
       registry,
       options: { fetchRetries: 0, noProxy: "localhost", ca: authority.ca, [`//${new URL(registry).host}/:_authToken`]: "ours" },
@@ -161,9 +161,8 @@ describe("I1 redirects", () => {
       response.writeHead(302, { location: `${back.url}/x` }).end();
       return true;
     };
-    // The way back leads to the number, which is another origin than the name: refused, whatever it would carry.
-    await expect(resolve("asked", false)).rejects.toMatchObject({ code: "INVALID_URL" });
-    expect([seen, back.seen.map(({ credentials }) => credentials)]).toEqual([["Bearer ours"], [null]]);
+    expect(await resolve("asked", false)).toEqual(["asked@1.0.0"]);
+    expect([seen, back.seen.map(({ credentials }) => credentials)]).toEqual([["Bearer ours", undefined], [null]]);
     await back.close();
   });
 });
