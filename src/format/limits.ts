@@ -103,7 +103,7 @@ export const LIMITS = {
   /** Memory of git for what a host says, its refs above all: some 100,000 of them, which git keeps twice. */
   gitTalkResidentBytes: 117_440_512,
   /** Memory of git for that and the pack of a reader's sync. */
-  gitPackResidentBytes: 201_326_592,
+  gitPackResidentBytes: 167_772_160,
   /** Redirects of one git request. */
   gitRedirects: 5,
   /** Silence of a git host, in milliseconds. */

@@ -96,6 +96,8 @@ export async function listRemote(
     watch: (pid) => checkMemory(pid, what, limits, true),
     what,
   });
+  if (result.status !== 0 && /attempting to allocate \d+ over limit/u.test(result.stderr))
+    throw new ImprintError("TOO_LARGE", `Cannot ${what}: the host lists refs of more than ${String(LIMITS.gitListingBytes)} bytes`);
   if (result.status !== 0) throw await failed(what, result, { git, gitDir, url });
   const refs = new Map<string, ObjectId>();
   let head: string | null = null;
