@@ -39,6 +39,7 @@ import { inspectTarball } from "../src/pack/inspect.ts";
 import { runLifecycle } from "../src/pack/run.ts";
 import { requireNoConflicts } from "../src/registry/claims.ts";
 import { openUpstreamClient } from "../src/registry/upstream/client.ts";
+import { openExchange } from "../src/registry/upstream/exchange.ts";
 import { npmOptions } from "../src/registry/upstream/npm-options.ts";
 import { resolveSpecs } from "../src/registry/upstream/resolve.ts";
 import { openBlobStore } from "../src/storage/blobs.ts";
@@ -167,7 +168,10 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     }),
   IMPORT_REFUSED: async () => {
     await w.upstream.publish("from-git", "1.0.0", { packageJson: { dependencies: { x: "git+https://git.example.org/x.git" } } });
-    await resolveSpecs(["from-git"], npmOptions({ registry: w.upstream.url, options: { noProxy: "127.0.0.1" } }, folder()), true);
+    const settings = { registry: w.upstream.url, options: { noProxy: "127.0.0.1" } };
+    const exchange = openExchange(settings, { folder: folder(), checkTarball: async () => undefined });
+    const place = { exchange, folder: folder() };
+    await resolveSpecs(["from-git"], npmOptions(settings, folder(), exchange), true, place).finally(() => exchange.close());
   },
   ROOT_REFUSED: async () => {
     const { doc } = (await alice.state()).roots[0];

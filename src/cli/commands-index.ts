@@ -1,7 +1,7 @@
 /** Commands about an own index itself: its root, its keys. */
 import type { Argv } from "yargs";
 import { rootCommands } from "./commands-root.ts";
-import { FROM, type GlobalOptions, listOf, print, type Wiring } from "./wiring.ts";
+import { countOf, FROM, type GlobalOptions, listOf, print, type Wiring } from "./wiring.ts";
 
 const PURPOSES = ["root", "publisher", "checkpoint"] as const;
 
@@ -122,12 +122,14 @@ export function indexCommands(y: Argv<GlobalOptions>, { depsOf, setExit }: Wirin
           .option("index", INDEX)
           .option("registry", { type: "string", requiresArg: true, describe: "where from (default: your npm's registry)" })
           .option("dry-run", { type: "boolean", default: false, describe: "show what it would add, download and sign nothing" })
+          .option("max-packages", { type: "string", requiresArg: true, describe: "packages that it may ask for (default: 2000)" })
           .option("push", { type: "boolean", default: true, describe: "--no-push: commit, and leave the push to git" }),
       async (args) => {
         const deps = depsOf(args);
         const { importPackages, importLines } = await import("./commands/import.ts");
         const { specs, deps: withDeps, index, registry, dryRun, push } = args;
-        const result = await importPackages({ specs, deps: withDeps, index, registry, dryRun, push }, deps);
+        const maxPackages = countOf(args.maxPackages, "--max-packages");
+        const result = await importPackages({ specs, deps: withDeps, index, registry, dryRun, push, maxPackages }, deps);
         print(deps, result, importLines(result));
       },
     )

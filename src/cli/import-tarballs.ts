@@ -5,6 +5,7 @@
 import { LIMITS } from "../format/limits.ts";
 import path from "node:path";
 import npa from "npm-package-arg";
+import { list } from "tar";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../format/json.ts";
 import { inspectTarball, type TarballFacts } from "../pack/inspect.ts";
@@ -59,6 +60,36 @@ export async function fetchTarballs(
       throw error;
     }
   });
+}
+
+/** Documents in a tarball that npm's resolver reads whole, and the bytes that each may have. */
+const READ_WHOLE: Readonly<Record<string, number>> = {
+  "npm-shrinkwrap.json": LIMITS.lockfileBytes,
+  "package-lock.json": LIMITS.lockfileBytes,
+  "package.json": LIMITS.packageJsonBytes,
+};
+
+/**
+ * Looks at a tarball before npm's resolver unpacks it for what it bundles or shrinkwraps.
+ *
+ * @throws ImprintError IMPORT_REFUSED
+ */
+export async function checkOpened(file: string, what: string, maxUnpackedBytes: number = LIMITS.importUnpackedBytes): Promise<void> {
+  const refused = (why: string, cause?: unknown): ImprintError =>
+    new ImprintError("IMPORT_REFUSED", `Cannot import ${what}: its tarball is refused: ${why}`, { cause });
+  await inspectTarball(file, { anyTopFolder: true, limits: { maxUnpackedBytes } }).catch((error: unknown) => {
+    throw isImprintError(error, "TARBALL_REFUSED") ? refused(error.message, error) : error;
+  });
+  const large: string[] = [];
+  await list({
+    file,
+    onReadEntry: (entry) => {
+      if (entry.size > (READ_WHOLE[path.posix.basename(entry.path)] ?? Infinity)) large.push(entry.path);
+    },
+  }).catch((error: unknown) => {
+    throw refused(error instanceof Error ? error.message : "it cannot be read", error);
+  });
+  if (large[0] !== undefined) throw refused(`${large[0].slice(0, 200)} is too large`);
 }
 
 async function inspect(release: PublicRelease, file: string): Promise<TarballFacts> {

@@ -96,3 +96,10 @@ export function secondsOf(seconds: string | undefined): number {
   if (!/^[0-9]{1,9}$/.test(seconds)) throw new ImprintError("USAGE", "Cannot use --sync-after: give a number of seconds");
   return Number(seconds) * 1000;
 }
+
+/** A count of at least one; undefined where none is given. @throws ImprintError USAGE */
+export function countOf(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9][0-9]{0,6}$/.test(text)) throw new ImprintError("USAGE", `Cannot use ${option}: give a number from 1 to 9999999`);
+  return Number(text);
+}

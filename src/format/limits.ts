@@ -100,6 +100,14 @@ export const LIMITS = {
   pushReportBytes: 1_048_576,
   /** A host's list of its refs. */
   refListingBytes: 33_554_432,
+  /** What is kept of that: branches, and the refs that were asked for. */
+  keptRefBytes: 4_194_304,
+  /** Of that, what git may hold at once: with hosts that know no version 2 of its protocol, a line for each tarball. */
+  gitListingBytes: 16_777_216,
+  /** Memory of git for what a host says, its refs above all: some 100,000 of them, which git keeps twice. */
+  gitTalkResidentBytes: 117_440_512,
+  /** Memory of git for that and the pack of a reader's sync. */
+  gitPackResidentBytes: 167_772_160,
   /** Redirects of one git request. */
   gitRedirects: 5,
   /** Silence of a git host, in milliseconds. */
@@ -168,6 +176,22 @@ export const LIMITS = {
   upstreamTarballMs: 600_000,
   /** Redirects of one request to it. */
   upstreamRedirects: 5,
+  /** Packages that one import asks for, unless `--max-packages` says otherwise. */
+  importPackages: 2000,
+  /** A packument that an import reads: the largest known are near 40 MB. */
+  importDocumentBytes: 67_108_864,
+  /** Values in one. */
+  importDocumentValues: 2_500_000,
+  /** Dependencies of one kind that one version may have. */
+  importDependencies: 5000,
+  /** Packuments that are held while packages are resolved. */
+  importHeldBytes: 33_554_432,
+  /** What a tarball may unpack to that the resolver opens, for what it bundles or shrinkwraps. */
+  importUnpackedBytes: 536_870_912,
+  /** All that one import receives. */
+  importBytes: 8_589_934_592,
+  /** Until npm's resolver is done, in milliseconds. */
+  importResolveMs: 900_000,
   /** Resolvers behind one another. */
   resolvers: 8,
   /** Characters of a Via header. */

@@ -2,8 +2,8 @@
  * Tokens for git hosts where there is no git, and so no credential helper: `IMPRINT_GIT_TOKEN`, a list of
  * `host=token`, `host:port=token` or `host=user:token`, separated by commas.
  *
- * A token is bound to its host and port and goes nowhere else: not to another index's host, not along a redirect, not
- * over http (but to this machine), and into no message (THREATS G8).
+ * A token is bound to its host and port and goes nowhere else: not to another index's host, not along a redirect (none
+ * leaves its host), not over http (but to this machine), and into no message (THREATS G8, G9).
  */
 import { ImprintError } from "../errors.ts";
 import { isLoopbackHost } from "./url.ts";

@@ -52,6 +52,10 @@ export type Layout = {
   readonly machineSecret: string;
   /** What package managers keep of one policy, behind one port; `mark` is this machine's, since they believe what they find. */
   clientCaches(policy: string, port: number, mark: string): string;
+  /** What imports that run have there for as long as they run. */
+  readonly imports: string;
+  /** What npm's parts keep for imports; `mark` is this machine's, since they believe what they find. */
+  npmCache(mark: string): string;
   /** Folder of all of those. */
   readonly allClientCaches: string;
   /** What searches have read of an index. */
@@ -93,6 +97,8 @@ export function layoutFrom(env: NodeJS.ProcessEnv, platform: PlatformPaths): Lay
     upstream: join(cache, VERSION, "upstream"),
     machineSecret: join(platform.data, VERSION, "machine-secret"),
     clientCaches: (policy, port, mark) => join(cache, VERSION, "clients", `${policy}-${port}-${mark}`),
+    imports: join(cache, VERSION, "imports"),
+    npmCache: (mark) => join(cache, VERSION, "upstream", `npm-${mark}`),
     allClientCaches: join(cache, VERSION, "clients"),
     search: (indexId) => join(cache, VERSION, "search", `${indexId}.json`),
     searches: join(cache, VERSION, "search"),

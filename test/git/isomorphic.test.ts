@@ -328,7 +328,16 @@ describe("fetching", () => {
       host: { intercept: (_, response) => (response.writeHead(200, { "content-length": "1000" }).write("0"), true) },
     });
     const what = "fetch from a silent host";
-    const transport = createTransport({ url, tokens: new Map(), fetch, limits: LIMITS, what, refusedAs: "UNREACHABLE", stallMs: 50 });
+    const transport = createTransport({
+      url,
+      tokens: new Map(),
+      fetch,
+      limits: LIMITS,
+      what,
+      refusedAs: "UNREACHABLE",
+      stallMs: 50,
+      keepRef: () => true,
+    });
     onTestFinished(() => transport.close());
     await expect(transport.post("git-upload-pack", new Uint8Array()).then(collect)).rejects.toMatchObject({
       code: "TIMED_OUT",
@@ -357,6 +366,7 @@ describe("fetching", () => {
       limits: LIMITS,
       what: "fetch",
       refusedAs: "UNREACHABLE",
+      keepRef: () => true,
       stallMs: 400,
     });
     onTestFinished(() => transport.close());

@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { UpstreamSettings } from "../../src/registry/upstream/client.ts";
+import { type Exchange, type ExchangeLimits, openExchange } from "../../src/registry/upstream/exchange.ts";
 import { npmOptions, type NpmOptions } from "../../src/registry/upstream/npm-options.ts";
 import { type DownloadLimits, openPublicReleases, type PublicRelease } from "../../src/registry/upstream/releases.ts";
 import { labelOf, type Resolved, resolveSpecs } from "../../src/registry/upstream/resolve.ts";
@@ -15,6 +17,13 @@ import { registryKey, startUpstream, type TestUpstream } from "../support/upstre
 let upstream: TestUpstream;
 let folder: string;
 let options: NpmOptions;
+let exchange: Exchange;
+/** Settings of a user, from here on. */
+const ask = (settings: UpstreamSettings, limits: Partial<ExchangeLimits> = {}): void => {
+  exchange = openExchange(settings, { folder, limits, checkTarball: async () => undefined });
+  options = npmOptions(settings, mkdtempSync(path.join(folder, "cache-")), exchange);
+};
+const resolve = (specs: readonly string[], deps: boolean): Promise<Resolved> => resolveSpecs(specs, options, deps, { exchange, folder });
 beforeAll(async () => {
   upstream = await startUpstream();
   folder = mkdtempSync(path.join(tmpdir(), "imprint-import-test-"));
@@ -23,16 +32,16 @@ beforeEach(() => {
   upstream.keys = null;
   upstream.intercept = null;
   upstream.requests.length = 0;
-  const settings = { registry: upstream.url, options: { retry: { retries: 0 }, noProxy: "127.0.0.1" } };
-  options = npmOptions(settings, mkdtempSync(path.join(folder, "cache-")));
+  ask({ registry: upstream.url, options: { fetchRetries: 0, noProxy: "127.0.0.1" } });
 });
+afterEach(() => exchange.close());
 afterAll(async () => {
   await upstream.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
 const labels = ({ packages }: Resolved): readonly string[] => packages.map(labelOf);
-const tree = async (...specs: readonly string[]): Promise<readonly string[]> => labels(await resolveSpecs(specs, options, true));
+const tree = async (...specs: readonly string[]): Promise<readonly string[]> => labels(await resolve(specs, true));
 
 describe("resolving", () => {
   beforeAll(async () => {
@@ -45,11 +54,7 @@ describe("resolving", () => {
   });
 
   it("names, ranges and tags, as npm reads them", async () => {
-    expect(labels(await resolveSpecs(["low", "low@^1", "low@latest", "low@1.0.0"], options, false))).toEqual([
-      "low@1.0.0",
-      "low@1.1.0",
-      "low@2.0.0",
-    ]);
+    expect(labels(await resolve(["low", "low@^1", "low@latest", "low@1.0.0"], false))).toEqual(["low@1.0.0", "low@1.1.0", "low@2.0.0"]);
   });
 
   it("the whole tree: several versions of one package, legacy names, nothing for development", async () => {
@@ -76,7 +81,7 @@ describe("resolving", () => {
     await upstream.publish("for-aix", "1.0.0", { packageJson: { os: ["aix"], cpu: ["ppc64"] } });
     const optionalDependencies = { "for-vms": "1", "for-aix": "1", "not-published": "1" };
     await upstream.publish("native", "1.0.0", { packageJson: { optionalDependencies, peerDependencies: { low: "^1.0.0" } } });
-    const resolved = await resolveSpecs(["native"], options, true);
+    const resolved = await resolve(["native"], true);
     expect(labels(resolved)).toEqual(["for-aix@1.0.0", "for-vms@1.0.0", "low@1.1.0", "native@1.0.0"]);
     expect(resolved.leftOut).toEqual(["not-published (for native)"]);
     expect(await tree("for-vms", "low")).toEqual(["for-vms@1.0.0", "low@2.0.0"]);
@@ -124,7 +129,7 @@ describe("resolving", () => {
         message: expect.stringMatching(new RegExp(`^Cannot import ${name}@${version}: ${name} depends on foreign@`)) as string,
       });
     }
-    await expect(resolveSpecs([`x@${range}`], options, true)).rejects.toMatchObject({ code: "USAGE" });
+    await expect(resolve([`x@${range}`], true)).rejects.toMatchObject({ code: "USAGE" });
     expect(upstream.requests.filter((request) => request.path.includes("foreign") || request.path.includes(".tgz"))).toEqual([]);
   });
 
@@ -138,7 +143,7 @@ describe("resolving", () => {
     ["*", "INVALID_NAME"],
     ["@x/*", "INVALID_NAME"],
   ])("%s: %s", async (spec, code) => {
-    for (const deps of [false, true]) await expect(resolveSpecs([spec], options, deps)).rejects.toMatchObject({ code });
+    for (const deps of [false, true]) await expect(resolve([spec], deps)).rejects.toMatchObject({ code });
   });
 
   it("a dependency that nobody has, peers that conflict, a version that no index can hold", async () => {
@@ -153,7 +158,7 @@ describe("resolving", () => {
 
 describe("what the registry says of a package", () => {
   const describeIt = (name: string, version = "1.0.0"): Promise<PublicRelease> =>
-    openPublicReleases(options).describe({ name: name as PackageName, version: version as Version });
+    openPublicReleases(options, exchange).describe({ name: name as PackageName, version: version as Version });
 
   it("is carried: address without what may be a credential, integrity, signatures, deprecation, latest", async () => {
     await upstream.publish("said", "0.9.0");
@@ -184,7 +189,7 @@ describe("what the registry says of a package", () => {
     upstream.keys = { keys: [key.listed] };
     await upstream.publish("signed", "1.0.0", { edit: key.sign });
     await upstream.publish("unsigned", "1.0.0", { edit: (entry) => delete entry.dist.signatures });
-    const releases = openPublicReleases(options);
+    const releases = openPublicReleases(options, exchange);
     const ask = (name: string): Promise<PublicRelease> => releases.describe({ name: name as PackageName, version: "1.0.0" as Version });
     expect([(await ask("signed")).signatures, (await ask("unsigned")).signatures]).toEqual(["verified", "none"]);
     expect(upstream.requests.filter(({ path: asked }) => asked === "/-/npm/v1/keys")).toHaveLength(1);
@@ -265,7 +270,7 @@ describe("downloads", () => {
     onBytes: () => {},
   };
   const download = async (name: string, more: Partial<DownloadLimits> = {}): Promise<Buffer> => {
-    const releases = openPublicReleases(options);
+    const releases = openPublicReleases(options, exchange);
     const file = path.join(folder, "download.tgz");
     await releases.download(await releases.describe({ name: name as PackageName, version: "1.0.0" as Version }), file, {
       ...limits,
@@ -347,11 +352,8 @@ describe("downloads", () => {
       await other.publish("@mine/x", "1.0.0");
       await upstream.publish("private", "1.0.0");
       const { host } = new URL(upstream.url);
-      options = npmOptions(
-        { registry: upstream.url, options: { retry: { retries: 0 }, [`//${host}/:_authToken`]: "secret", "@mine:registry": other.url } },
-        mkdtempSync(path.join(folder, "cache-")),
-      );
-      await resolveSpecs(["private", "@mine/x"], options, true);
+      ask({ registry: upstream.url, options: { fetchRetries: 0, [`//${host}/:_authToken`]: "secret", "@mine:registry": other.url } });
+      await resolve(["private", "@mine/x"], true);
       await download("private");
       expect(new Set(seen)).toEqual(new Set(["registry Bearer secret", "other -"]));
     } finally {

@@ -1,30 +1,33 @@
 /**
  * `imprint import`: public packages re-issued in an own index, whose keys then vouch for the bytes that were seen today.
  *
- * npm's own resolver says which; nothing is signed before every tarball of the whole tree is here, checked against what
+ * npm's own resolver says which, and all that it asks goes through `exchange.ts`; nothing is signed before every tarball of the whole tree is here, checked against what
  * its registry says and read to its end. One commit and one push: either all of it is published, or nothing is.
  */
 import { randomInt } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { readFile } from "node:fs/promises";
 import Range from "semver/classes/range.js";
+import path from "node:path";
 import { ImprintError } from "../../errors.ts";
+import { LIMITS } from "../../format/limits.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { Version } from "../../format/versions.ts";
 import type { PackageView } from "../../index/package-reader.ts";
 import { chooseBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
-import { npmOptions } from "../../registry/upstream/npm-options.ts";
+import { type Exchange, openExchange } from "../../registry/upstream/exchange.ts";
+import { npmOptions, type NpmOptions } from "../../registry/upstream/npm-options.ts";
 import { openPublicReleases, type PublicRelease } from "../../registry/upstream/releases.ts";
-import { labelOf, resolveSpecs } from "../../registry/upstream/resolve.ts";
+import { labelOf, type Resolved, resolveSpecs } from "../../registry/upstream/resolve.ts";
 import { loadUpstreamSettings } from "../../registry/upstream/settings.ts";
 import type { Deps } from "../deps.ts";
 import { indexForImport, planImport, requireGrants, shortList, tagRequests } from "../import-plan.ts";
-import { dependenciesOf, fetchTarballs, type Inspected } from "../import-tarballs.ts";
+import { checkOpened, dependenciesOf, fetchTarballs, type Inspected } from "../import-tarballs.ts";
 import { theOwnIndex } from "../own-indices.ts";
 import { isOwnRegistry } from "../../project/own-registries.ts";
 import { inParallel } from "../parallel.ts";
+import { machineMark } from "../../storage/sealed.ts";
+import { openScratch, removeUnfinished } from "../scratch.ts";
 import { readBack } from "../read-back.ts";
 import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
 import { type NewTarball, placeOf, placeTarballs, requireUploaded } from "../tarball-places.ts";
@@ -40,6 +43,8 @@ export type ImportOptions = {
   readonly registry: string | undefined;
   readonly dryRun: boolean;
   readonly push: boolean;
+  /** Packages that may be asked for; `LIMITS.importPackages` unless given. */
+  readonly maxPackages?: number | undefined;
 };
 
 export type ImportedPackage = {
@@ -73,7 +78,7 @@ const SAMPLE = 10;
 
 export async function importPackages(options: ImportOptions, deps: Deps): Promise<ImportResult> {
   const { terminal } = deps;
-  const { specs, dryRun, push } = options;
+  const { specs } = options;
   if (options.registry !== undefined && !/^https?:\/\/./u.test(options.registry))
     throw new ImprintError("USAGE", `Cannot import from ${JSON.stringify(options.registry)}: not the address of a registry`);
   // Without any index there is no need to ask a registry first.
@@ -84,16 +89,46 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
     isOurs: isOwnRegistry(deps.env),
     offline: deps.offline,
   });
-  const npm = npmOptions(settings, deps.layout.upstream);
-  terminal.progress(`resolving ${specs.join(" ")} as npm would`);
-  const { packages: wanted, asked, leftOut } = await resolveSpecs(specs, npm, options.deps);
+  const maxPackages = options.maxPackages ?? LIMITS.importPackages;
+  const scratch = await openScratch(deps.layout.imports, deps.nowMs());
+  const npmCache = deps.layout.npmCache(machineMark(await deps.secret()));
+  await removeUnfinished(path.join(npmCache, "tmp"), deps.nowMs());
+  const resolving = `resolving ${specs.join(" ")} as npm would`;
+  const exchange = openExchange(settings, {
+    folder: scratch.folder,
+    limits: { maxPackages },
+    checkTarball: checkOpened,
+    onPackages: (count) => terminal.progress(`${resolving}: ${count} ${count === 1 ? "package" : "packages"}`),
+  });
+  try {
+    terminal.progress(resolving);
+    const npm = npmOptions(settings, npmCache, exchange);
+    const resolved = await resolveSpecs(specs, npm, options.deps, { exchange, folder: scratch.folder, maxPackages });
+    return await importResolved(options, deps, { resolved, npm, exchange, folder: scratch.folder });
+  } finally {
+    exchange.close();
+    await scratch.remove();
+  }
+}
+
+type Resolution = {
+  readonly resolved: Resolved;
+  readonly npm: NpmOptions;
+  readonly exchange: Exchange;
+  /** For the tarballs. */
+  readonly folder: string;
+};
+
+async function importResolved(options: ImportOptions, deps: Deps, { resolved, npm, exchange, folder }: Resolution): Promise<ImportResult> {
+  const { terminal } = deps;
+  const { dryRun, push } = options;
+  const { packages: wanted, asked, leftOut } = resolved;
   const own = await indexForImport(
     deps,
     options.index,
     wanted.map(({ name }) => name),
   );
   const open = await openUpload(deps, own);
-  const folder = await mkdtemp(path.join(tmpdir(), "imprint-import-"));
   try {
     requireRemote(open, push && !dryRun);
     const { base } = await chooseBase(open.upload);
@@ -102,7 +137,7 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
       own,
       wanted.map(({ name }) => name),
     );
-    const upstream = openPublicReleases(npm);
+    const upstream = openPublicReleases(npm, exchange);
     let described = 0;
     const releases = await inParallel(wanted, QUESTIONS_AT_ONCE, async (one) => {
       const release = await upstream.describe(one);
@@ -166,7 +201,7 @@ export async function importPackages(options: ImportOptions, deps: Deps): Promis
     );
     return result(inspected, { commit, pushed: true });
   } finally {
-    await Promise.all([open.repository.close(), rm(folder, { recursive: true, force: true })]);
+    await open.repository.close();
   }
 }
 

@@ -48,7 +48,9 @@ export async function fetchRef(
   const what = `fetch ${ref} from ${redactUrl(url)}`;
   await sweep(target.gitDir, Date.now());
   const kept = (await target.objects.info(`${keepAs}^{commit}`))?.id ?? null;
-  const head = (await listRemote({ ...target, url, ref, limits: limitsOf(request.limits, target.caps, what) })).refs.get(ref) ?? null;
+  const { maxListingBytes } = target.caps;
+  const listed = await listRemote({ ...target, url, ref, limits: limitsOf(request.limits, target.caps, what), maxListingBytes });
+  const head = listed.refs.get(ref) ?? null;
   if (head === null || head === kept) return head;
   const limits = { ...request.limits, deadlineMs: Math.max(1, request.limits.deadlineMs - (performance.now() - startedMs)) };
   const anew = !target.history && (await isCrowded(target.gitDir));
@@ -81,6 +83,7 @@ export async function download(
 ): Promise<ObjectId | null> {
   const { url, ref, kept, what } = request;
   const limits = limitsOf(request.limits, target.caps, what);
+  const maxListingBytes = target.caps.maxListingBytes ?? LIMITS.refListingBytes;
   const shallow = target.history || kept !== null ? await readShallow(target.gitDir) : [];
   const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: false });
   const { gitDir } = quarantine;
@@ -94,7 +97,9 @@ export async function download(
     tokens: target.tokens,
     fetch: target.fetch,
     // a host lists all of its refs before it sends a pack
-    limits: { ...limits, maxBytes: 2 * limits.maxBytes + (target.caps.maxListingBytes ?? LIMITS.refListingBytes) },
+    limits: { ...limits, maxBytes: 2 * limits.maxBytes + maxListingBytes },
+    maxListingBytes,
+    keepRef: (name) => name === ref,
     what,
     refusedAs: "UNREACHABLE",
     // to send less than everything of a shallow repository, a host must be allowed to leave out the bases of deltas

@@ -2,15 +2,21 @@
  * The only way out of this adapter: requests to one git address, with one deadline for all of them, a cap on bytes, and
  * an end to silence. The library is handed this instead of its own client, which has none of the three.
  *
- * As git does, a redirect is followed for the first request only, and what follows goes where it led. A token goes to
- * its own host or nowhere (THREATS G8).
+ * As git does, a redirect is followed for the first request only, and what follows goes where it led. It must stay on the
+ * scheme, host and port that the user named, and may change nothing but the path of the repository (THREATS G9). A token
+ * goes to its own host or nowhere (THREATS G8).
+ *
+ * A host may list refs without end. The lists pass through `refs.ts`, which keeps the lines that are asked for, before
+ * the library sees any of them (THREATS T15).
  */
 import { LIMITS } from "../../format/limits.ts";
 import type { HttpClient } from "isomorphic-git";
 import { errnoOf, ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, HttpFetch, TransferLimits } from "../port.ts";
 import { authorizationFor, type GitTokens } from "../tokens.ts";
+import { placeAfterRedirect } from "../redirect.ts";
 import { redactUrl } from "../url.ts";
+import { takeRefs } from "./refs.ts";
 
 const MAX_REDIRECTS = LIMITS.gitRedirects;
 const STALL_MS = LIMITS.gitStallMs;
@@ -26,8 +32,12 @@ export type TransportOptions = {
   readonly what: string;
   /** Code for a host that answers, but not to us: a push is refused, a fetch finds nobody. */
   readonly refusedAs: "UNREACHABLE" | "PUSH_FAILED";
-  /** Milliseconds of silence in the middle of an answer that end it. */
+  /** Milliseconds of silence, before an answer and in the middle of it, that end it. */
   readonly stallMs?: number;
+  /** Refs of the host's list that the caller wants; the library is told of no others. */
+  readonly keepRef: (ref: string) => boolean;
+  /** Bytes of the host's list of refs. */
+  readonly maxListingBytes?: number;
   /** Changes what the library posts. */
   readonly editRequest?: (body: Buffer) => Buffer;
   /** Takes over the answer to a POST, before the library sees any of it. */
@@ -80,12 +90,19 @@ export function createTransport(options: TransportOptions): Transport {
     );
   };
 
+  const heard = (): void => {
+    clearTimeout(stall);
+    stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(stallMs)} ms`)), stallMs);
+  };
+
   const send = async (
     target: string,
     request: { method: string; headers: Record<string, string>; body: Uint8Array | null },
   ): Promise<Response> => {
     const at = new URL(target);
     const authorization = authorizationFor(tokens, at);
+    // a push may take its time to go out, and its host to take it in: the deadline ends that
+    if (!target.endsWith("/git-receive-pack")) heard();
     return fetch(at, {
       method: request.method,
       headers: {
@@ -98,14 +115,10 @@ export function createTransport(options: TransportOptions): Transport {
       body: request.body === null ? null : Buffer.from(request.body),
       redirect: "manual",
       signal: controller.signal,
-    });
+    }).finally(() => clearTimeout(stall));
   };
 
   async function* counted(body: AsyncIterable<Uint8Array> | null): AsyncGenerator<Uint8Array> {
-    const heard = (): void => {
-      clearTimeout(stall);
-      stall = setTimeout(() => controller.abort(timedOut(`silence for ${String(stallMs)} ms`)), stallMs);
-    };
     try {
       heard();
       for await (const chunk of body ?? []) {
@@ -128,12 +141,9 @@ export function createTransport(options: TransportOptions): Transport {
       const to = response.headers.get("location");
       if (![301, 302, 303, 307, 308].includes(response.status) || to === null) return response;
       await response.body?.cancel();
-      const next = new URL(to, target);
-      const isSafe = next.protocol === "https:" || (next.protocol === "http:" && url.startsWith("http:"));
-      if (hops >= MAX_REDIRECTS || !isSafe || next.username !== "" || next.password !== "" || !next.href.endsWith(path))
-        throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host redirects to ${redactUrl(next.href).slice(0, 200)}`);
-      target = next.href;
-      base = target.slice(0, -path.length);
+      if (hops >= MAX_REDIRECTS) throw new ImprintError("UNREACHABLE", `Cannot ${what}: more than ${String(MAX_REDIRECTS)} redirects`);
+      base = placeAfterRedirect({ asked: target, location: to, suffix: path, what });
+      target = base + path;
     }
   };
   const ask = async (method: string, path: string, headers: Record<string, string>, body: Uint8Array | null): Promise<Response> => {
@@ -147,6 +157,13 @@ export function createTransport(options: TransportOptions): Transport {
     }
   };
 
+  /** What the library reads instead of an answer; null: the answer itself. */
+  const takeOver = async (method: string, body: AsyncIterable<Uint8Array>, sent: Buffer | null): Promise<Uint8Array | null> => {
+    if (method === "GET")
+      return takeRefs(body, { what, keep: options.keepRef, maxBytes: options.maxListingBytes ?? LIMITS.refListingBytes });
+    return options.onAnswer === undefined ? null : options.onAnswer(body, sent ?? Buffer.alloc(0));
+  };
+
   return {
     client: {
       async request({ url: wanted, method = "GET", headers = {}, body }) {
@@ -155,17 +172,14 @@ export function createTransport(options: TransportOptions): Transport {
         const content = written === null ? null : (options.editRequest?.(written) ?? written);
         const response = await ask(method, wanted.slice(url.length), plainHeaders(headers), content);
         const answer = counted(response.body);
-        const taken =
-          method === "POST" && options.onAnswer !== undefined
-            ? [await options.onAnswer(answer, content ?? Buffer.alloc(0)).catch((error: unknown) => Promise.reject(failure(error)))]
-            : null;
+        const taken = await takeOver(method, answer, content).catch((error: unknown) => Promise.reject(failure(error)));
         return {
           url: wanted,
           method,
           statusCode: response.status,
           statusMessage: response.statusText,
           headers: Object.fromEntries(response.headers),
-          body: taken === null ? answer : iterate(taken),
+          body: taken === null ? answer : iterate([taken]),
         };
       },
     },

@@ -55,24 +55,6 @@ export type IntakeTarget = {
   readonly findBase: (id: ObjectId) => Promise<Content | null>;
 };
 
-/** Reads the answer to a listing of refs, in which the library overlooks a host's refusal. */
-export async function takeListing(body: AsyncIterable<Uint8Array>, what: string): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const line of readLines(body, what)) {
-    parts.push(line === null ? FLUSH : formatLine(line));
-    if (line?.toString("latin1", 0, 4) !== "ERR ") continue;
-    const words = redactUrl(line.toString("utf8", 4).trim()).slice(0, 300);
-    throw new ImprintError("UNREACHABLE", `Cannot ${what}: the host says: ${words}`);
-  }
-  // no refs is a mark and nothing else; nothing at all is a git that died, as it does over another kind of ids
-  if (parts.length === 0)
-    throw new ImprintError(
-      "UNREACHABLE",
-      `Cannot ${what}: the host breaks off; a repository of sha256 needs git, install git 2.34 or newer`,
-    );
-  return Buffer.concat(parts);
-}
-
 /** Whether a fetch failed for what was in the pack, not for want of one. */
 export function isBrokenPack(error: unknown): boolean {
   return isImprintError(error, "UNREACHABLE") && isImprintError(error.cause, "INVALID_DOCUMENT");

@@ -110,7 +110,11 @@ export async function push(
   const url = requireHttp(request.url);
   const what = `push to ${redactUrl(url)}`;
   const limits = limitsOf(request.limits, target.caps, what);
-  const transport = createTransport({ url, tokens: target.tokens, fetch: target.fetch, limits, what, refusedAs: "PUSH_FAILED" });
+  const { tokens, fetch } = target;
+  const named = new Set<string>(updates.map(({ ref }) => ref));
+  // Branches say what the host has already; of its other refs, only those to be moved matter.
+  const keepRef = (ref: string): boolean => named.has(ref) || ref.startsWith("refs/heads/");
+  const transport = createTransport({ url, tokens, fetch, limits, what, refusedAs: "PUSH_FAILED", keepRef });
   try {
     const advertised = await advertisement(transport, url);
     const open = stillToDo(updates, advertised, what);

@@ -1,12 +1,13 @@
 /** What a host lists, and what the library's errors mean. */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { GitUrl, HttpFetch, ObjectId, TransferLimits } from "../port.ts";
 import { storageFailed } from "../store/quarantine.ts";
 import type { GitTokens } from "../tokens.ts";
 import { redactUrl } from "../url.ts";
 import { createTransport, type Transport } from "./http.ts";
-import { takeListing } from "./intake.ts";
 import { library } from "./library.ts";
+import { takeRefs } from "./refs.ts";
 
 /** An address that this adapter can talk to, without a slash at its end. @throws ImprintError GIT_MISSING */
 export function requireHttp(url: GitUrl): GitUrl {
@@ -39,12 +40,17 @@ export async function listRemote(request: {
   readonly tokens: GitTokens;
   readonly fetch: HttpFetch;
   readonly limits: TransferLimits;
+  /** Bytes of the host's list of refs. */
+  readonly maxListingBytes?: number | undefined;
 }): Promise<{ readonly refs: ReadonlyMap<string, ObjectId>; readonly head: string | null }> {
   const { ref, tokens, fetch, limits } = request;
   const url = requireHttp(request.url);
   const what = `reach ${redactUrl(url)}`;
-  const onAnswer = (body: AsyncIterable<Uint8Array>): Promise<Uint8Array> => takeListing(body, what);
-  const transport = createTransport({ url, tokens, fetch, limits, what, refusedAs: "UNREACHABLE", onAnswer });
+  const keepRef = (name: string): boolean => name.startsWith(ref);
+  const { maxListingBytes = LIMITS.refListingBytes } = request;
+  const onAnswer = (body: AsyncIterable<Uint8Array>): Promise<Uint8Array> =>
+    takeRefs(body, { what, keep: keepRef, maxBytes: maxListingBytes });
+  const transport = createTransport({ url, tokens, fetch, limits, what, refusedAs: "UNREACHABLE", keepRef, maxListingBytes, onAnswer });
   try {
     const git = await library();
     const listed = await git.listServerRefs({ http: transport.client, url, prefix: ref, symrefs: ref === "HEAD", protocolVersion: 2 });

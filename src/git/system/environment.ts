@@ -5,6 +5,7 @@
  * A program that is started by git (a hook, an alias) or by CI inherits GIT_DIR, GIT_CONFIG_COUNT, GIT_ALLOW_PROTOCOL
  * and more; each would redirect us to another repository or undo a setting below. So GIT_* is an allow-list.
  */
+import { LIMITS } from "../../format/limits.ts";
 import { isLocalUrl } from "../url.ts";
 import type { GitUrl } from "../port.ts";
 
@@ -35,7 +36,15 @@ const CONFIG = [
   "protocol.allow=never",
   "protocol.https.allow=always",
   "protocol.ssh.allow=always",
-  "http.followRedirects=initial",
+  // a redirect that we did not judge is none (THREATS G9: follow.ts); alternates of the dumb protocol count as redirects
+  "http.followRedirects=false",
+  // a host must not send this machine to packs and bundles elsewhere, whatever the user's own clones allow
+  "fetch.uriProtocols=",
+  "transfer.bundleURI=false",
+  "promisor.acceptFromServer=none",
+  // silence ends a transfer long before its deadline
+  "http.lowSpeedLimit=1",
+  `http.lowSpeedTime=${String(LIMITS.gitStallMs / 1000)}`,
   // a header for every host would carry one host's token to another (THREATS G8); http.<url>.extraHeader still works
   "http.extraHeader=",
   "submodule.recurse=false",
@@ -74,6 +83,15 @@ export function gitEnvironment(env: NodeJS.ProcessEnv, quarantine = false): Node
     GIT_NO_REPLACE_OBJECTS: "1",
     GIT_OPTIONAL_LOCKS: "0",
   };
+}
+
+/**
+ * Settings for one address. The user's `http.<url>.followRedirects` would win over ours for every address; nothing is
+ * closer than the whole address. (In the environment: an address may hold a `=`.)
+ */
+export function addressSettings(url: GitUrl | null): NodeJS.ProcessEnv {
+  if (url === null || !/^https?:/u.test(url)) return {};
+  return { GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: `http.${url}.followRedirects`, GIT_CONFIG_VALUE_0: "false" };
 }
 
 /** Whether the environment names the user's own ssh program (their configuration may, too: see `run.ts`). */

@@ -8,8 +8,9 @@ import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
-import { checkMemory, failed, listRemote, memoryLimit } from "./remote.ts";
-import { mustGit, runGit } from "./run.ts";
+import { runRemote } from "./follow.ts";
+import { checkMemory, failed, listRemote, memoryLimit, SMALL_REQUESTS } from "./remote.ts";
+import { mustGit } from "./run.ts";
 import type { Git } from "./run.ts";
 
 /** What a fetch works on. `history`: an author's clone, which wants ancestors and has settings of its own. */
@@ -118,14 +119,22 @@ type Attempt = {
 
 async function attempt(
   target: Target,
-  request: { readonly url: GitUrl; readonly ref: RefName; readonly keepAs: RefName; readonly limits: TransferLimits },
+  request: {
+    readonly url: GitUrl;
+    readonly ref: RefName;
+    readonly keepAs: RefName;
+    readonly blobs: boolean;
+    readonly limits: TransferLimits;
+  },
   { kept, shallow, filter, what, startedMs }: Attempt,
 ): Promise<ObjectId | null | "filterRefused"> {
   const { url, ref, keepAs, limits } = request;
+  const isPartial = !request.blobs && !target.history;
   const quarantine = await openQuarantine(target.gitDir, { kept, shallow, inherit: target.history });
   try {
-    const result = await runGit(target.git, {
+    const result = await runRemote(target.git, {
       args: [
+        ...SMALL_REQUESTS,
         ...(target.history ? [] : NO_ALTERNATE_REFS),
         `--git-dir=${quarantine.gitDir}`,
         "fetch",
@@ -140,7 +149,7 @@ async function attempt(
       env: memoryLimit(limits),
       deadlineMs: Math.max(1, limits.deadlineMs - (performance.now() - startedMs)),
       signal: limits.signal,
-      watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+      watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits, isPartial),
       what,
     });
     if (result.status !== 0 && /couldn't find remote ref/iu.test(result.stderr)) return null;
@@ -185,8 +194,9 @@ export async function fetchObjects(
   for (let withheld = 0; ids.length > 0 && withheld <= MAX_WITHHELD; withheld++) {
     const quarantine = await openQuarantine(target.gitDir, { kept: null, shallow: [], inherit: target.history });
     try {
-      const result = await runGit(target.git, {
+      const result = await runRemote(target.git, {
         args: [
+          ...SMALL_REQUESTS,
           ...NO_ALTERNATE_REFS,
           "-c",
           "fetch.negotiationAlgorithm=noop",
@@ -203,7 +213,7 @@ export async function fetchObjects(
         env: memoryLimit(limits),
         deadlineMs: Math.max(1, deadline - performance.now()),
         signal: limits.signal,
-        watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits),
+        watch: async (pid) => (await measure(quarantine.gitDir, what, limits)) ?? checkMemory(pid, what, limits, true),
         what,
       });
       const over = await measure(quarantine.gitDir, what, limits);

@@ -6,7 +6,7 @@ import type { GitUrl, RefUpdate, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { judgeRejections, refusalText } from "../store/push-words.ts";
 import { accessReason } from "./access.ts";
-import { runGit } from "./run.ts";
+import { runRemote } from "./follow.ts";
 import type { Git } from "./run.ts";
 
 const UNREACHABLE =
@@ -34,7 +34,7 @@ export async function push(
   const { url, updates, limits } = request;
   if (updates.length === 0) return;
   const what = `push to ${redactUrl(url)}`;
-  const result = await runGit(git, {
+  const result = await runRemote(git, {
     args: [
       `--git-dir=${gitDir}`,
       "push",

@@ -1,10 +1,11 @@
 /** What a remote lists, and what may be spent on it: a host may list refs without end. */
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
+import { runRemote } from "./follow.ts";
 import { residentBytes } from "./memory.ts";
 import { accessReason } from "./access.ts";
-import { runGit } from "./run.ts";
 import type { Git, GitResult } from "./run.ts";
 
 const MIN_ALLOCATION = 128 * 1024 * 1024;
@@ -17,10 +18,26 @@ export function memoryLimit(limits: TransferLimits): NodeJS.ProcessEnv {
   return { GIT_ALLOC_LIMIT: String(Math.max(MIN_ALLOCATION, BYTES_PER_OBJECT * limits.maxObjects)) };
 }
 
-/** A host may list refs without end, which git keeps: nothing on disk, and no single allocation, would tell. */
-export async function checkMemory(pid: number, what: string, limits: TransferLimits): Promise<ImprintError | null> {
-  const isOver = (await residentBytes(pid)) > MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
-  return isOver ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
+/**
+ * A host may list refs without end, which git keeps (THREATS T15): nothing on disk, and no single allocation, would tell.
+ * What the host says and what its pack needs are counted apart: only the second grows with an index.
+ *
+ * @param isPartial a reader's sync, of which the host leaves out what grows
+ */
+export async function checkMemory(pid: number, what: string, limits: TransferLimits, isPartial: boolean): Promise<ImprintError | null> {
+  const { talking, all } = await residentBytes(pid);
+  if (talking > LIMITS.gitTalkResidentBytes)
+    return new ImprintError("TOO_LARGE", `Cannot ${what}: the host lists more refs than anything honest would, or never ends`);
+  const max = isPartial ? LIMITS.gitPackResidentBytes : MIN_RESIDENT + RESIDENT_PER_OBJECT * limits.maxObjects;
+  return all > max ? new ImprintError("TOO_LARGE", `Cannot ${what}: git needs more memory than anything honest would`) : null;
+}
+
+/** A user's larger buffer, which helps some pushes, would be allocated at once. */
+export const SMALL_REQUESTS: readonly string[] = ["-c", "http.postBuffer=1048576"];
+
+/** The same for a run that brings no pack: all that git allocates at once is the host's list of refs. */
+function listingLimit(): NodeJS.ProcessEnv {
+  return { GIT_ALLOC_LIMIT: String(LIMITS.gitListingBytes) };
 }
 
 /** What a run that talked to a host failed of. */
@@ -61,7 +78,7 @@ export async function listRemote(
   const { gitDir, url, ref, limits } = request;
   const what = `reach ${redactUrl(url)}`;
   const isBranch = ref === "branches" || ref.startsWith("refs/heads/");
-  const result = await runGit(git, {
+  const result = await runRemote(git, {
     args: [
       ...(gitDir === null ? [] : [`--git-dir=${gitDir}`]),
       "ls-remote",
@@ -73,12 +90,14 @@ export async function listRemote(
       ...(ref === "branches" ? [] : [ref]),
     ],
     url,
-    env: memoryLimit(limits),
+    env: listingLimit(),
     deadlineMs: limits.deadlineMs,
     signal: limits.signal,
-    watch: (pid) => checkMemory(pid, what, limits),
+    watch: (pid) => checkMemory(pid, what, limits, true),
     what,
   });
+  if (result.status !== 0 && /attempting to allocate \d+ over limit/u.test(result.stderr))
+    throw new ImprintError("TOO_LARGE", `Cannot ${what}: the host lists refs of more than ${String(LIMITS.gitListingBytes)} bytes`);
   if (result.status !== 0) throw await failed(what, result, { git, gitDir, url });
   const refs = new Map<string, ObjectId>();
   let head: string | null = null;

@@ -11,11 +11,11 @@ import { errnoOf, ImprintError } from "../../errors.ts";
 import type { GitUrl } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import { killGroup, spawnGroup } from "./children.ts";
-import { gitConfiguration, gitEnvironment, hasOwnSsh } from "./environment.ts";
+import { addressSettings, gitConfiguration, gitEnvironment, hasOwnSsh } from "./environment.ts";
 
 const OLDEST = [2, 34] as const;
 const MAX_OUTPUT_BYTES = LIMITS.gitOutputBytes;
-const MAX_STDERR_LENGTH = 16 * 1024;
+const MAX_STDERR_LENGTH = 64 * 1024;
 const WATCH_EVERY_MS = 25;
 
 /** A git program and the environment that it runs in. */
@@ -122,7 +122,7 @@ export function createGit(options: {
       await checkVersion(program, env);
       // whatever the address: the user's insteadOf may make ssh of it
       if (url !== null) await settings();
-      return begin(program, [...gitConfiguration(url), ...args], { ...env, ...(await ssh), ...extra });
+      return begin(program, [...gitConfiguration(url), ...args], { ...env, ...addressSettings(url), ...(await ssh), ...extra });
     },
   };
 }
@@ -193,7 +193,19 @@ export async function runGit(git: Git, request: GitRun): Promise<GitResult> {
             }, stop)
             .finally(() => (watching = false));
         }, WATCH_EVERY_MS);
-  child.stderr?.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString("utf8")).slice(-MAX_STDERR_LENGTH)));
+  let said = 0;
+  child.stderr?.on("data", (chunk: Buffer) => {
+    stderr = (stderr + chunk.toString("utf8")).slice(-MAX_STDERR_LENGTH);
+    said += chunk.length;
+    // a host may send words for people without end
+    if (request.url !== undefined && said > LIMITS.hostTalkBytes)
+      stop(
+        new ImprintError(
+          "TOO_LARGE",
+          `Cannot ${request.what}: the host says more than ${String(LIMITS.hostTalkBytes)} bytes beside the pack`,
+        ),
+      );
+  });
   child.stdout?.on("data", (chunk: Buffer) => {
     if (failure !== null) return;
     try {

@@ -35,6 +35,8 @@ export type UpstreamRequest = {
   readonly totalMs?: number;
   readonly via?: Via | undefined;
   readonly signal?: AbortSignal;
+  /** Statuses that mean NOT_FOUND here, besides 404 and 410. */
+  readonly absent?: readonly number[];
 };
 
 export type UpstreamClient = {
@@ -80,15 +82,14 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
 
   const once = async (url: URL, settings: UpstreamSettings, request: UpstreamRequest, clock: Clock): Promise<Attempt> => {
     const { registry } = settings;
-    const rules = {
-      registry: new URL(registry),
-      resolveHost: options.resolveHost ?? resolveBySystem,
-      throughProxy: proxyFor(url, settings.options) !== undefined,
-    };
+    const rules = { registry: new URL(registry), resolveHost: options.resolveHost ?? resolveBySystem };
     let at = url;
+    // What another host composed carries nothing of ours, wherever it leads (THREATS I1).
+    let isOwn = true;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-      await requireAllowedPlace(at, request.what, rules);
-      const response = await send(at, settings, request, options.instance, times, clock);
+      await requireAllowedPlace(at, request.what, { ...rules, throughProxy: proxyFor(at, settings.options) !== undefined });
+      isOwn &&= at.origin === rules.registry.origin;
+      const response = await send(at, isOwn, settings, request, options.instance, times, clock);
       deadAt = -Infinity;
       const status = response.statusCode ?? 0;
       const { location } = response.headers;
@@ -124,7 +125,7 @@ export function openUpstreamClient(options: ClientOptions): UpstreamClient {
             return answer(status, response, clock, (state, cause) => failed(request.what, registry, state, cause));
           retryAfterMs = retryAfterOf(response);
           response.destroy();
-          fault = statusError(status, request.what, registry);
+          fault = statusError(request.absent?.includes(status) === true ? 404 : status, request.what, registry);
           if (status < 500 && status !== 429 && status !== 408) throw fault;
           if (fault.code !== "UPSTREAM_FAILED") throw fault;
           clock.stop();
@@ -151,6 +152,8 @@ type Attempt = { readonly status: number; readonly response: IncomingMessage };
 
 async function send(
   url: URL,
+  /** Whether it takes the registry's credentials along. */
+  isOwn: boolean,
   { registry, options }: UpstreamSettings,
   request: UpstreamRequest,
   instance: string,
@@ -159,7 +162,6 @@ async function send(
 ): Promise<IncomingMessage> {
   const [{ getAgent }, { default: npmFetch }] = await Promise.all([import("@npmcli/agent"), import("npm-registry-fetch")]);
   const { getAuth } = npmFetch as unknown as { readonly getAuth: (url: string, options: unknown) => Auth };
-  const isOwn = url.origin === new URL(registry).origin;
   const auth = isOwn ? getAuth(url.href, { ...options, registry }) : NO_AUTH;
   const headers: Record<string, string> = {
     accept: request.accept,

@@ -5,12 +5,16 @@
  * A registry, or a mirror in its place, can lie about all of it at once. `import` makes that visible, not impossible:
  * what was believed is written down in the release's `source`, and the index's own signature fixes the bytes.
  */
-import { createWriteStream } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Manifest, Options as PacoteOptions, Packument } from "pacote";
 import { ImprintError } from "../../errors.ts";
 import { isAddress } from "../../format/decode.ts";
 import type { Origin } from "../../format/release.ts";
+import type { Exchange } from "./exchange.ts";
 import { npmError, type NpmOptions } from "./npm-options.ts";
 import { labelOf, type PublicPackage } from "./resolve.ts";
 
@@ -49,7 +53,7 @@ export type DownloadLimits = {
 
 const MAX_DEPRECATION_CHARS = 1000;
 
-export function openPublicReleases(options: NpmOptions): PublicReleases {
+export function openPublicReleases(options: NpmOptions, exchange: Exchange): PublicReleases {
   const keys = new Map<string, Promise<readonly unknown[] | null>>();
   return {
     async describe(wanted) {
@@ -57,7 +61,7 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
       const [{ default: pacote }, { default: npmFetch }] = await Promise.all([import("pacote"), import("npm-registry-fetch")]);
       const registry = npmFetch.pickRegistry(label, options);
       let ofRegistry = keys.get(registry);
-      if (ofRegistry === undefined) keys.set(registry, (ofRegistry = fetchKeys(registry, options)));
+      if (ofRegistry === undefined) keys.set(registry, (ofRegistry = exchange.during(fetchKeys(registry, options))));
       const known = await ofRegistry;
       const { host, pathname } = new URL(registry);
       // Full documents always: the resolver has fetched those already, and a signature's key is judged by `time`.
@@ -68,54 +72,76 @@ export function openPublicReleases(options: NpmOptions): PublicReleases {
         ...(known === null ? {} : { verifySignatures: true, [`//${host}${pathname}:_keys`]: known }),
       } as unknown as PacoteOptions & { fullMetadata: true };
       try {
-        const manifest: Manifest = await pacote.manifest(label, asking);
-        const packument = await pacote.packument(wanted.name, asking);
+        const manifest: Manifest = await exchange.during(pacote.manifest(label, asking));
+        const packument = await exchange.during(pacote.packument(wanted.name, asking));
         return releaseOf(wanted, manifest, packument, { registry, hasKeys: known !== null });
       } catch (error) {
         throw npmError(error, label, registry);
       }
     },
     async download(release, file, { maxBytes, deadlineMs, signal, onBytes }) {
-      const { default: pacote } = await import("pacote");
       const label = labelOf(release);
+      const { algorithm, hex } = await strongestOf(release);
+      const kept = path.join(options.cache, "tarballs", algorithm, hex.slice(0, 2), hex);
+      if ((await hashOf(kept, algorithm)) === hex) {
+        await copyFile(kept, file);
+        return onBytes((await stat(file)).size);
+      }
       const tooLong = new ImprintError("TIMED_OUT", `Cannot import ${label}: its tarball took longer than ${deadlineMs / 1000} s`);
-      const tooLarge = new ImprintError("IMPORT_REFUSED", `Cannot import ${label}: its tarball is larger than ${maxBytes} bytes`);
       const own = new AbortController();
       const timer = setTimeout(() => own.abort(tooLong), deadlineMs);
+      const hash = createHash(algorithm);
+      const onChunk = (chunk: Uint8Array): void => {
+        hash.update(chunk);
+        onBytes(chunk.byteLength);
+      };
       try {
-        await pacote.tarball.stream(
-          label,
-          async (stream) => {
-            let size = 0;
-            const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-              for await (const chunk of chunks) {
-                size += chunk.byteLength;
-                onBytes(chunk.byteLength);
-                if (size > maxBytes) own.abort(tooLarge);
-                own.signal.throwIfAborted();
-                yield chunk;
-              }
-            };
-            await pipeline(stream, counted, createWriteStream(file), { signal: AbortSignal.any([signal, own.signal]) });
-          },
-          {
-            ...options,
-            before: null,
-            fullMetadata: true, // pacote looks at the packument again, which is in memory in this form only
-            resolved: release.tarball,
-            integrity: release.source.integrity,
-            signal: AbortSignal.any([signal, own.signal]),
-          } as unknown as PacoteOptions,
-        );
+        const limits = { maxBytes, totalMs: 2 * deadlineMs, signal: AbortSignal.any([signal, own.signal]), onChunk };
+        await exchange.during(exchange.download(release.tarball, file, { ...limits, what: label }));
       } catch (error) {
-        if (own.signal.aborted) throw own.signal.reason;
+        if (own.signal.aborted) throw tooLong;
         throw npmError(error, `the tarball of ${label}`, options.registry);
       } finally {
         clearTimeout(timer);
-        own.abort();
       }
+      if (hash.digest("hex") !== hex)
+        throw new ImprintError("TARBALL_MISMATCH", `Cannot import ${label}: its tarball is not what the registry's integrity says`);
+      await keep(file, kept);
     },
   };
+}
+
+/** The strongest statement of the registry about its bytes. */
+async function strongestOf({ source }: PublicRelease): Promise<{ readonly algorithm: string; readonly hex: string }> {
+  const { default: ssri } = await import("ssri");
+  const integrity = ssri.parse(source.integrity);
+  const algorithm = integrity?.pickAlgorithm() ?? "";
+  const hex = integrity?.hexDigest();
+  if (hex === undefined)
+    throw new ImprintError("IMPORT_REFUSED", "Cannot import: the registry's integrity is of no kind that can be checked");
+  return { algorithm, hex };
+}
+
+/** For the next import, and for resolvers on this machine. Never fails: without it they ask again. */
+async function keep(file: string, kept: string): Promise<void> {
+  try {
+    await mkdir(path.dirname(kept), { recursive: true, mode: 0o700 });
+    await copyFile(file, `${file}.kept`);
+    await rename(`${file}.kept`, kept);
+  } catch {
+    await rm(`${file}.kept`, { force: true }).catch(() => undefined);
+  }
+}
+
+/** Null where there is no such file. */
+async function hashOf(file: string, algorithm: string): Promise<string | null> {
+  const hash = createHash(algorithm);
+  try {
+    await pipeline(createReadStream(file), hash);
+    return hash.digest("hex");
+  } catch {
+    return null;
+  }
 }
 
 /** The keys that a registry signs with, as pacote takes them; null: it publishes none (as npm audit signatures reads it). */

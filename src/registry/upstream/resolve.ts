@@ -11,9 +11,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type Arborist from "@npmcli/arborist";
 import type { Options as PacoteOptions } from "pacote";
+import { LIMITS } from "../../format/limits.ts";
 import { ImprintError } from "../../errors.ts";
 import { type PackageName, parsePackageName } from "../../format/names.ts";
 import { compareVersions, parseVersion, type Version } from "../../format/versions.ts";
+import type { Exchange } from "./exchange.ts";
 import { npmError, type NpmOptions } from "./npm-options.ts";
 
 export type PublicPackage = { readonly name: PackageName; readonly version: Version };
@@ -27,6 +29,21 @@ export type Resolved = {
   readonly leftOut: readonly string[];
 };
 
+export type ResolvePlace = {
+  /** The one that the options' agent belongs to. */
+  readonly exchange: Exchange;
+  /** A folder of the caller's, for npm's own use. */
+  readonly folder: string;
+  readonly maxPackages?: number;
+  /** Milliseconds for all of it. */
+  readonly maxMs?: number;
+};
+
+/** Of honest trees, some packages stand at two or three places. */
+const PLACES_PER_PACKAGE = 5;
+/** Not in Node's list of events. */
+const TIME = "time" as unknown as "beforeExit";
+
 /** A spec as npm reads it, aliases followed. */
 type Spec = { readonly name: PackageName; /** As `name@range`. */ readonly text: string };
 
@@ -36,9 +53,39 @@ export function labelOf({ name, version }: PublicPackage): string {
 
 /**
  * @param deps with all that they depend on in production, on every platform
- * @throws ImprintError USAGE, IMPORT_REFUSED, NOT_FOUND, DENIED, UPSTREAM_FAILED, INVALID_NAME, INVALID_DOCUMENT
+ * @throws ImprintError USAGE, IMPORT_REFUSED, NOT_FOUND, DENIED, UPSTREAM_FAILED, INVALID_NAME, INVALID_DOCUMENT, INVALID_URL,
+ *   TIMED_OUT
  */
-export async function resolveSpecs(specs: readonly string[], options: NpmOptions, deps: boolean): Promise<Resolved> {
+export async function resolveSpecs(
+  specs: readonly string[],
+  options: NpmOptions,
+  deps: boolean,
+  { exchange, folder, maxPackages = LIMITS.importPackages, maxMs = LIMITS.importResolveMs }: ResolvePlace,
+): Promise<Resolved> {
+  const what = specs.join(" ").slice(0, 200);
+  const late = new ImprintError("TIMED_OUT", `Cannot import ${what}: no end after ${String(maxMs / 1000)} s`);
+  const timer = setTimeout(() => exchange.end(late), maxMs);
+  // Versions of few packages can make a tree of any size, without a request that would be counted.
+  let places = 0;
+  const maxPlaces = PLACES_PER_PACKAGE * maxPackages;
+  const onTime = (moment: unknown, of: unknown): void => {
+    if (moment !== "start" || typeof of !== "string" || !of.startsWith("idealTree:") || ++places <= maxPlaces) return;
+    throw new ImprintError(
+      "IMPORT_REFUSED",
+      `Cannot import ${what}: its tree has more than ${String(maxPlaces)} places; --max-packages allows more`,
+    );
+  };
+  // What arborist says at each place of a tree, by npm's own proc-log; what is thrown here ends its work.
+  process.on(TIME, onTime);
+  try {
+    return await exchange.during(resolveAll(specs, options, deps, folder));
+  } finally {
+    clearTimeout(timer);
+    process.removeListener(TIME, onTime);
+  }
+}
+
+async function resolveAll(specs: readonly string[], options: NpmOptions, deps: boolean, folder: string): Promise<Resolved> {
   const parsed = await Promise.all(specs.map(parseSpec));
   const packages = new Map<string, PublicPackage>();
   const asked = new Set<string>();
@@ -54,7 +101,7 @@ export async function resolveSpecs(specs: readonly string[], options: NpmOptions
   }
   if (deps)
     for (const round of roundsOf(parsed)) {
-      for (const node of await resolveTree(round, options)) {
+      for (const node of await resolveTree(round, options, folder)) {
         if (node.errors.length > 0) leftOut.add(`${node.name} (for ${requiredBy(node)})`);
         else add(node.packageName, node.version);
       }
@@ -103,9 +150,9 @@ function roundsOf(specs: readonly Spec[]): readonly (readonly Spec[])[] {
 }
 
 /** The packages of an ideal tree; one that could not be loaded has `errors`. */
-async function resolveTree(specs: readonly Spec[], options: NpmOptions): Promise<readonly Arborist.Node[]> {
+async function resolveTree(specs: readonly Spec[], options: NpmOptions, parent: string): Promise<readonly Arborist.Node[]> {
   const { default: ArboristOfNpm } = await import("@npmcli/arborist");
-  const folder = await mkdtemp(path.join(tmpdir(), "imprint-tree-"));
+  const folder = await mkdtemp(path.join(parent, "tree-"));
   const arborist = new ArboristOfNpm({
     ...options,
     path: folder,
