@@ -18,6 +18,7 @@ import type { FileRead } from "../git/port.ts";
 import type { DocumentCache } from "../storage/documents.ts";
 import { download, type DownloadOptions } from "../storage/download.ts";
 import { type SparseUrl, sparseBase } from "./address.ts";
+import { limiter } from "./limiter.ts";
 import type { FileRequest, IndexSource, Snapshot } from "./source.ts";
 
 /** What makes the next question for the checkpoint a conditional one. */
@@ -144,20 +145,4 @@ function validatorOf(hash: string, headers: Headers): Validator | null {
     if (!(settledMs >= UNSURE_MS)) return null;
   }
   return { hash, etag, lastModified };
-}
-
-function limiter(max: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (running >= max) await new Promise<void>((resolve) => void waiting.push(resolve));
-    else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
 }

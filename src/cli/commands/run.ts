@@ -32,6 +32,7 @@ import { warnIntroduced } from "../introductions.ts";
 import { fallenLines } from "../views/fallen.ts";
 import { lockLines } from "../views/pointed.ts";
 import { resolverPorts, rulesOf, sayOn } from "../resolving.ts";
+import { limiter } from "../../index/limiter.ts";
 import { machineMark } from "../../storage/sealed.ts";
 
 export type RunOptions = {
@@ -182,17 +183,27 @@ function requireSafeClient(program: string): void {
  * more than a minute. Where all are, this makes no request.
  */
 async function requireStates(consumer: Consumer, { frozen }: RunOptions, deps: Deps): Promise<void> {
-  for (const [alias, { reader }] of consumer.indices) {
-    const floor = consumer.files.lock.get(alias);
-    if (frozen && floor === undefined)
-      throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${alias}`);
-    const state = await reader.current();
-    const behind = state !== null && floor !== undefined && isBehind(() => requireFloor(state, floor));
-    if (state !== null && !behind) continue;
-    deps.terminal.progress(`verifying ${alias}`);
-    await reader.sync();
-  }
+  const { lock } = consumer.files;
+  const unlocked = frozen ? [...consumer.indices.keys()].find((alias) => !lock.has(alias)) : undefined;
+  if (unlocked !== undefined) throw new ImprintError("NOT_LOCKED", `Cannot run with --frozen: imprint.lock has no entry for ${unlocked}`);
+  const within = limiter(AT_ONCE);
+  // One that is silent holds up itself; what the others bring is kept, also where it ends in an error.
+  const asked = [...consumer.indices].map(([alias, { reader }]) =>
+    within(async () => {
+      const floor = lock.get(alias);
+      const state = await reader.current();
+      const behind = state !== null && floor !== undefined && isBehind(() => requireFloor(state, floor));
+      if (state !== null && !behind) return;
+      deps.terminal.progress(`verifying ${alias}`);
+      await reader.sync();
+    }),
+  );
+  const refused = (await Promise.allSettled(asked)).find((one) => one.status === "rejected");
+  if (refused !== undefined) throw refused.reason;
 }
+
+/** Indices that are asked at the same time. */
+const AT_ONCE = 16;
 
 function isBehind(check: () => void): boolean {
   try {

@@ -1,7 +1,8 @@
 /** `imprint sync`: asks every host for news, believes what verifies, and raises the lock. */
 import { ImprintError, isImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
-import { type Lock, type Project, raiseLock } from "../../format/project.ts";
+import type { DisplayName } from "../../format/decode.ts";
+import { type Lock, type LockEntry, type Project, raiseLock } from "../../format/project.ts";
 import { type IndexNews, readNews } from "../../index/news.ts";
 import { hasSay, sourceOf } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
@@ -17,6 +18,7 @@ import { fallenReleases } from "../../audit/fallen.ts";
 import { clientFolder, readProjectFiles, writeLock } from "../../project/project-files.ts";
 import { clean } from "../../format/text.ts";
 import { newsLines } from "../views/news.ts";
+import { limiter } from "../../index/limiter.ts";
 import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
 
 export type SyncedIndex = {
@@ -45,38 +47,45 @@ export async function sync(
   const { terminal, files } = deps;
   const failures: ImprintError[] = [];
   const results: SyncedIndex[] = [];
-  let lock: Lock = consumer.files.lock;
   try {
     for (const alias of options.only)
       if (![...consumer.indices.keys()].some((known) => known === alias))
         throw new ImprintError("NOT_FOUND", `Cannot sync ${alias}: imprint.json has no such index`);
-    for (const [alias, index] of consumer.indices) {
-      if (options.only.length > 0 && !options.only.includes(alias)) continue;
-      terminal.progress(`syncing ${alias}`);
-      try {
-        const { state, changed, news } = options.frozen
+    const wanted = [...consumer.indices].filter(([alias]) => options.only.length === 0 || options.only.includes(alias));
+    const lock = lockKeeper(files, consumer.files.folder);
+    const counted = counter(wanted.length, terminal);
+    const within = limiter(AT_ONCE);
+    // All are asked at once, a bounded number: one that stays silent holds up itself. They are told of in their order.
+    const asked = wanted.map(([alias, index]) =>
+      within(async () => {
+        const synced = options.frozen
           ? { ...(await syncFrozen(index, consumer.files.lock)), news: null }
           : await syncAndTell(index, consumer.files.project);
-        lock = raiseLock(lock, alias, lockEntryOf(state));
+        if (!options.frozen) await lock.raise(alias, lockEntryOf(synced.state));
+        return synced;
+      })
+        .then(
+          (synced) => ({ alias, synced, error: null }),
+          (error: unknown) => ({ alias, synced: null, error }),
+        )
+        .finally(counted),
+    );
+    for (const one of asked) {
+      const { alias, synced, error } = await one;
+      const known = disagreed.get(alias) ?? [];
+      if (synced !== null) {
+        const { state, changed, news } = synced;
         const { seq, time } = state.checkpoint.doc;
-        results.push({ alias, changed, seq, signed: time, news, error: null, disagreed: disagreed.get(alias) ?? [] });
+        results.push({ alias, changed, seq, signed: time, news, error: null, disagreed: known });
         terminal.ok(`${alias} ${changed ? "has news" : "is as it was"}, signed ${time}`);
         for (const line of news === null ? [] : newsLines(news)) terminal.talk(`  ${line}`);
-      } catch (error) {
-        if (!isImprintError(error)) throw error;
-        failures.push(error);
-        const { code, message } = error;
-        results.push({
-          alias,
-          changed: false,
-          seq: null,
-          signed: null,
-          news: null,
-          error: { code, message },
-          disagreed: disagreed.get(alias) ?? [],
-        });
-        terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
+        continue;
       }
+      if (!isImprintError(error)) throw error;
+      failures.push(error);
+      const { code, message } = error;
+      results.push({ alias, changed: false, seq: null, signed: null, news: null, error: { code, message }, disagreed: known });
+      terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
     }
     const [unequal] = disagreed;
     if (deps.strict === true && unequal !== undefined && failures.length === 0)
@@ -89,10 +98,7 @@ export async function sync(
     await warnStale(consumer, deps);
     await warnIntroduced(consumer, deps);
     if (!options.frozen) {
-      // Another sync may have raised it meanwhile: raise what stands there now, never put back what was read before.
-      const { lock: now } = await readProjectFiles(files, consumer.files.folder);
-      const raised = [...lock].reduce((merged, [alias, entry]) => raiseLock(merged, alias, entry), now);
-      for (const file of await writeLock(files, consumer.files.folder, raised)) terminal.ok(file);
+      for (const file of lock.changed()) terminal.ok(file);
       await mend(consumer, deps);
     }
     const readers = new Map([...consumer.indices].map(([alias, { reader }]) => [alias, reader] as const));
@@ -105,6 +111,41 @@ export async function sync(
   const [first] = failures;
   if (first !== undefined) throw first;
   return results;
+}
+
+/** Indices that are asked at the same time. */
+const AT_ONCE = 16;
+/** From so many on, somebody without a terminal wants to know how far it is. */
+const MANY = 20;
+
+/** Says how many are done: at each of them on a terminal, at each quarter without one. */
+function counter(total: number, terminal: Deps["terminal"]): () => void {
+  let done = 0;
+  terminal.progress(`syncing ${String(total)} ${total === 1 ? "index" : "indices"}`);
+  return () => {
+    done++;
+    terminal.progress(`synced ${String(done)} of ${String(total)}`);
+    if (!terminal.interactive && total >= MANY && done < total && done % Math.ceil(total / 4) === 0)
+      terminal.talk(`synced ${String(done)} of ${String(total)}`);
+  };
+}
+
+/** Raises imprint.lock as each index is done, one writing at a time: what a stalled host or a kill comes after is kept. */
+function lockKeeper(
+  files: Deps["files"],
+  folder: string,
+): { raise(alias: DisplayName, entry: LockEntry): Promise<void>; changed(): readonly string[] } {
+  const changed = new Set<string>();
+  const alone = limiter(1);
+  return {
+    raise: (alias, entry) =>
+      alone(async () => {
+        // Another sync may have raised it meanwhile: raise what stands there now, never put back what was read before.
+        const { lock } = await readProjectFiles(files, folder);
+        for (const file of await writeLock(files, folder, raiseLock(lock, alias, entry))) changed.add(file);
+      }),
+    changed: () => [...changed],
+  };
 }
 
 /** Settings and lockfiles that a merge left behind imprint.json, or that were written before it. */
