@@ -30,7 +30,7 @@ type Failed = { readonly source: IndexSource; readonly error: ImprintError };
  * Steps 1 to 5 over all sources.
  *
  * @throws ImprintError where none gives a state that may be believed: EQUIVOCATION, else what is wrong with the first
- * source that answered (ROLLBACK: all that answered are behind), else why the first could not be reached
+ * source that answered, else why the first could not be reached (also where all others are only behind)
  */
 export async function syncSources(request: SourcesRequest): Promise<SyncResult> {
   const { store, keepEvidence, locate, report, sources } = request;
@@ -145,12 +145,22 @@ async function askOne(source: IndexSource, request: SourcesRequest, before: Trus
 
 const NETWORK = ["UNREACHABLE", "TIMED_OUT", "OFFLINE", "GIT_MISSING"] as const;
 
+/**
+ * What is said of an index that no source gave. A mirror that is behind while the first address is down has no news: that
+ * is no attack that anybody would have to look into. The address is named where there are several.
+ */
 function worstOf(failed: readonly Failed[]): ImprintError {
-  const errors = failed.map(({ error }) => error);
-  return (
-    errors.find(({ code }) => code === "EQUIVOCATION") ??
-    errors.find((error) => !isImprintError(error, ...NETWORK)) ??
-    errors[0] ??
-    new ImprintError("CONFIG_INVALID", "Cannot read index: it has no address")
-  );
+  const [first] = failed;
+  if (first === undefined) return new ImprintError("CONFIG_INVALID", "Cannot read index: it has no address");
+  const isNetwork = ({ error }: Failed): boolean => isImprintError(error, ...NETWORK);
+  const isBehind = ({ error }: Failed): boolean => isImprintError(error, "ROLLBACK");
+  const worst =
+    failed.find(({ error }) => error.code === "EQUIVOCATION") ??
+    failed.find((one) => !isNetwork(one) && !(isBehind(one) && isNetwork(first))) ??
+    first;
+  const { error, source } = worst;
+  if (failed.length === 1) return error;
+  const { step, file } = error;
+  const place = { ...(step === undefined ? {} : { step }), ...(file === undefined ? {} : { file }) };
+  return new ImprintError(error.code, `${error.message}, at ${source.url}`, { cause: error, ...place });
 }

@@ -23,7 +23,10 @@ beforeAll(async () => {
   const alice = await w.index("alice");
   await alice.publish("@alice/a", "1.0.0");
   const others = Object.fromEntries(
-    Array.from({ length: OTHERS }, (_, i) => [`other-${String(i).padStart(2, "0")}`, { index: alice, packages: [`@other-${String(i)}/*`] }]),
+    Array.from({ length: OTHERS }, (_, i) => [
+      `other-${String(i).padStart(2, "0")}`,
+      { index: alice, packages: [`@other-${String(i)}/*`] },
+    ]),
   );
   // The silent one is the first that is asked.
   shop = await w.projectFolder("shop", { indices: { "a-stalled": { index: stalled, urls: [url] }, ...others } });

@@ -109,6 +109,31 @@ describe("T12 mirrors", () => {
     alice.up();
   });
 
+  it("T12 a mirror that is behind while the first address is down has no news: nobody is told of a rollback", async () => {
+    await start();
+    const old = treeOf(alice.gitDir);
+    const stale = await mirror(old);
+    await alice.publish(pkg, "1.1.0");
+    const c = await consumer([alice.url, stale.url]);
+    await c.sync();
+    await c.read(pkg);
+    alice.down();
+    codes(c);
+    await expect(c.sync()).rejects.toMatchObject({
+      code: "UNREACHABLE",
+      exitCode: 5,
+      message: expect.stringContaining(`, at ${alice.url}`),
+    });
+    // What the mirror did is named all the same, and nothing older is believed.
+    expect(codes(c)).toEqual(["UNREACHABLE", "ROLLBACK"]);
+    expect(Object.keys(await c.verdicts(pkg))).toEqual(["1.0.0", "1.1.0"]);
+    // Anything worse than being behind is still what counts.
+    const corrupt = await mirror(flipped(treeOf(alice.gitDir), "checkpoint.json"));
+    const d = await consumer([DEAD, stale.url, corrupt.url], { lock: { alice: await alice.lockEntry() } });
+    await expect(d.sync()).rejects.toMatchObject({ code: "BAD_SIGNATURE", message: expect.stringContaining(`, at ${corrupt.url}`) });
+    alice.up();
+  });
+
   it("T12 two that serve validly signed checkpoints of one number are an EQUIVOCATION, both kept, neither believed", async () => {
     await start();
     const base = alice.head();
