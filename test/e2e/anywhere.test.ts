@@ -222,7 +222,7 @@ describe("behind a proxy", () => {
 });
 
 describe("--offline", () => {
-  it("T4 a warm cache installs with every host gone; so does IMPRINT_HOME alone on another machine; what is not there is refused at once", async () => {
+  it("T4 M2 a warm cache installs with every host gone; on another machine, too, with the secret that vouches for it; what is not there is refused at once", async () => {
     const frank = world.person("frank");
     const home = path.join(world.folder, "frank-imprint");
     const shop = await shopOf("offline-shop", frank);
@@ -241,6 +241,13 @@ describe("--offline", () => {
     const upstreamAsked = upstream.requests.length;
     try {
       const machine = { IMPRINT_HOME: restored };
+      // Without it, what no signature proves could be anybody's; what one proves installs.
+      const unproven = await imprint(grace, elsewhere, ["--offline", "run", ...npm, "ci"], machine);
+      expect([unproven.code, unproven.stderr]).toEqual([expect.any(Number), expect.stringMatching(/✗ left-padder: .*\(OFFLINE/)]);
+      expect(unproven.code).not.toBe(0);
+      expect(unproven.stderr).not.toMatch(/✗ @alice\/greet/);
+      const secret = path.join(".local", "share", "imprint", "v1", "machine-secret");
+      cpSync(path.join(frank.home, secret), path.join(grace.home, secret));
       const installed = await imprint(grace, elsewhere, ["--offline", "run", ...npm, "ci"], machine);
       expect(installed).toMatchObject({ code: 0 });
       for (const name of ["@alice/greet", "left-padder"])

@@ -1,5 +1,5 @@
 /** Growing: keys that travel, several indices of one author, roots to look at. */
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PASSPHRASE, PLAIN, SEALED } from "../crypto/openssh-keys.ts";
@@ -49,6 +49,31 @@ describe("key", () => {
     await world.sh(laptop, world.folder, "git", ["clone", "-q", index.url, clone]);
     const done = await world.sh(laptop, packageOf("@kim/laptop"), process.execPath, [BIN, "publish", "--index", clone], env);
     expect(done.stderr).toMatch(/read back as a stranger would/);
+  });
+
+  it("a key that was rotated on one machine is imported on the second, whose file before is kept", async () => {
+    const [first, second] = [world.person("rota"), world.person("rota-laptop")];
+    const own = await world.init(first, "@rota/*");
+    const exported = async (name: string): Promise<string> => {
+      const file = path.join(world.folder, name);
+      expect((await world.imprint(first, world.folder, "key", "export", "rota", "--out", file)).code).toBe(0);
+      return file;
+    };
+    const old = await exported("rota-old.json");
+    expect((await world.imprint(second, world.folder, "key", "import", old)).code).toBe(0);
+    expect((await world.imprint(first, own.clone, "root", "rotate")).code).toBe(0);
+    const fresh = await exported("rota-new.json");
+    const done = await world.imprint(second, world.folder, "key", "import", fresh);
+    expect([done.code, done.stderr]).toEqual([0, expect.stringMatching(/kept as rota\.daily\.json\.before-\d+/)]);
+    const kept = readdirSync(keysOf(second)).toSorted();
+    expect(kept).toEqual(["rota.daily.json", expect.stringMatching(/^rota\.daily\.json\.before-\d+$/)]);
+    expect(readFileSync(path.join(keysOf(second), kept[1] ?? ""))).toEqual(readFileSync(old));
+    const clone = path.join(world.folder, "rota-laptop-clone");
+    await world.sh(second, world.folder, "git", ["clone", "-q", own.url, clone]);
+    const published = await world.sh(second, packageOf("@rota/laptop"), process.execPath, [BIN, "publish", "--index", clone], {
+      IMPRINT_PASSPHRASE: "rota's passphrase",
+    });
+    expect(published.stderr).toMatch(/read back as a stranger would/);
   });
 
   it("export --only publisher seals that key alone, with a passphrase of its own", async () => {
@@ -105,7 +130,7 @@ describe("key", () => {
     rmSync(daily);
     const gone = await world.imprint(lost, packageOf("@lost/x"), "publish");
     expect([gone.code, gone.stderr]).toEqual([7, expect.stringMatching(/Cannot sign for lost: no daily key file of its index/)]);
-    writeFileSync(daily, kept.toString().replace(/"sealed": "..../, '"sealed": "AAAA'));
+    writeFileSync(daily, kept.toString().replace(/"sealed": "..../, '"sealed": "AAAA'), { mode: 0o600 });
     const damaged = await world.imprint(lost, packageOf("@lost/x"), "publish");
     expect([damaged.code, damaged.stderr]).toEqual([7, expect.stringMatching(/wrong passphrase, or the file was changed/)]);
     expect((await world.imprint(lost, world.folder, "verify", made.clone)).stdout).toMatch(/0 releases/);

@@ -169,7 +169,7 @@ describe("keys come and go", () => {
       ),
     ]);
     expect((await publish(ann, "@ann/b", "1.1.0")).code).toBe(0);
-    writeFileSync(file, kept);
+    writeFileSync(file, kept, { mode: 0o600 });
   });
 
   it("a lost daily key: whoever has the root key replaces it", async () => {

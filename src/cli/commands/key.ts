@@ -100,15 +100,29 @@ export async function keyImport(options: ImportOptions, deps: Deps): Promise<Lis
   return listed(made);
 }
 
-/** A file of ours, as it is: what is in it proves itself when it is opened. */
-async function importOwn(bytes: Uint8Array, { files, layout }: Deps): Promise<string> {
-  const { name, kind } = readKeyFileHeader(bytes);
+/**
+ * A file of ours, as it is: what is in it proves itself when it is opened. It takes the place of the one of the same index and
+ * kind, as after a rotation on another machine; the file that was here is kept under another name.
+ */
+async function importOwn(bytes: Uint8Array, { files, layout, terminal, nowMs }: Deps): Promise<string> {
+  const { name, kind, index, keys } = readKeyFileHeader(bytes);
   const target = layout.keyFile(name, kind);
-  const present = await files.read(target, 65_536);
-  if (present !== null && Buffer.compare(present, bytes) !== 0)
-    throw new ImprintError("NAME_TAKEN", `Cannot import: ${target} is there already, and is another file`);
-  if (present === null) await files.writeAtomic(target, bytes, { mode: 0o600 });
-  return target;
+  return holdingKeys({ files, layout }, async () => {
+    const present = await files.read(target, 65_536);
+    if (present !== null && Buffer.compare(present, bytes) === 0) return target;
+    if (present !== null) {
+      const before = readKeyFileHeader(present);
+      if (before.index !== index) throw new ImprintError("NAME_TAKEN", `Cannot import: ${target} holds keys of another index`);
+      const lost = before.keys.find(({ purpose }) => !keys.some((key) => key.purpose === purpose));
+      if (lost !== undefined)
+        throw new ImprintError("NAME_TAKEN", `Cannot import: ${target} holds a ${lost.purpose} key, and the file to import holds none`);
+      const kept = `${target}.before-${String(nowMs())}`;
+      await files.writeAtomic(kept, present, { mode: 0o600 });
+      terminal.talk(`what was there before is kept as ${path.basename(kept)}`);
+    }
+    await files.writeAtomic(target, bytes, { mode: 0o600 });
+    return target;
+  });
 }
 
 async function importOpenSsh(bytes: Uint8Array, { file, index, name, purpose }: ImportOptions, deps: Deps): Promise<string> {
