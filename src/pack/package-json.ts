@@ -15,9 +15,18 @@ import { PACK_LIMITS } from "./limits.ts";
 import type { PackLimits } from "./limits.ts";
 import { MANIFEST_FIELDS } from "../format/release.ts";
 import { INSTALL_SCRIPTS } from "./manifest.ts";
-import { quote } from "./refuse.ts";
+import { quote, tarballRefused } from "./refuse.ts";
 
-const DECISIVE: ReadonlySet<string> = new Set([...MANIFEST_FIELDS, "name", "version", "private", "scripts"]);
+const DECISIVE: ReadonlySet<string> = new Set([
+  ...MANIFEST_FIELDS,
+  ...["name", "version", "private", "scripts", "gypfile"],
+  // What is run is decided by these: Node, bun and deno read them each with a parser of their own.
+  ...["main", "module", "browser", "type", "exports", "imports"],
+]);
+/** No file may get another name than this, or none. */
+const BIN_NAME = /^(?!\.{1,2}$)[^/\\\p{Cc}]+$/u;
+/** In code that copies objects member by member, a key of this name gives the copy members that the object has not. */
+const PROTOTYPE = "__proto__";
 
 /** Whether a second `key` would change what we sign: a decisive field itself, or anything inside of one. */
 function isDecisive(field: string, key: string, depth: number): boolean {
@@ -25,8 +34,11 @@ function isDecisive(field: string, key: string, depth: number): boolean {
   return field === "scripts" ? depth > 2 || INSTALL_SCRIPTS.includes(key) : DECISIVE.has(field);
 }
 
-/** The first decisive key that stands twice in one object of `text`, which must be valid JSON. Does not recurse. */
-function duplicateKey(text: string): string | undefined {
+/**
+ * The first decisive key of `text` that parsers read in two ways: it stands twice in one object, or is `__proto__`. The text
+ * must be valid JSON. Does not recurse.
+ */
+function ambiguousKey(text: string): string | undefined {
   const open: (Set<string> | null)[] = [];
   let field = "";
   let expectsKey = false;
@@ -43,6 +55,7 @@ function duplicateKey(text: string): string | undefined {
       // Unescaped first: "n\u0061me" is "name" to every parser.
       const key = JSON.parse(text.slice(start, at + 1)) as string;
       if (open.length === 1) field = key;
+      if (key === PROTOTYPE && (open.length === 1 || DECISIVE.has(field))) return key;
       if (!isDecisive(field, key, open.length)) continue;
       const keys = open.at(-1);
       if (keys?.has(key)) return key;
@@ -56,7 +69,7 @@ function duplicateKey(text: string): string | undefined {
  * The object in `bytes`. A leading byte order mark is skipped, as npm does.
  *
  * @throws whatever `refuse` makes of the reason: too large, not UTF-8, nested too deeply, not JSON, not an object, a
- * decisive key twice
+ * decisive key twice or `__proto__`
  */
 export function parsePackageJson(
   bytes: Uint8Array,
@@ -79,7 +92,8 @@ export function parsePackageJson(
     throw refuse("package.json is not JSON", cause);
   }
   if (!isJsonObject(value)) throw refuse("package.json is not a JSON object");
-  const twice = duplicateKey(text);
+  const twice = ambiguousKey(text);
+  if (twice === PROTOTYPE) throw refuse(`package.json has the key ${quote(twice)}, which some clients take for an order to inherit`);
   if (twice !== undefined) throw refuse(`package.json has the key ${quote(twice)} twice in one object`);
   return value;
 }
@@ -103,4 +117,19 @@ export async function readPackageJson(dir: string): Promise<JsonObject> {
     throw new ImprintError("FILE_UNREADABLE", `Cannot read ${path}: is this the folder of a package?`, { cause });
   }
   return parsePackageJson(bytes, refuse);
+}
+
+/**
+ * Programs are one path, or paths by name: deno reads a package with a list of them as one that does not exist. Their names
+ * are plain: npm takes the end of a name with a slash, yarn 4 fails.
+ *
+ * @throws ImprintError TARBALL_REFUSED
+ */
+export function requireBins(packageJson: JsonObject): void {
+  const bin = Object.hasOwn(packageJson, "bin") ? packageJson["bin"] : undefined;
+  if (bin !== undefined && typeof bin !== "string" && !isJsonObject(bin))
+    throw tarballRefused("package.json's bin is neither a path nor an object of paths");
+  if (!isJsonObject(bin)) return;
+  const odd = Object.keys(bin).find((name) => !BIN_NAME.test(name));
+  if (odd !== undefined) throw tarballRefused(`package.json's bin has ${quote(odd)}, which is no name of a program`);
 }

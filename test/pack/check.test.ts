@@ -171,7 +171,6 @@ describe("main, module, types, bin", () => {
     [{ types: "x.d.ts", typesVersions: { "*": {} } }, []],
     [{ bin: "bin/x.js" }, ["bin/x.js"]],
     [{ bin: { x: "./bin/x", y: "/bin/x" } }, ["bin/x"]],
-    [{ bin: ["bin/x"] }, ["bin/x"]],
     [{ bin: {} }, []],
     [{ bin: "" }, []],
     [{ directories: { bin: "./bin" } }, ["bin/x"]],
@@ -192,8 +191,6 @@ describe("main, module, types, bin", () => {
     [{ bin: { x: "./y" } }, ["x"]],
     [{ bin: { x: 1 } }, []],
     [{ bin: "../x" }, ["x"]],
-    [{ bin: ["x"] }, []],
-    [{ bin: 1 }, []],
     [{ directories: { bin: "bin" } }, ["bins/x"]],
     [{ directories: { bin: "../bin" } }, ["bin/x"]],
   ];
