@@ -16,7 +16,7 @@ import { gunzip } from "./gunzip.ts";
 import { PACK_LIMITS } from "./limits.ts";
 import type { PackLimits } from "./limits.ts";
 import { manifestOf } from "./manifest.ts";
-import { parsePackageJson, requireBins } from "./package-json.ts";
+import { parsePackageJson, requireShapes } from "./package-json.ts";
 import { foldPath, PathSet } from "./paths.ts";
 import { quote, tarballRefused } from "./refuse.ts";
 import { TarReader } from "./tar-reader.ts";
@@ -188,7 +188,7 @@ export async function inspectTarball(source: Uint8Array | string, options: Inspe
   if (contents.finish() !== second.end()) throw tarballRefused("two readers of it see different files");
   const packageJson = parsePackageJson(contents.packageJson(), tarballRefused, limits);
   const { files, unpackedSize, topFolder } = contents;
-  requireBins(packageJson);
+  requireShapes(packageJson);
   const all = new Set(files);
   const bundledScripts = contents.bundle.finish(packageJson, (file) => all.has(file));
   return {

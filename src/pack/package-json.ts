@@ -23,6 +23,8 @@ const DECISIVE: ReadonlySet<string> = new Set([
   // What is run is decided by these: Node, bun and deno read them each with a parser of their own.
   ...["main", "module", "browser", "type", "exports", "imports"],
 ]);
+const RANGES = ["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"] as const;
+const PLATFORM = ["os", "cpu", "libc"] as const;
 /** No file may get another name than this, or none. */
 const BIN_NAME = /^(?!\.{1,2}$)[^/\\\p{Cc}]+$/u;
 /** In code that copies objects member by member, a key of this name gives the copy members that the object has not. */
@@ -120,15 +122,33 @@ export async function readPackageJson(dir: string): Promise<JsonObject> {
 }
 
 /**
+ * The fields by which clients install, in the shapes that all of them read; at others one fails, and the next goes on.
  * Programs are one path, or paths by name: deno reads a package with a list of them as one that does not exist. Their names
  * are plain: npm takes the end of a name with a slash, yarn 4 fails.
  *
- * @throws ImprintError TARBALL_REFUSED
+ * @throws ImprintError TARBALL_REFUSED naming the field
  */
-export function requireBins(packageJson: JsonObject): void {
-  const bin = Object.hasOwn(packageJson, "bin") ? packageJson["bin"] : undefined;
-  if (bin !== undefined && typeof bin !== "string" && !isJsonObject(bin))
-    throw tarballRefused("package.json's bin is neither a path nor an object of paths");
+export function requireShapes(packageJson: JsonObject): void {
+  const valueOf = (field: string): JsonValue | undefined => (Object.hasOwn(packageJson, field) ? packageJson[field] : undefined);
+  const refuse = (field: string, what: string): ImprintError =>
+    tarballRefused(`package.json's ${field} is not ${what}; clients differ on it`);
+  for (const field of RANGES) {
+    const ranges = valueOf(field);
+    // Packages of 2011 have an empty list.
+    const isEmpty = ranges === undefined || (Array.isArray(ranges) && ranges.length === 0);
+    if (!isEmpty && !(isJsonObject(ranges) && Object.values(ranges).every((range) => typeof range === "string")))
+      throw refuse(field, "an object of ranges");
+  }
+  for (const field of PLATFORM) {
+    const names = valueOf(field);
+    if (names !== undefined && typeof names !== "string" && !(Array.isArray(names) && names.every((name) => typeof name === "string")))
+      throw refuse(field, "a list of names");
+  }
+  const meta = valueOf("peerDependenciesMeta");
+  if (meta !== undefined && !(isJsonObject(meta) && Object.values(meta).every((one) => isJsonObject(one))))
+    throw refuse("peerDependenciesMeta", "an object of objects");
+  const bin = valueOf("bin");
+  if (bin !== undefined && typeof bin !== "string" && !isJsonObject(bin)) throw refuse("bin", "a path or an object of paths");
   if (!isJsonObject(bin)) return;
   const odd = Object.keys(bin).find((name) => !BIN_NAME.test(name));
   if (odd !== undefined) throw tarballRefused(`package.json's bin has ${quote(odd)}, which is no name of a program`);

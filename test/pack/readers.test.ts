@@ -138,9 +138,15 @@ describe("B4 streams", () => {
 
 describe("B4 package.json", () => {
   it.each<readonly [string, string, string]>([
-    ["programs in a list, for which deno sees no such version", '"bin":["a.js"]', "neither a path nor an object"],
-    ["programs that are a number", '"bin":1', "neither a path nor an object"],
-    ["programs that are nothing", '"bin":null', "neither a path nor an object"],
+    ["programs in a list, for which deno sees no such version", '"bin":["a.js"]', "not a path or an object"],
+    ["programs that are a number", '"bin":1', "not a path or an object"],
+    ["programs that are nothing", '"bin":null', "not a path or an object"],
+    ["dependencies in a list", '"dependencies":["a"]', "not an object of ranges"],
+    ["a range that is a number, at which yarn 1 fails", '"optionalDependencies":{"a":1}', "not an object of ranges"],
+    ["peer dependencies that are false, at which pnpm 12 fails", '"peerDependencies":false', "not an object of ranges"],
+    ["peers in a list", '"peerDependenciesMeta":[]', "not an object of objects"],
+    ["a system that is an object, at which npm 12 fails", '"os":{"x":1}', "not a list of names"],
+    ["a processor that is a number", '"cpu":[1]', "not a list of names"],
     ["a program named by a path, at which yarn 4 fails", '"bin":{"../x":"a.js"}', "no name of a program"],
     ["a program named ..", '"bin":{"..":"a.js"}', "no name of a program"],
     ["a program without a name", '"bin":{"":"a.js"}', "no name of a program"],

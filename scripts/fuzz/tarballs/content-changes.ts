@@ -115,25 +115,30 @@ const FIELDS = [
 
 const fields: Change = (draft, random) => {
   const field = random.pick(FIELDS);
-  const value = random.pick<unknown>([
-    null,
-    true,
-    false,
-    0,
-    1,
-    "",
-    "x",
-    [],
-    ["x"],
-    {},
-    { x: 1 },
-    { x: null },
-    { x: {} },
-    { x: [] },
-    [1],
-    [null],
-    [{}],
-  ]);
+  // This machine's, or no client would install it.
+  const isPlatform = field === "os" || field === "cpu" || field === "libc";
+  const value =
+    isPlatform && random.once(2)
+      ? "any"
+      : random.pick<unknown>([
+          null,
+          true,
+          false,
+          0,
+          1,
+          "",
+          "x",
+          [],
+          ["x"],
+          {},
+          { x: 1 },
+          { x: null },
+          { x: {} },
+          { x: [] },
+          [1],
+          [null],
+          [{}],
+        ]);
   draft.packageJson = { ...draft.packageJson, [field]: value };
   return `package.json with ${field} ${JSON.stringify(value)}`;
 };

@@ -22,7 +22,8 @@ export type Draft = {
 export function honestDraft(name: string, random: Random): Draft {
   const entries: RawEntry[] = [
     { path: "package/index.js", content: `module.exports = ${JSON.stringify(name)};\n` },
-    { path: "package/bin/run.js", content: "#!/usr/bin/env node\nconsole.log('run');\n", patch: modeOf(0o755) },
+    // Its own content: pnpm stores equal files once, and makes a program executable in all packages that have it.
+    { path: "package/bin/run.js", content: `#!/usr/bin/env node\nconsole.log('${name}');\n`, patch: modeOf(0o755) },
     { path: "package/lib/a.js", content: "x".repeat(random.pick([0, 1, 511, 512, 513, 1024])) },
   ];
   if (random.once(4)) entries.unshift({ path: "package/", type: "5", patch: modeOf(0o755) });

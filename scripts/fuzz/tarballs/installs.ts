@@ -21,8 +21,8 @@ export type Installer = {
 };
 export type Registry = { readonly url: string; offer(offered: readonly Offered[]): void; close(): Promise<void> };
 
-/** For the first tarball, and for each more: some clients never end with some. */
-const MAX_MS = [20_000, 400] as const;
+/** Some clients never end with some tarballs. Of one install: whatever it has, for each tarball, for each of its bytes. */
+const MAX_MS = { always: 30_000, tarball: 400, byte: 0.001 } as const;
 const PUBLISHED = "2024-01-01T00:00:00.000Z";
 
 export async function openRegistry(): Promise<Registry> {
@@ -167,6 +167,8 @@ function run(
     BUN_INSTALL_CACHE_DIR: path.join(home, "bun-cache"),
     NPM_CONFIG_REGISTRY: registry.url,
   };
+  const bytes = offered.reduce((sum, one) => sum + one.bytes.length, 0);
+  const limitMs = MAX_MS.always + MAX_MS.tarball * offered.length + MAX_MS.byte * bytes;
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...first, ...(WORDS[client.family] ?? ["install"])], {
       cwd: at,
