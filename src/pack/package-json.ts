@@ -19,9 +19,18 @@ import { quote, tarballRefused } from "./refuse.ts";
 
 const DECISIVE: ReadonlySet<string> = new Set([
   ...MANIFEST_FIELDS,
-  ...["name", "version", "private", "scripts", "gypfile"],
+  "name",
+  "version",
+  "private",
+  "scripts",
+  "gypfile",
   // What is run is decided by these: Node, bun and deno read them each with a parser of their own.
-  ...["main", "module", "browser", "type", "exports", "imports"],
+  "main",
+  "module",
+  "browser",
+  "type",
+  "exports",
+  "imports",
 ]);
 const RANGES = ["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"] as const;
 const PLATFORM = ["os", "cpu", "libc"] as const;

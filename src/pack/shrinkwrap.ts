@@ -57,6 +57,10 @@ function objectIn(where: Where, of: JsonObject, member: string): JsonObject {
   return value;
 }
 
+function shown(value: JsonValue | undefined): string {
+  return typeof value === "string" ? quote(value) : "no text";
+}
+
 function checkEntry(where: Where, at: string, installedAs: string, bundleFlag: "inBundle" | "bundled", entry: JsonValue): void {
   const fail = (what: string): Error => refused(where, `has ${quote(at)} ${what}`);
   if (!isJsonObject(entry)) throw fail("that is no object");
@@ -64,11 +68,11 @@ function checkEntry(where: Where, at: string, installedAs: string, bundleFlag: "
   if (link !== undefined) throw fail("that is a link");
   if (!isPublicName(installedAs)) throw fail("under a name that no package has");
   const exact = typeof version === "string" ? VERSION.exec(version) : null;
-  if (exact === null) throw fail(`without an exact version: ${quote(String(version))}`);
+  if (exact === null) throw fail(`without an exact version: ${shown(version)}`);
   const real = exact.groups?.["name"] ?? (name === undefined ? installedAs : name);
   if (typeof real !== "string" || !isPublicName(real)) throw fail("under a name that no package has");
   if (resolved !== undefined && !isRegistryTarball(resolved, real))
-    throw fail(`from ${quote(String(resolved))}, which is no registry's tarball of ${real}`);
+    throw fail(`from ${shown(resolved)}, which is no registry's tarball of ${real}`);
   const isThere = where.has(`${where.folder}${at}/package.json`);
   if (entry[bundleFlag] === true && isThere && resolved === undefined && integrity === undefined) return;
   if (typeof integrity !== "string" || !SHA512.test(integrity)) throw fail("without a sha512 integrity");

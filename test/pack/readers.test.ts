@@ -3,6 +3,7 @@ import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { field, modeOf } from "../../scripts/fuzz/tarballs/draft.ts";
 import { publishProblems } from "../../src/pack/check.ts";
+import { ImprintError } from "../../src/errors.ts";
 import { inspectTarball, type TarballFacts } from "../../src/pack/inspect.ts";
 import { makePackage, paxEntry, type RawEntry, rawTar, rawTarball } from "../support/tarball.ts";
 
@@ -10,10 +11,19 @@ const PACKAGE_JSON: RawEntry = { path: "package/package.json", content: '{"name"
 const SHA512 = `sha512-${"A".repeat(86)}==`;
 const AT = "https://registry.example.org";
 
-async function refused(bytes: Uint8Array, message: string): Promise<void> {
-  const cannot = { code: "TARBALL_REFUSED", message: expect.stringContaining(message) as string };
-  await expect(inspectTarball(bytes)).rejects.toMatchObject(cannot);
-  await expect(inspectTarball(bytes, { anyTopFolder: true })).rejects.toMatchObject(cannot);
+/** Why it is refused: whatever the top folder may be. */
+async function refusal(bytes: Uint8Array): Promise<string> {
+  const [strict, any] = await Promise.all(
+    [false, true].map((anyTopFolder) =>
+      inspectTarball(bytes, { anyTopFolder }).then(
+        () => "accepted",
+        (error: unknown) => error,
+      ),
+    ),
+  );
+  expect(strict).toMatchObject({ code: "TARBALL_REFUSED" });
+  expect(any).toEqual(strict);
+  return strict instanceof ImprintError ? strict.message : "";
 }
 
 describe("B4 headers", () => {
@@ -23,7 +33,7 @@ describe("B4 headers", () => {
       const content = type === "5" ? "" : "13 comment=x\n";
       for (const path of ["", "\0hidden"]) {
         const odd: RawEntry = { path, type, prefix: "package/x", content };
-        await refused(rawTarball([PACKAGE_JSON, odd, { path: "package/late.js" }]), "begins with a NUL");
+        expect(await refusal(rawTarball([PACKAGE_JSON, odd, { path: "package/late.js" }]))).toContain("begins with a NUL");
       }
     },
   );
@@ -36,13 +46,15 @@ describe("B4 headers", () => {
     ["none at all, which deno keeps", 0, "could not read it"],
     ["executable for others only, which pnpm and yarn 4 spread", 0o611, "its owner could not"],
   ])("B4 a mode: %s", async (_, mode, message) => {
-    await refused(rawTarball([PACKAGE_JSON, { path: "package/a", patch: modeOf(mode) }]), message);
+    expect(await refusal(rawTarball([PACKAGE_JSON, { path: "package/a", patch: modeOf(mode) }]))).toContain(message);
   });
 
   it.each(["", "        ", "0o755\0", "-644\0", "+644\0", "\x80\0\0\0\0\0\x01\xa4", "644\0\x001", "\x00644", "648\0", "0x1a4\0"])(
     "B4 a mode %j, at which deno fails",
     async (form) => {
-      await refused(rawTarball([PACKAGE_JSON, { path: "package/a", patch: field(100, 8, form) }]), "mode is not a plain octal");
+      expect(await refusal(rawTarball([PACKAGE_JSON, { path: "package/a", patch: field(100, 8, form) }]))).toContain(
+        "mode is not a plain octal",
+      );
     },
   );
 
@@ -52,7 +64,7 @@ describe("B4 headers", () => {
     ["mtime", 136, 12],
   ] as const)("B4 a %s that is no number, for which bun takes it for no archive", async (what, at, length) => {
     for (const form of ["junk", "-1\0", "0x1\0", "1\x001", "\xff\xff\xff\xff\xff\xff\xff\xff"])
-      await refused(rawTarball([{ ...PACKAGE_JSON, patch: field(at, length, form) }]), `${what} is not a plain octal`);
+      expect(await refusal(rawTarball([{ ...PACKAGE_JSON, patch: field(at, length, form) }]))).toContain(`${what} is not a plain octal`);
     // Old tars leave them empty, GNU's writes high ones in base 256.
     for (const form of ["", " ".repeat(length), "\x80\0\0\0\0\0\x01\x01", "  644 \0", "0".repeat(length)])
       expect((await inspectTarball(rawTarball([{ ...PACKAGE_JSON, patch: field(at, length, form) }]))).fileCount).toBe(1);
@@ -76,7 +88,7 @@ describe("B4 entries", () => {
     ["a file __proto__, which pnpm loses", [{ path: "package/__proto__" }], '"__proto__"'],
     ["a folder __proto__", [{ path: "package/a/__proto__/b" }], '"__proto__"'],
   ])("B4 %s", async (_, entries, message) => {
-    await refused(rawTarball([PACKAGE_JSON, ...entries]), message);
+    expect(await refusal(rawTarball([PACKAGE_JSON, ...entries]))).toContain(message);
   });
 
   it("B4 folders before their files pass, and the top one anywhere", async () => {
@@ -97,7 +109,7 @@ describe("B4 streams", () => {
   };
 
   it("B4 an empty gzip member before the archive, for which deno installs an empty package", async () => {
-    await refused(Buffer.concat([gzipSync(""), gzipSync(tar)]), "one gzip member");
+    expect(await refusal(Buffer.concat([gzipSync(""), gzipSync(tar)]))).toContain("one gzip member");
   });
   it.each([
     ["reserved flags", member(0x20, Buffer.alloc(0)), "flags that mean nothing"],
@@ -120,7 +132,7 @@ describe("B4 streams", () => {
     ["half a block at the end, at which yarn 1 and bun fail", gzipSync(tar.subarray(0, -256)), "middle of a block"],
     ["a byte behind the last block", gzipSync(Buffer.concat([tar, Buffer.alloc(1)])), "middle of a block"],
   ])("B4 gzip with %s", async (_, bytes, message) => {
-    await refused(bytes, message);
+    expect(await refusal(bytes)).toContain(message);
   });
   it("B4 a name, a comment, an extra field and a header checksum pass", async () => {
     const extra = Buffer.from([4, 0, 1, 2, 3, 4]);
@@ -157,7 +169,7 @@ describe("B4 package.json", () => {
     ["everything bundled, at which yarn 1 fails", '"bundleDependencies":true', "not a list of names"],
   ])("B4 %s", async (_, inner, message) => {
     const content = `{"name":"@alice/hello","version":"1.0.0",${inner}}`;
-    await refused(rawTarball([{ ...PACKAGE_JSON, content }, { path: "package/a.js" }]), message);
+    expect(await refusal(rawTarball([{ ...PACKAGE_JSON, content }, { path: "package/a.js" }]))).toContain(message);
   });
 });
 
@@ -190,7 +202,7 @@ describe("B5 bundled packages", () => {
     expect(runs(await inspectTarball(await bundle({}, { "node_modules/inner/binding.gyp": "{}" })))).toBe(true);
     expect(runs(await inspectTarball(await bundle({}, { "node_modules/inner/src/binding.gyp": "{}" })))).toBe(false);
     const scoped = { "node_modules/inner/node_modules/@a/b/package.json": '{"name":"@a/b","scripts":{"install":"x"}}' };
-    await refused(await bundle({}, scoped), "nothing in bundleDependencies needs it");
+    expect(await refusal(await bundle({}, scoped))).toContain("nothing in bundleDependencies needs it");
   });
 
   it.each<readonly [string, Readonly<Record<string, string>>, string]>([
@@ -212,7 +224,7 @@ describe("B5 bundled packages", () => {
     ["with a manifest by another case", { "node_modules/dep/Package.json": "{}" }, "on some file systems only"],
     ["with a gyp file by another case", { "node_modules/dep/Binding.gyp": "{}" }, "on some file systems only"],
   ])("B5 a bundled package %s is refused", async (_, files, message) => {
-    await refused(await bundle({}, files), message);
+    expect(await refusal(await bundle({}, files))).toContain(message);
   });
 
   it("B5 what a bundled package finds above itself is needed, and node_modules deeper in the package are files like others", async () => {
@@ -244,8 +256,8 @@ describe("B5 npm-shrinkwrap.json", () => {
     ["that is a link", { resolved: "../x", link: true }, "is a link"],
     ["that says it is bundled, and is not there", { version: "1.0.0", inBundle: true, bundled: true }, "without a sha512"],
   ])("B5 an entry %s is refused, in each version of the format", async (_, entry, message) => {
-    await refused(await withIt(v3(entry)), message);
-    await refused(await withIt(v1(entry)), message);
+    expect(await refusal(await withIt(v3(entry)))).toContain(message);
+    expect(await refusal(await withIt(v1(entry)))).toContain(message);
   });
 
   it.each<readonly [string, string, string]>([
@@ -257,7 +269,7 @@ describe("B5 npm-shrinkwrap.json", () => {
     ["a name that no package has", v3(good, { "node_modules/..": good }), "no package has"],
     ["an alias of no package", v3({ ...good, name: ".." }), "no package has"],
   ])("B5 %s", async (_, text, message) => {
-    await refused(await withIt(text), message);
+    expect(await refusal(await withIt(text))).toContain(message);
   });
 
   it("B5 one with a sha512 and a registry's release in each entry passes, and is named when it is published", async () => {
@@ -284,7 +296,7 @@ describe("B5 npm-shrinkwrap.json", () => {
     expect((await inspectTarball(await makePackage(bundled, { ...files, "npm-shrinkwrap.json": text }))).fileCount).toBe(4);
     // One of the bundled package is held to the same.
     const theirs = { ...files, "node_modules/x/npm-shrinkwrap.json": v3({ version: "1.0.0", resolved: "http://127.0.0.1:9/x.tgz" }) };
-    await refused(await makePackage(bundled, theirs), "no registry's tarball");
+    expect(await refusal(await makePackage(bundled, theirs))).toContain("no registry's tarball");
     // Deeper in the package it is a file like any other.
     const deep = { "lib/npm-shrinkwrap.json": v3({ version: "1.0.0", resolved: "http://127.0.0.1:9/x.tgz" }) };
     expect((await inspectTarball(await makePackage({}, deep))).manifest["hasShrinkwrap"]).toBe(false);
@@ -292,6 +304,6 @@ describe("B5 npm-shrinkwrap.json", () => {
 
   it("B5 long pax paths reach the same checks", async () => {
     const long = `package/node_modules/${"x".repeat(100)}/index.js`;
-    await refused(rawTarball([PACKAGE_JSON, paxEntry({ path: long }), { path: long }]), "no package with a name");
+    expect(await refusal(rawTarball([PACKAGE_JSON, paxEntry({ path: long }), { path: long }]))).toContain("no package with a name");
   });
 });

@@ -6,7 +6,7 @@ import { type Draft, field, mend, modeOf, octal } from "./draft.ts";
 /** Returns what it did. */
 export type Change = (draft: Draft, random: Random) => string;
 
-const TYPES = [..."\u00001234567ADGIKLMNSVXgxz9 "];
+const TYPES = "\u00001234567ADGIKLMNSVXgxz9 ".split("");
 const MODES = [
   0, 0o1, 0o10, 0o11, 0o100, 0o200, 0o400, 0o444, 0o500, 0o555, 0o600, 0o644, 0o664, 0o666, 0o700, 0o711, 0o744, 0o755, 0o777, 0o1644,
   0o1777, 0o2755, 0o4755, 0o6777, 0o40755, 0o100644, 0o100755, 0o120777,

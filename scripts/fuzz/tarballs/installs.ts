@@ -178,12 +178,9 @@ function run(
     });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (said += text));
-    const timer = setTimeout(
-      () => {
-        if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-      },
-      MAX_MS[0] + MAX_MS[1] * offered.length,
-    );
+    const timer = setTimeout(() => {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    }, limitMs);
     child.once("error", reject);
     child.once("close", (code) => {
       clearTimeout(timer);

@@ -132,5 +132,6 @@ export function oddReaders(readings: readonly (readonly [string, Reading, Habits
 function textOfReading(reading: Reading, habits: Habits, isProgram: boolean): string {
   if ("failed" in reading) return "it fails";
   const files = [...reading.files].filter(([file]) => habits.leavesBundles !== true || !file.startsWith("node_modules/"));
-  return JSON.stringify(files.map(([file, { digest, executable }]) => [file, digest, executable && !isProgram]).toSorted());
+  const lines = files.map(([file, { digest, executable }]) => JSON.stringify([file, digest, executable && !isProgram]));
+  return lines.toSorted((a, b) => (a < b ? -1 : 1)).join("\n");
 }
