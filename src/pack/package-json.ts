@@ -159,6 +159,8 @@ export function requireShapes(packageJson: JsonObject): void {
   const bin = valueOf("bin");
   if (bin !== undefined && typeof bin !== "string" && !isJsonObject(bin)) throw refuse("bin", "a path or an object of paths");
   if (!isJsonObject(bin)) return;
+  // At a number, yarn 1, pnpm 11 and deno fail.
+  if (!Object.values(bin).every((target) => typeof target === "string")) throw refuse("bin", "a path or an object of paths");
   const odd = Object.keys(bin).find((name) => !BIN_NAME.test(name));
   if (odd !== undefined) throw tarballRefused(`package.json's bin has ${quote(odd)}, which is no name of a program`);
 }

@@ -37,6 +37,8 @@ const UNUSED_NUMBERS = [
   ["uid", 108, 8],
   ["gid", 116, 8],
   ["mtime", 136, 12],
+  ["devmajor", 329, 8],
+  ["devminor", 337, 8],
 ] as const;
 
 export type TarHeader = {

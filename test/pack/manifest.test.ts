@@ -13,6 +13,7 @@ const SHAPED: Readonly<Record<string, unknown>> = {
   peerDependencies: { c: "1" },
   acceptDependencies: { d: "1" },
   peerDependenciesMeta: { c: { optional: true } },
+  bin: { e: "x" },
   bundleDependencies: ["x"],
   bundledDependencies: ["x"],
   os: ["any"],

@@ -62,6 +62,8 @@ describe("B4 headers", () => {
     ["uid", 108, 8],
     ["gid", 116, 8],
     ["mtime", 136, 12],
+    ["devmajor", 329, 8],
+    ["devminor", 337, 8],
   ] as const)("B4 a %s that is no number, for which bun takes it for no archive", async (what, at, length) => {
     for (const form of ["junk", "-1\0", "0x1\0", "1\x001", "\xff\xff\xff\xff\xff\xff\xff\xff"])
       expect(await refusal(rawTarball([{ ...PACKAGE_JSON, patch: field(at, length, form) }]))).toContain(`${what} is not a plain octal`);
@@ -152,6 +154,7 @@ describe("B4 package.json", () => {
   it.each<readonly [string, string, string]>([
     ["programs in a list, for which deno sees no such version", '"bin":["a.js"]', "not a path or an object"],
     ["programs that are a number", '"bin":1', "not a path or an object"],
+    ["a program that is a number, at which yarn 1, pnpm 11 and deno fail", '"bin":{"x":1}', "not a path or an object"],
     ["programs that are nothing", '"bin":null', "not a path or an object"],
     ["dependencies in a list", '"dependencies":["a"]', "not an object of ranges"],
     ["a range that is a number, at which yarn 1 fails", '"optionalDependencies":{"a":1}', "not an object of ranges"],

@@ -142,7 +142,22 @@ const folders: Change = (draft, random) => {
 
 const LONG = `package/${"long/".repeat(25)}file.js`;
 
+/** What packers write. */
+const ORDINARY = [
+  ["path", LONG],
+  ["path", "package/\u00e9.js"],
+  ["mtime", "1700000000.5"],
+  ["atime", "1700000000"],
+  ["uid", "4294967296"],
+  ["uname", "\u00e9"],
+  ["comment", "hello"],
+  ["SCHILY.dev", "1"],
+  ["LIBARCHIVE.creationtime", "1700000000"],
+  ["NODETAR.depth", "1"],
+] as const;
+
 function records(random: Random, length: number): readonly [string, string] {
+  if (random.once(2)) return random.once(3) ? ["size", String(length)] : random.pick(ORDINARY);
   return random.pick<readonly [string, string]>([
     ["path", "package/pax.js"],
     ["path", LONG],
@@ -252,6 +267,11 @@ const pax: Change = (draft, random) => {
 };
 
 const gnu: Change = (draft, random) => {
+  if (random.once(3)) {
+    const path = `package/${"long/".repeat(20 + random.int(20))}\u00e9.js`;
+    draft.entries.push(gnuLongNameEntry(path), { path: Buffer.from(path).subarray(0, 100), content: "gnu\n", magic: "ustar  \0" });
+    return "GNU L as GNU's tar writes it";
+  }
   const type = random.pick(["L", "L", "L", "K", "N"]);
   const name = random.pick([LONG, `${LONG}x`, "package/short.js", "", "../x", `package/\u00e9${"l".repeat(100)}`, "package/"]);
   const tail = random.pick(["\0", "\0", "", "\0\0", "\0x", "\n"]);
