@@ -13,6 +13,12 @@
  *     npm run fuzz -- lockfiles --seed 7 --cases 2000 --format pnpm
  *     npm run fuzz -- lockfiles --seed 7 --format pnpm --case 12
  *
+ * Tarballs, changed; what the inspection takes is read by every client, see fuzz/tarballs/run.ts:
+ *
+ *     npm run fuzz -- tarballs                           1,000 cases, and attacks without the inspection
+ *     npm run fuzz -- tarballs --seed 7 --cases 5000
+ *     npm run fuzz -- tarballs --seed 7 --case 12
+ *
  * Each case must end in what its owner signed or in a refusal. Anything else prints the case and exits 1.
  */
 import { randomInt } from "node:crypto";
@@ -23,6 +29,8 @@ import { parseArgs } from "node:util";
 import { textOf } from "../src/format/bytes.ts";
 import { FORMATS } from "./fuzz/lockfiles/install.ts";
 import { fuzzLockfiles } from "./fuzz/lockfiles/run.ts";
+import { attacks } from "./fuzz/tarballs/attacks.ts";
+import { fuzzTarballs, openReaders, tryAttacks } from "./fuzz/tarballs/run.ts";
 import { fuzz, type FuzzFailure, type FuzzReport } from "./fuzz/run.ts";
 
 function numberOf(text: string | undefined, otherwise: number): number {
@@ -80,6 +88,39 @@ async function lockfiles(of: number): Promise<void> {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
+async function tarballs(of: number): Promise<void> {
+  const only = values.case === undefined ? undefined : numberOf(values.case, 0);
+  const readers = await openReaders();
+  try {
+    for (const id of readers.missing) process.stderr.write(`! ${id} is not installed and reads nothing: npm run test:clients\n`);
+    const tried = only === undefined ? await tryAttacks(readers, attacks()) : null;
+    if (tried !== null) {
+      const idle = [...attacks()].filter(({ how }) => !tried.work.has(how)).map(({ how }) => how);
+      process.stdout.write(
+        `of ${String(tried.made)} attacks the inspection takes ${String(tried.taken.length)}; without it ${String(tried.work.size)} would work\n`,
+      );
+      for (const [how, ids] of tried.work) process.stdout.write(`  ${how}: read in another way by ${ids.join(", ")}\n`);
+      if (idle.length > 0) process.stdout.write(`  read alike by all: ${idle.join(", ")}\n`);
+      for (const how of tried.taken) process.stderr.write(`✗ the inspection takes ${how}\n`);
+      if (tried.work.size === 0) process.stderr.write("✗ no reader differs on any attack: these readers cannot tell\n");
+      if (tried.taken.length > 0 || tried.work.size === 0) process.exitCode = 1;
+    }
+    const progress = (line: string): void => void process.stderr.write(`${line}\n`);
+    const { kinds, clients, failures } = await fuzzTarballs(readers, { seed: of, cases: numberOf(values.cases, 1000), only, progress });
+    process.stdout.write("cases by kind: taken, refused\n");
+    for (const [kind, { taken, refused }] of kinds)
+      process.stdout.write(`  ${String(taken).padStart(6)} ${String(refused).padStart(6)}  ${kind}\n`);
+    process.stdout.write(`${table("tarballs read by client", clients)}\n${String(failures.length)} failures\n`);
+    for (const { client, n, how, faults } of failures) {
+      const again = `npm run fuzz -- tarballs --seed ${String(of)} --case ${String(n)}`;
+      process.stderr.write(`✗ ${client}, case ${String(n)}, ${how}\n  ${faults.slice(0, 10).join("\n  ")}\n  again: ${again}\n`);
+    }
+    if (failures.length > 0) process.exitCode = 1;
+  } finally {
+    await readers.close();
+  }
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -95,6 +136,7 @@ const { values, positionals } = parseArgs({
 const seed = numberOf(values.seed, randomInt(2 ** 32));
 process.stdout.write(`seed ${String(seed)}\n`);
 if (positionals[0] === "lockfiles") await lockfiles(seed);
+else if (positionals[0] === "tarballs") await tarballs(seed);
 else {
   const report = await fuzz({
     seed,

@@ -258,7 +258,11 @@ async function auditPublic(
   const pinned = options.locked.filter((one) => one.name === name && one.version === base.version && one.integrity !== null);
   const wanted = new Set(pinned.flatMap(({ integrity }) => (integrity ?? "").split(" ").filter((word) => word.startsWith("sha512-"))));
   const open = (why: string): AuditedPackage => ({ ...base, status: "public", warnings: [`its files are not compared: ${why}`] });
-  if (wanted.size === 0) return open("no lockfile has a sha512 of it");
+  if (wanted.size === 0) {
+    const around = claimedAround(place.path, options.project);
+    if (around !== null) return { ...base, reason: `it stands below ${around}, and no lockfile has a sha512 of it: nobody vouches for it` };
+    return open("no lockfile has a sha512 of it");
+  }
   let contents: TarballContents;
   try {
     contents = await readTarballContents(await options.publicTarball(name, base.version));
@@ -269,6 +273,15 @@ async function auditPublic(
   if (!wanted.has(`sha512-${contents.sha512}`)) return { ...base, reason: "the public registry's tarball is not the locked one" };
   const { reason, warnings } = judge(await compareFiles(place.folder, contents.files), contents.packageJson, "the locked tarball");
   return reason === null ? { ...base, status: "public", integrityChecked: true, warnings } : { ...base, reason, warnings };
+}
+
+/** The claimed package in whose node_modules this one lies, perhaps because its npm-shrinkwrap.json asked for it. */
+function claimedAround(at: string, project: Project): string | null {
+  const names = at
+    .replace(/^node_modules\//, "")
+    .split("/node_modules/")
+    .slice(0, -1);
+  return names.find((name) => isPublicName(name) && isGuarded(sourceOf(project, name))) ?? null;
 }
 
 /** Install scripts make files; nothing may change or remove what was signed. */

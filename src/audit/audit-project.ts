@@ -79,7 +79,8 @@ export async function auditPackages(options: {
   return packages.flatMap((locked, i) => {
     const one = locked.origin.kind === "bundle" ? auditBundled(locked, locked.origin.of, byPath, options.project) : audited[i];
     if (one === null || one === undefined) return [];
-    const { bundles: _, ...plain } = one;
+    const { bundles: _, ...judged } = one;
+    const plain = auditBelow(locked, judged, byPath);
     return strict && plain.status !== "refused" && plain.warnings.length > 0
       ? [{ ...plain, status: "refused" as const, reason: plain.warnings.join("; ") }]
       : [plain];
@@ -101,6 +102,27 @@ function auditBundled(locked: LockedPackage, of: string, byPath: ReadonlyMap<str
   if (parent?.status === "signed" && parent.bundles.has(locked.installedAs)) return { ...base, status: "local" };
   const where = of === "" ? "the project" : shown(of);
   return { ...base, reason: `the lockfile says that it is bundled in ${where}, which no index has signed as bundling it` };
+}
+
+/**
+ * What npm puts into the node_modules of a signed package was asked for by that package, by its npm-shrinkwrap.json at the
+ * worst, and by no one else. Without a hash, or from an address, nobody vouches for it, and its author did not either.
+ */
+function auditBelow(locked: LockedPackage, judged: AuditedPackage, byPath: ReadonlyMap<string, Judged | null>): AuditedPackage {
+  const isBare = judged.status === "elsewhere" || (judged.status === "public" && locked.integrity === null && locked.shasum === null);
+  if (!isBare) return judged;
+  const marker = "/node_modules/";
+  for (let end = locked.path.lastIndexOf(marker); end > 0; end = locked.path.lastIndexOf(marker, end - 1)) {
+    const around = byPath.get(locked.path.slice(0, end));
+    if (around?.status !== "signed") continue;
+    const what = judged.status === "elsewhere" ? "is from git, a file or an address" : "has no integrity";
+    return {
+      ...judged,
+      status: "refused",
+      reason: `it stands below ${around.name}@${around.version}, which is signed, but it ${what}: nobody vouches for it`,
+    };
+  }
+  return judged;
 }
 
 /** The beginning of every verdict: refused, until something speaks for it. */

@@ -36,7 +36,7 @@ export type PublishCheck = {
 export type Publishable = { readonly name: PackageName; readonly version: Version; readonly warnings: readonly string[] };
 
 /** The part of a tarball's facts that the check reads. */
-type Checked = Pick<TarballFacts, "packageJson" | "files" | "manifest">;
+type Checked = Pick<TarballFacts, "packageJson" | "files" | "manifest" | "bundledScripts">;
 
 function parsed<T>(packageJson: JsonObject, field: string, parse: (text: string) => T, problems: string[]): T | null {
   const value = packageJson[field];
@@ -55,7 +55,7 @@ function parsed<T>(packageJson: JsonObject, field: string, parse: (text: string)
 
 /** What stands against publishing; throws nothing. */
 export function publishProblems(facts: Checked, options: PublishOptions = {}): PublishCheck {
-  const { packageJson, files, manifest } = facts;
+  const { packageJson, files, manifest, bundledScripts } = facts;
   const problems: string[] = [];
   // npm takes "false", 0 and the like as they come; only what is plainly meant is refused.
   if (packageJson["private"] === true) problems.push("package.json says private: true; remove it if this is meant to be published");
@@ -76,7 +76,16 @@ export function publishProblems(facts: Checked, options: PublishOptions = {}): P
           `dependency ${dependency.name} is ${quote(dependency.spec)}: where clients hoist it, it stands in the place of ${dependency.name}`,
         ];
   });
-  const warnings = [...aliases, ...(mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings)];
+  const brought = [
+    ...(manifest["hasShrinkwrap"] === true
+      ? ["npm-shrinkwrap.json: npm installs below this package what it lists; pnpm, yarn, bun and deno do not read it"]
+      : []),
+    ...bundledScripts.map((folder) => `${quote(folder)} is bundled, and runs a script when npm installs it`),
+    ...(files.some((file) => file.startsWith("node_modules/"))
+      ? ["it bundles packages: yarn 4 fetches these anew, other clients take yours"]
+      : []),
+  ];
+  const warnings = [...brought, ...aliases, ...(mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings)];
   return { problems, warnings, name, version };
 }
 

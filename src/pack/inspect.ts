@@ -11,11 +11,12 @@ import { Parser } from "tar";
 import { integrity as parseIntegrity, shasum as parseShasum } from "../format/decode.ts";
 import type { Integrity, Shasum } from "../format/decode.ts";
 import type { JsonObject } from "../format/json.ts";
+import { Bundle } from "./bundle.ts";
 import { gunzip } from "./gunzip.ts";
 import { PACK_LIMITS } from "./limits.ts";
 import type { PackLimits } from "./limits.ts";
 import { manifestOf } from "./manifest.ts";
-import { parsePackageJson } from "./package-json.ts";
+import { parsePackageJson, requireShapes } from "./package-json.ts";
 import { foldPath, PathSet } from "./paths.ts";
 import { quote, tarballRefused } from "./refuse.ts";
 import { TarReader } from "./tar-reader.ts";
@@ -35,6 +36,8 @@ export type TarballFacts = {
   readonly topFolder: string;
   /** Files as paths inside the top folder, in the tarball's order. */
   readonly files: readonly string[];
+  /** Folders of bundled packages that run a script when npm installs them, as `node_modules/a`. */
+  readonly bundledScripts: readonly string[];
   /** As it stands there. */
   readonly packageJson: JsonObject;
   /** What a release document must say of it. */
@@ -105,31 +108,38 @@ class Contents {
   readonly #digest = new EntryDigest();
   /** Paths in plain headers that an extended header overrides, folded: no client may take one for another file. */
   readonly #overridden = new Set<string>();
-  #packageJson: Uint8Array[] | undefined;
-  #isPackageJson = false;
+  readonly #bundle: Bundle;
+  #packageJson: Uint8Array | undefined;
+  /** The file whose content comes, where it is read; chunk by chunk. */
+  #open: { readonly inner: string; readonly chunks: Uint8Array[] } | null = null;
   unpackedSize = 0;
 
   constructor(limits: PackLimits, anyTopFolder: boolean) {
     this.#limits = limits;
     this.#paths = new PathSet(limits, anyTopFolder);
+    this.#bundle = new Bundle(limits);
   }
 
   entry({ kind, path, headerPath, sizeBytes }: TarEntry): void {
+    this.#close();
     this.#digest.add(kind, path, sizeBytes);
     const inner = this.#paths.add(kind, path);
-    this.#isPackageJson = kind === "file" && inner === "package.json";
     if (headerPath !== path) this.#overridden.add(foldPath(headerPath));
     if (kind === "folder") return;
     this.files.push(inner);
     this.unpackedSize += sizeBytes;
-    if (!this.#isPackageJson) return;
-    if (sizeBytes > this.#limits.maxPackageJsonBytes)
+    const isPackageJson = inner === "package.json";
+    if (isPackageJson && sizeBytes > this.#limits.maxPackageJsonBytes)
       throw tarballRefused(`package.json is larger than ${this.#limits.maxPackageJsonBytes} bytes`);
-    this.#packageJson = [];
+    if (this.#bundle.file(inner, sizeBytes) || isPackageJson) this.#open = { inner, chunks: [] };
   }
 
   content(bytes: Uint8Array): void {
-    if (this.#isPackageJson) this.#packageJson?.push(bytes.slice());
+    this.#open?.chunks.push(bytes.slice());
+  }
+
+  get bundle(): Bundle {
+    return this.#bundle;
   }
 
   get topFolder(): string {
@@ -138,11 +148,20 @@ class Contents {
 
   packageJson(): Uint8Array {
     if (this.#packageJson === undefined) throw tarballRefused("it has no package.json in its top folder");
-    return Buffer.concat(this.#packageJson);
+    return this.#packageJson;
+  }
+
+  #close(): void {
+    if (this.#open === null) return;
+    const { inner, chunks } = this.#open;
+    this.#open = null;
+    if (inner === "package.json") this.#packageJson = Buffer.concat(chunks);
+    else this.#bundle.content(inner, Buffer.concat(chunks));
   }
 
   /** The digest of all entries; to be called once, at the end. */
   finish(): string {
+    this.#close();
     const hidden =
       this.#overridden.size === 0 ? undefined : this.files.find((file) => this.#overridden.has(foldPath(`${this.topFolder}/${file}`)));
     if (hidden !== undefined)
@@ -169,6 +188,9 @@ export async function inspectTarball(source: Uint8Array | string, options: Inspe
   if (contents.finish() !== second.end()) throw tarballRefused("two readers of it see different files");
   const packageJson = parsePackageJson(contents.packageJson(), tarballRefused, limits);
   const { files, unpackedSize, topFolder } = contents;
+  requireShapes(packageJson);
+  const all = new Set(files);
+  const bundledScripts = contents.bundle.finish(packageJson, (file) => all.has(file));
   return {
     sha512Hex: Buffer.from(compressed.sha512).toString("hex"),
     integrity: parseIntegrity(`sha512-${Buffer.from(compressed.sha512).toString("base64")}`, "integrity"),
@@ -178,10 +200,12 @@ export async function inspectTarball(source: Uint8Array | string, options: Inspe
     fileCount: files.length,
     topFolder,
     files,
+    bundledScripts,
     packageJson,
     manifest: manifestOf(packageJson, {
       hasShrinkwrap: files.includes("npm-shrinkwrap.json"),
       hasBindingGyp: files.includes("binding.gyp"),
+      bundlesScripts: bundledScripts.length > 0,
     }),
   };
 }

@@ -20,6 +20,8 @@ const OTHER_MEMBERS_BYTES = 65_536;
 export type TopLevelFiles = {
   readonly hasShrinkwrap: boolean;
   readonly hasBindingGyp: boolean;
+  /** Whether a package in its node_modules runs something when npm installs it. */
+  readonly bundlesScripts: boolean;
 };
 
 function hasInstallScript(packageJson: JsonObject): boolean {
@@ -58,7 +60,7 @@ export function manifestOf(packageJson: JsonObject, files: TopLevelFiles): JsonO
     members.push([field, value]);
   }
   members.push(["hasShrinkwrap", files.hasShrinkwrap]);
-  members.push(["hasInstallScript", files.hasBindingGyp || hasInstallScript(packageJson)]);
+  members.push(["hasInstallScript", files.hasBindingGyp || files.bundlesScripts || hasInstallScript(packageJson)]);
   const manifest = jsonObject(members);
   const bytes = formatPretty(manifest).byteLength;
   if (bytes > LIMITS.releaseBytes - OTHER_MEMBERS_BYTES) {

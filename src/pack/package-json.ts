@@ -15,9 +15,29 @@ import { PACK_LIMITS } from "./limits.ts";
 import type { PackLimits } from "./limits.ts";
 import { MANIFEST_FIELDS } from "../format/release.ts";
 import { INSTALL_SCRIPTS } from "./manifest.ts";
-import { quote } from "./refuse.ts";
+import { quote, tarballRefused } from "./refuse.ts";
 
-const DECISIVE: ReadonlySet<string> = new Set([...MANIFEST_FIELDS, "name", "version", "private", "scripts"]);
+const DECISIVE: ReadonlySet<string> = new Set([
+  ...MANIFEST_FIELDS,
+  "name",
+  "version",
+  "private",
+  "scripts",
+  "gypfile",
+  // What is run is decided by these: Node, bun and deno read them each with a parser of their own.
+  "main",
+  "module",
+  "browser",
+  "type",
+  "exports",
+  "imports",
+]);
+const RANGES = ["dependencies", "optionalDependencies", "peerDependencies", "acceptDependencies"] as const;
+const PLATFORM = ["os", "cpu", "libc"] as const;
+/** No file may get another name than this, or none. */
+const BIN_NAME = /^(?!\.{1,2}$)[^/\\\p{Cc}]+$/u;
+/** In code that copies objects member by member, a key of this name gives the copy members that the object has not. */
+const PROTOTYPE = "__proto__";
 
 /** Whether a second `key` would change what we sign: a decisive field itself, or anything inside of one. */
 function isDecisive(field: string, key: string, depth: number): boolean {
@@ -25,8 +45,11 @@ function isDecisive(field: string, key: string, depth: number): boolean {
   return field === "scripts" ? depth > 2 || INSTALL_SCRIPTS.includes(key) : DECISIVE.has(field);
 }
 
-/** The first decisive key that stands twice in one object of `text`, which must be valid JSON. Does not recurse. */
-function duplicateKey(text: string): string | undefined {
+/**
+ * The first decisive key of `text` that parsers read in two ways: it stands twice in one object, or is `__proto__`. The text
+ * must be valid JSON. Does not recurse.
+ */
+function ambiguousKey(text: string): string | undefined {
   const open: (Set<string> | null)[] = [];
   let field = "";
   let expectsKey = false;
@@ -43,6 +66,7 @@ function duplicateKey(text: string): string | undefined {
       // Unescaped first: "n\u0061me" is "name" to every parser.
       const key = JSON.parse(text.slice(start, at + 1)) as string;
       if (open.length === 1) field = key;
+      if (key === PROTOTYPE && (open.length === 1 || DECISIVE.has(field))) return key;
       if (!isDecisive(field, key, open.length)) continue;
       const keys = open.at(-1);
       if (keys?.has(key)) return key;
@@ -56,7 +80,7 @@ function duplicateKey(text: string): string | undefined {
  * The object in `bytes`. A leading byte order mark is skipped, as npm does.
  *
  * @throws whatever `refuse` makes of the reason: too large, not UTF-8, nested too deeply, not JSON, not an object, a
- * decisive key twice
+ * decisive key twice or `__proto__`
  */
 export function parsePackageJson(
   bytes: Uint8Array,
@@ -79,7 +103,8 @@ export function parsePackageJson(
     throw refuse("package.json is not JSON", cause);
   }
   if (!isJsonObject(value)) throw refuse("package.json is not a JSON object");
-  const twice = duplicateKey(text);
+  const twice = ambiguousKey(text);
+  if (twice === PROTOTYPE) throw refuse(`package.json has the key ${quote(twice)}, which some clients take for an order to inherit`);
   if (twice !== undefined) throw refuse(`package.json has the key ${quote(twice)} twice in one object`);
   return value;
 }
@@ -103,4 +128,39 @@ export async function readPackageJson(dir: string): Promise<JsonObject> {
     throw new ImprintError("FILE_UNREADABLE", `Cannot read ${path}: is this the folder of a package?`, { cause });
   }
   return parsePackageJson(bytes, refuse);
+}
+
+/**
+ * The fields by which clients install, in the shapes that all of them read; at others one fails, and the next goes on.
+ * Programs are one path, or paths by name: deno reads a package with a list of them as one that does not exist. Their names
+ * are plain: npm takes the end of a name with a slash, yarn 4 fails.
+ *
+ * @throws ImprintError TARBALL_REFUSED naming the field
+ */
+export function requireShapes(packageJson: JsonObject): void {
+  const valueOf = (field: string): JsonValue | undefined => (Object.hasOwn(packageJson, field) ? packageJson[field] : undefined);
+  const refuse = (field: string, what: string): ImprintError =>
+    tarballRefused(`package.json's ${field} is not ${what}; clients differ on it`);
+  for (const field of RANGES) {
+    const ranges = valueOf(field);
+    // Packages of 2011 have an empty list.
+    const isEmpty = ranges === undefined || (Array.isArray(ranges) && ranges.length === 0);
+    if (!isEmpty && !(isJsonObject(ranges) && Object.values(ranges).every((range) => typeof range === "string")))
+      throw refuse(field, "an object of ranges");
+  }
+  for (const field of PLATFORM) {
+    const names = valueOf(field);
+    if (names !== undefined && typeof names !== "string" && !(Array.isArray(names) && names.every((name) => typeof name === "string")))
+      throw refuse(field, "a list of names");
+  }
+  const meta = valueOf("peerDependenciesMeta");
+  if (meta !== undefined && !(isJsonObject(meta) && Object.values(meta).every((one) => isJsonObject(one))))
+    throw refuse("peerDependenciesMeta", "an object of objects");
+  const bin = valueOf("bin");
+  if (bin !== undefined && typeof bin !== "string" && !isJsonObject(bin)) throw refuse("bin", "a path or an object of paths");
+  if (!isJsonObject(bin)) return;
+  // At a number, yarn 1, pnpm 11 and deno fail.
+  if (!Object.values(bin).every((target) => typeof target === "string")) throw refuse("bin", "a path or an object of paths");
+  const odd = Object.keys(bin).find((name) => !BIN_NAME.test(name));
+  if (odd !== undefined) throw tarballRefused(`package.json's bin has ${quote(odd)}, which is no name of a program`);
 }

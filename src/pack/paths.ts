@@ -7,6 +7,9 @@ import { quote, tarballRefused } from "./refuse.ts";
 /** Files whose mere presence changes what an install does; a file system that ignores case finds them in any case. */
 const EXACTLY_SPELLED: readonly string[] = ["package.json", "npm-shrinkwrap.json", "binding.gyp"];
 
+/** Files that yarn 1 keeps beside a package's own in its cache, where it writes over these. */
+const TAKEN: readonly string[] = [".yarn-metadata.json", ".yarn-tarball.tgz"];
+
 /**
  * Equal for paths that are one file somewhere: macOS ignores case and Unicode composition, Windows ignores case and
  * dots and spaces at a segment's end. Upper case of lower case: `ẞ` and `K` (Kelvin) need the one to meet `ß` and `k`,
@@ -25,8 +28,18 @@ export function pathProblem(path: string): string | undefined {
   for (const segment of path.split("/")) {
     if (/^[. ]*$/.test(segment)) return `a path with the segment ${quote(segment)}`;
     if (/^[A-Za-z]:/.test(segment)) return "a path with a drive letter";
+    // pnpm keeps files in an object by path, which has a member of this name already.
+    if (segment === "__proto__") return `a path with the segment ${quote(segment)}`;
   }
   return undefined;
+}
+
+const MODULES = foldPath("node_modules");
+const INSIDE = new RegExp(`^(${MODULES}/(@[^/]+/)?[^/]+/)*`, "u");
+
+/** Of a folded path, what it is to the bundled package that it lies in, or to the package itself. */
+function packageInside(folded: string): string {
+  return folded.replace(INSIDE, "");
 }
 
 /** Collects the paths of one tarball and refuses the first that is unsafe or can't stand beside the others. */
@@ -60,7 +73,7 @@ export class PathSet {
     const problem = pathProblem(plain);
     if (problem !== undefined) throw tarballRefused(`${quote(plain)} is ${problem}`);
     const inner = this.#insideTop(kind, plain);
-    this.#remember(kind, plain);
+    this.#remember(kind, plain, inner);
     return inner;
   }
 
@@ -75,13 +88,22 @@ export class PathSet {
     if (!this.#anyTopFolder && top !== "package") throw tarballRefused(`its top folder is ${quote(top)}, not package`);
     const inner = slash === -1 ? "" : path.slice(slash + 1);
     const folded = foldPath(inner);
-    const meant = EXACTLY_SPELLED.find((name) => foldPath(name) === folded);
-    if (meant !== undefined && inner !== meant) throw tarballRefused(`${quote(path)} is ${meant} on some file systems only`);
+    const own = packageInside(folded);
+    const meant = EXACTLY_SPELLED.find((name) => foldPath(name) === own);
+    if (meant !== undefined && !`/${inner}`.endsWith(`/${meant}`))
+      throw tarballRefused(`${quote(path)} is ${meant} on some file systems only`);
+    const misspelt = inner.split("/").find((segment) => foldPath(segment) === MODULES && segment !== "node_modules");
+    if (misspelt !== undefined) throw tarballRefused(`${quote(path)} is in node_modules on some file systems only`);
+    if (TAKEN.some((name) => foldPath(name) === folded))
+      throw tarballRefused(`${quote(path)} has a name that yarn 1 takes for a file of its own`);
     return inner;
   }
 
-  #remember(kind: "file" | "folder", path: string): void {
+  #remember(kind: "file" | "folder", path: string, inner: string): void {
     const folded = foldPath(path);
+    // yarn 4 fails where it has to make a folder that is there; the top one it cuts off.
+    if (kind === "folder" && inner !== "" && this.#seen.get(folded) === "folder")
+      throw tarballRefused(`the folder ${quote(path)} is there twice, or comes after what is in it`);
     for (let slash = folded.indexOf("/"); slash !== -1; slash = folded.indexOf("/", slash + 1))
       this.#addFolder(folded.slice(0, slash), path);
     if (kind === "folder") this.#addFolder(folded, path);

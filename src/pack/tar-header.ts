@@ -1,7 +1,7 @@
 /**
  * One 512-byte tar header, read the strict way.
  *
- * The clients that will unpack a tarball (npm, pnpm, yarn, bun) each have a reader of their own, and these differ
+ * The clients that will unpack a tarball (npm, pnpm, yarn, bun, deno) each have a reader of their own, and these differ
  * wherever the format is loose: junk after the NUL of a name, `prefix` under an unknown magic, sizes in base 256, link
  * names on plain files. An author who knows that can show us one package and a client another. So only headers that
  * every reader takes the same way pass; honest packers write no others.
@@ -32,10 +32,21 @@ const REFUSED_KINDS: ReadonlyMap<number, string> = new Map([
   [0x4b, "a link with a long name"],
 ]);
 
+/** Numbers that no client uses, in headers that bun takes for no archive when they are none. */
+const UNUSED_NUMBERS = [
+  ["uid", 108, 8],
+  ["gid", 116, 8],
+  ["mtime", 136, 12],
+  ["devmajor", 329, 8],
+  ["devminor", 337, 8],
+] as const;
+
 export type TarHeader = {
   readonly kind: EntryKind;
   /** Bytes of content that follow. */
   readonly sizeBytes: number;
+  /** Permissions: at most 0o777. */
+  readonly mode: number;
   /** The header's own path, prefix included, as it stands there; may be cut short where an extended header follows. */
   readonly path: Uint8Array;
 };
@@ -59,10 +70,34 @@ export function isZero(bytes: Uint8Array): boolean {
   return true;
 }
 
+function latin1(field: Uint8Array): string {
+  return Buffer.from(field.buffer, field.byteOffset, field.length).toString("latin1");
+}
+
 function octal(field: Uint8Array, what: string): number {
-  const text = /^ *([0-7]{1,11})[ \0]*$/.exec(Buffer.from(field.buffer, field.byteOffset, field.length).toString("latin1"));
+  const text = /^ *([0-7]{1,11})[ \0]*$/.exec(latin1(field));
   if (text?.[1] === undefined) throw tarballRefused(`a header's ${what} is not a plain octal number`);
   return Number.parseInt(text[1], 8);
+}
+
+/** Octal, nothing, or base 256 as GNU's tar writes ids above 2097151: what every reader skips in the same way. */
+function requireNumber(field: Uint8Array, what: string): void {
+  if (field[0] === 0x80) return;
+  if (!/^[ \0]*$|^ *[0-7]{1,12}[ \0]*$/.test(latin1(field))) throw tarballRefused(`a header's ${what} is not a plain octal number`);
+}
+
+/**
+ * The mode of a file or folder. deno gives a file exactly these permissions, npm adds to them, pnpm and yarn 4 keep one bit:
+ * whether anybody may execute it. So its owner must be able to read it, and to execute it where anybody can.
+ */
+function modeOf(block: Uint8Array, kind: EntryKind): number {
+  const mode = octal(block.subarray(100, 108), "mode");
+  if (kind !== "file" && kind !== "folder") return mode;
+  if (mode > 0o777) throw tarballRefused(`an entry's mode is ${mode.toString(8)}: set-uid, set-gid, sticky and type bits are not allowed`);
+  if (kind === "file" && (mode & 0o400) === 0) throw tarballRefused(`a file's mode is ${mode.toString(8)}: its owner could not read it`);
+  if (kind === "file" && (mode & 0o111) !== 0 && (mode & 0o100) === 0)
+    throw tarballRefused(`a file's mode is ${mode.toString(8)}: others could execute it, its owner could not`);
+  return mode;
 }
 
 function textField(field: Uint8Array, what: string): Uint8Array {
@@ -93,6 +128,8 @@ function prefixOf(block: Uint8Array): Uint8Array {
 /** The header in `block` (512 bytes); null for the zero block that ends an archive. */
 export function decodeHeader(block: Uint8Array): TarHeader | null {
   if (isZero(block)) return null;
+  // pnpm's reader takes it for the end of the archive, whatever the rest of the header says.
+  if (block[0] === 0) throw tarballRefused("a header begins with a NUL where its name should be");
   if (octal(block.subarray(148, 156), "checksum") !== checksum(block)) throw tarballRefused("a header's checksum is wrong");
   const type = block[156] ?? 0;
   const kind = KINDS.get(type);
@@ -103,6 +140,8 @@ export function decodeHeader(block: Uint8Array): TarHeader | null {
   }
   if (!isZero(block.subarray(157, 257))) throw tarballRefused("a header that is no link names a link target");
   const sizeBytes = octal(block.subarray(124, 136), "size");
+  for (const [what, at, length] of UNUSED_NUMBERS) requireNumber(block.subarray(at, at + length), what);
   const path = prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from("/"), name]);
-  return { kind, sizeBytes, path: path.slice() };
+  const mode = modeOf(block, kind);
+  return { kind, sizeBytes, mode, path: path.slice() };
 }

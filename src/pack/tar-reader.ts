@@ -19,6 +19,8 @@ export type TarEntry = {
   /** What a reader that ignores extended headers would take for the path. */
   readonly headerPath: string;
   readonly sizeBytes: number;
+  /** Whether its owner may execute it. */
+  readonly executable: boolean;
 };
 
 export type TarSink = {
@@ -56,6 +58,7 @@ export class TarReader {
   #paxSize: number | undefined;
   #extended = false;
   #ended = false;
+  #bytes = 0;
 
   constructor(limits: PackLimits, sink: TarSink) {
     this.#limits = limits;
@@ -65,6 +68,7 @@ export class TarReader {
   /** Reads on. Throws TARBALL_REFUSED, after which the reader is of no more use. */
   write(chunk: Uint8Array): void {
     let at = 0;
+    this.#bytes += chunk.length;
     while (at < chunk.length) {
       if (this.#ended) {
         // Some clients stop at the first zero block, npm at the second, others read on: nothing may stand behind it.
@@ -78,6 +82,8 @@ export class TarReader {
   /** To be called after the last chunk: an archive that was cut short is refused. */
   end(): void {
     if (!this.#ended) throw tarballRefused("it ends before the end of the archive");
+    // yarn 1 and bun wait for the rest of the block.
+    if (this.#bytes % BLOCK_BYTES !== 0) throw tarballRefused("it ends in the middle of a block");
   }
 
   #readHeader(bytes: Uint8Array): number {
@@ -124,7 +130,7 @@ export class TarReader {
     // To some readers (npm's too) this is a folder, whatever its type says.
     if (kind === "file" && path.endsWith("/")) throw tarballRefused(`the file ${quote(path)} is named like a folder`);
     if (kind === "folder" && header.sizeBytes !== 0) throw tarballRefused(`the folder ${quote(path)} has content`);
-    this.#sink.entry({ kind, path, headerPath, sizeBytes: header.sizeBytes });
+    this.#sink.entry({ kind, path, headerPath, sizeBytes: header.sizeBytes, executable: (header.mode & 0o100) !== 0 });
   }
 
   #readBody(body: Body, bytes: Uint8Array): number {

@@ -148,6 +148,28 @@ describe("X12 package-lock.json", () => {
     expect(typeof ended === "string" ? ended : ended.packages[0]?.warnings).toContainEqual(expect.stringMatching(/npm-shrinkwrap\.json/));
   });
 
+  it.each([
+    ["from an address, without a hash", { version: "1.0.0", resolved: "http://127.0.0.1:4870/x.tgz" }, /from git, a file or an address/],
+    ["from an address, with a hash", { version: "1.0.0", resolved: "http://127.0.0.1:4870/x.tgz", integrity: EVIL }, /from git, a file/],
+    ["from git", { version: "1.0.0", resolved: "git+ssh://git@example.org/x.git#0123456789012345678901234567890123456789" }, /from git/],
+    ["from a registry, without a hash", { version: "1.0.0", resolved: "http://127.0.0.1:4870/x/-/x-1.0.0.tgz" }, /has no integrity/],
+  ])("B5 what stands below a signed package %s is refused", async (_, entry, why) => {
+    const below = { "node_modules/@alice/a": fine(), "node_modules/@alice/a/node_modules/x": entry };
+    expect(reason(await audited(npm(below)))).toMatch(why);
+    const deeper = {
+      "node_modules/@alice/a": fine(),
+      "node_modules/@alice/a/node_modules/y": { version: "1.0.0", resolved: "http://127.0.0.1:4870/y/-/y-1.0.0.tgz", integrity: EVIL },
+      "node_modules/@alice/a/node_modules/y/node_modules/x": entry,
+    };
+    expect(reason(await audited(npm(deeper)))).toMatch(/below @alice\/a@1\.0\.0/);
+  });
+
+  it("B5 what stands below a signed package, from a registry and with a hash, is judged like anything else", async () => {
+    const pub = { version: "1.0.0", resolved: "http://127.0.0.1:4870/x/-/x-1.0.0.tgz", integrity: EVIL };
+    const ended = await audited(npm({ "node_modules/@alice/a": fine(), "node_modules/@alice/a/node_modules/x": pub }));
+    expect(typeof ended === "string" ? ended : ended.packages.map(({ status }) => status)).toEqual(["signed", "public"]);
+  });
+
   it("X12 keys that stand twice, comments, and the legacy part that says something else", async () => {
     const text = JSON.stringify(npmLock({ "node_modules/@alice/a": fine() }));
     expect(

@@ -143,8 +143,9 @@ describe("ranges that nobody else can install", () => {
   });
 
   test("what is no range at all", async () => {
-    expect(await problems({ dependencies: { x: 1 } })).toEqual(['dependencies: the range of "x" is not a string']);
-    expect(await problems({ peerDependencies: ["x"] })).toHaveLength(1);
+    const cannot = { code: "TARBALL_REFUSED", message: expect.stringContaining("not an object of ranges") as string };
+    await expect(problems({ dependencies: { x: 1 } })).rejects.toMatchObject(cannot);
+    await expect(problems({ peerDependencies: ["x"] })).rejects.toMatchObject(cannot);
   });
 });
 
@@ -171,7 +172,6 @@ describe("main, module, types, bin", () => {
     [{ types: "x.d.ts", typesVersions: { "*": {} } }, []],
     [{ bin: "bin/x.js" }, ["bin/x.js"]],
     [{ bin: { x: "./bin/x", y: "/bin/x" } }, ["bin/x"]],
-    [{ bin: ["bin/x"] }, ["bin/x"]],
     [{ bin: {} }, []],
     [{ bin: "" }, []],
     [{ directories: { bin: "./bin" } }, ["bin/x"]],
@@ -190,10 +190,7 @@ describe("main, module, types, bin", () => {
     [{ typings: "a" }, []],
     [{ bin: "bin/x" }, ["bin/x.js"]],
     [{ bin: { x: "./y" } }, ["x"]],
-    [{ bin: { x: 1 } }, []],
     [{ bin: "../x" }, ["x"]],
-    [{ bin: ["x"] }, []],
-    [{ bin: 1 }, []],
     [{ directories: { bin: "bin" } }, ["bins/x"]],
     [{ directories: { bin: "../bin" } }, ["bin/x"]],
   ];

@@ -6,7 +6,21 @@ import { MANIFEST_FIELDS } from "../../src/format/release.ts";
 import { differingFields, equalManifests, manifestOf } from "../../src/pack/manifest.ts";
 import { makePackage, makeTarball } from "../support/tarball.ts";
 
-const NONE = { hasShrinkwrap: false, hasBindingGyp: false };
+/** Fields that have to be in a shape that every client reads. */
+const SHAPED: Readonly<Record<string, unknown>> = {
+  dependencies: { a: "1" },
+  optionalDependencies: { b: "1" },
+  peerDependencies: { c: "1" },
+  acceptDependencies: { d: "1" },
+  peerDependenciesMeta: { c: { optional: true } },
+  bin: { e: "x" },
+  bundleDependencies: ["x"],
+  bundledDependencies: ["x"],
+  os: ["any"],
+  cpu: "any",
+  libc: ["any"],
+};
+const NONE = { hasShrinkwrap: false, hasBindingGyp: false, bundlesScripts: false };
 
 async function manifestIn(packageJson: Record<string, unknown>, files: Record<string, string> = {}): Promise<JsonObject> {
   return (await inspectTarball(await makePackage(packageJson, files))).manifest;
@@ -14,7 +28,7 @@ async function manifestIn(packageJson: Record<string, unknown>, files: Record<st
 
 describe("T10 manifest of a tarball", () => {
   test("T10 the fields of the format, verbatim, and no others", async () => {
-    const all = Object.fromEntries(MANIFEST_FIELDS.map((field, i) => [field, { [`x${i}`]: [i, "é", null, true] }]));
+    const all = Object.fromEntries(MANIFEST_FIELDS.map((field, i) => [field, SHAPED[field] ?? { [`x${i}`]: [i, "é", null, true] }]));
     expect({ ...(await manifestIn({ ...all, scripts: { test: "x" }, main: "index.js", dist: { tarball: "x" } })) }).toEqual({
       ...all,
       hasShrinkwrap: false,
@@ -63,6 +77,7 @@ describe("T10 manifest of a tarball", () => {
       [manifestOf({ dependencies: base.dependencies }, NONE), "bin"],
       [manifestOf({ ...base, scripts: { install: "x" } }, NONE), "hasInstallScript"],
       [manifestOf(base, { ...NONE, hasBindingGyp: true }), "hasInstallScript"],
+      [manifestOf(base, { ...NONE, bundlesScripts: true }), "hasInstallScript"],
       [manifestOf(base, { ...NONE, hasShrinkwrap: true }), "hasShrinkwrap"],
       [{ ...manifest, extra: 1 }, "extra"],
     ];

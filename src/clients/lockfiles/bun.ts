@@ -1,4 +1,5 @@
 /** bun.lock: JSON with comments and trailing commas. The binary bun.lockb is refused with the command that replaces it. */
+import { isRegistryTarball } from "../../format/tarball-address.ts";
 import { isPublicName } from "../../format/names.ts";
 import { described, type Fields, fieldsOf, flag, isFields, listOf, mapOf, membersOf, text, type Tree } from "./grammar.ts";
 import { parseJsonTree } from "./json-tree.ts";
@@ -6,7 +7,6 @@ import {
   ELSEWHERE,
   isExactVersion,
   isPlainPath,
-  isRegistryTarball,
   type LockedPackage,
   type Origin,
   packageNameOf,

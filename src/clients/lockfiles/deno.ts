@@ -1,17 +1,8 @@
 /** deno.lock, versions 4 and 5: its `npm` part. What comes from jsr or plain addresses is no npm package. */
+import { isRegistryTarball } from "../../format/tarball-address.ts";
 import { described, type Fields, fieldsOf, listOf, mapOf, membersOf, text, textIn, type Tree, word } from "./grammar.ts";
 import { parseJsonTree } from "./json-tree.ts";
-import {
-  ELSEWHERE,
-  isExactVersion,
-  isRegistryTarball,
-  type LockedPackage,
-  packageNameOf,
-  REGISTRY,
-  type Refuse,
-  shown,
-  splitSpec,
-} from "./locked.ts";
+import { ELSEWHERE, isExactVersion, type LockedPackage, packageNameOf, REGISTRY, type Refuse, shown, splitSpec } from "./locked.ts";
 
 const NAMES = listOf(word);
 const DOCUMENT = membersOf({

@@ -2,10 +2,11 @@
  * package-lock.json, npm-shrinkwrap.json and node_modules/.package-lock.json, versions 2 and 3. npm 7 and newer install
  * what `packages` says; the `dependencies` of version 2 are for npm 6 and must say the same.
  */
+import { isRegistryTarball } from "../../format/tarball-address.ts";
 import { isPublicName } from "../../format/names.ts";
 import { described, type Fields, fieldsOf, flag, mapOf, membersOf, type Shape, text, textIn, word } from "./grammar.ts";
 import { parseJsonTree } from "./json-tree.ts";
-import { ELSEWHERE, isExactVersion, isPlainPath, isRegistryTarball, type LockedPackage, REGISTRY, type Refuse, shown } from "./locked.ts";
+import { ELSEWHERE, isExactVersion, isPlainPath, type LockedPackage, REGISTRY, type Refuse, shown } from "./locked.ts";
 import { requireSameLegacy } from "./npm-legacy.ts";
 
 const RANGES = mapOf(text);

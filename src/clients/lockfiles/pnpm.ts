@@ -1,4 +1,5 @@
 /** pnpm-lock.yaml of lockfile version 9, which pnpm 9 to 12 write; newer ones put a second YAML document before it. */
+import { isRegistryTarball } from "../../format/tarball-address.ts";
 import { isPublicName } from "../../format/names.ts";
 import {
   described,
@@ -18,7 +19,6 @@ import {
   ELSEWHERE,
   isExactVersion,
   isPlainPath,
-  isRegistryTarball,
   type LockedPackage,
   type Origin,
   packageNameOf,

@@ -1,17 +1,8 @@
 /** Entries of a yarn.lock of yarn 1. What is linked or a workspace has none: it stands in package.json files alone. */
+import { isRegistryTarball } from "../../format/tarball-address.ts";
 import { type Fields, fieldsOf, mapOf, membersOf, text, textIn, word } from "./grammar.ts";
 import { isPublicName } from "../../format/names.ts";
-import {
-  ELSEWHERE,
-  isExactVersion,
-  isRegistryTarball,
-  type LockedPackage,
-  packageNameOf,
-  REGISTRY,
-  type Refuse,
-  shown,
-  splitSpec,
-} from "./locked.ts";
+import { ELSEWHERE, isExactVersion, type LockedPackage, packageNameOf, REGISTRY, type Refuse, shown, splitSpec } from "./locked.ts";
 
 const RANGES = mapOf(text, isPublicName);
 const ENTRY = membersOf({
