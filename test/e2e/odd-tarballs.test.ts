@@ -27,6 +27,9 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
 /** pnpm installs nothing under another name than its own, and so only its reader is asked, in this process. */
 const CLIENTS = ["npm 10", "npm 11", "pnpm 10", "yarn 1", "yarn 4", "bun", "deno"];
 
+/** At once. */
+const DOWNLOADS = 4;
+
 let folder: string;
 let readers: Readers | null = null;
 beforeAll(async () => {
@@ -58,26 +61,32 @@ describe("B4 odd tarballs of the public registry", () => {
     const faults: string[] = [];
     const taken: { readonly spec: string; readonly signed: Signed; readonly bytes: Uint8Array }[] = [];
     let missing = 0;
-    for (const spec of specs) {
+    const one = async (spec: string, inProcess: Readers["inProcess"]): Promise<void> => {
       const bytes = await download(spec);
       if (bytes === null) {
         missing++;
-        continue;
+        return;
       }
       try {
         const signed = await signedReading(bytes, true);
         if (REFUSED[spec] !== undefined) faults.push(`${spec} is taken`);
-        for (const { id, habits, read } of readers.inProcess)
+        for (const { id, habits, read } of inProcess)
           faults.push(...differences(signed, await read(bytes), habits).map((fault) => `${spec}, ${id}: ${fault}`));
         taken.push({ spec, signed, bytes });
       } catch (error) {
         if (!isImprintError(error, "TARBALL_REFUSED")) throw error;
         if (REFUSED[spec]?.test(error.message) !== true) faults.push(`${spec}: ${error.message}`);
       }
-    }
+    };
+    const { inProcess, installing } = readers;
+    const queue = specs.values();
+    const work = async (): Promise<void> => {
+      for (const spec of queue) await one(spec, inProcess);
+    };
+    await Promise.all(Array.from({ length: DOWNLOADS }, work));
     // Under names of their own: two versions of one package are in the list. A manifest's dependencies would have to be there.
     const offered = taken.map(({ bytes, signed }, at) => ({ name: `odd-${at}`, bytes, manifest: { bin: signed.facts.manifest["bin"] } }));
-    for (const installer of readers.installing) {
+    for (const installer of installing) {
       const found = await installer.install(offered);
       for (const [at, { spec, signed }] of taken.entries())
         faults.push(

@@ -71,7 +71,7 @@ function packumentOf({ name, bytes, manifest }: Offered, url: string): object {
 const WORDS: Readonly<Record<string, readonly string[]>> = {
   npm: ["install", "--ignore-scripts"],
   pnpm: ["install", "--ignore-scripts"],
-  "yarn 1": ["install", "--ignore-scripts", "--non-interactive"],
+  "yarn 1": ["install", "--ignore-scripts", "--non-interactive", "--ignore-engines", "--ignore-platform"],
   "yarn 4": ["install", "--no-immutable"],
   bun: ["install", "--ignore-scripts"],
   deno: ["install"],
