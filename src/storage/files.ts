@@ -104,7 +104,9 @@ async function readWhole(path: string, maxBytes: number, { secret = false }: Rea
   try {
     const info = await handle.stat();
     // A link of another user could lead to a file of ours that was meant for another place.
-    for (const { uid } of [info, await lstat(path)])
+    // One that was replaced or removed meanwhile has no name any more.
+    const named = await orNull(lstat(path));
+    for (const { uid } of named === null ? [info] : [info, named])
       if (!(await trusts(path, uid)))
         throw new ImprintError("FOREIGN_FILE", `Cannot believe ${path}: it belongs to another user (uid ${String(uid)})`);
     if (secret && info.isFile() && isLoose(info.mode))
