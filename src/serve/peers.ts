@@ -19,7 +19,7 @@ const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
 /** The user who has the other end; "unknown" where the list does not have it; null where this system has no list. */
 export async function peerOf(ends: Ends): Promise<number | "unknown" | null> {
   for (let look = 0; look < MAX_LOOKS; look++) {
-    const table = await readTable();
+    const table = await freshTable();
     if (table === null) return null;
     const uid = ownerIn(table, ends);
     if (uid !== null) return uid;
@@ -30,6 +30,20 @@ export async function peerOf(ends: Ends): Promise<number | "unknown" | null> {
 /** The users whose processes listen on a port of this machine; none where this system has no list. */
 export async function listenersOf(port: number): Promise<readonly number[]> {
   return listenersIn((await readTable()) ?? "", port);
+}
+
+let running: Promise<unknown> = Promise.resolve();
+let queued: Promise<string | null> | null = null;
+
+/** A list that was read after this call. Many who ask at once, as a crowd of connections does, share one reading. */
+function freshTable(): Promise<string | null> {
+  queued ??= running.then(() => {
+    queued = null;
+    const table = readTable();
+    running = table;
+    return table;
+  });
+  return queued;
 }
 
 async function readTable(): Promise<string | null> {
@@ -46,13 +60,16 @@ export function listenersIn(table: string, port: number): readonly number[] {
 /** @param table text of `/proc/net/tcp` and `/proc/net/tcp6` @returns null where no socket of a process has that end */
 export function ownerIn(table: string, { remoteAddress, remotePort, localAddress, localPort }: Ends): number | null {
   if (remotePort === undefined || localPort === undefined) return null;
-  const wanted = new Set(
-    [v4Words, v6Words, mappedWords].flatMap((words) => {
-      const [remote, local] = [words(remoteAddress), words(localAddress)];
-      return remote === null || local === null ? [] : [`${remote}:${hex(remotePort)} ${local}:${hex(localPort)}`];
-    }),
-  );
-  for (const { local, remote, uid } of linesOf(table)) if (wanted.has(`${local} ${remote}`)) return uid;
+  for (const words of [v4Words, v6Words, mappedWords]) {
+    const [remote, local] = [words(remoteAddress), words(localAddress)];
+    if (remote === null || local === null) continue;
+    // Found as text: a busy machine has tens of thousands of lines.
+    const ends = ` ${remote}:${hex(remotePort)} ${local}:${hex(localPort)} `;
+    for (let at = table.indexOf(ends); at !== -1; at = table.indexOf(ends, at + 1)) {
+      const [start, end] = [table.lastIndexOf("\n", at) + 1, table.indexOf("\n", at)];
+      for (const { uid } of linesOf(table.slice(start, end === -1 ? undefined : end))) return uid;
+    }
+  }
   return null;
 }
 
