@@ -30,7 +30,7 @@ export function openNpmSignatures(upstream: Pick<Upstream, "keys" | "published">
       if (known !== null) return known;
       if (failures >= MAX_FAILURES) return unchecked(`the public registry could not be asked: ${last}`);
       try {
-        keys ??= upstream.keys().then(parseNpmKeys);
+        keys ??= upstream.keys().then(parseNpmKeys, noKeys);
         const listed = await keys;
         if (listed.length === 0) return unchecked("the public registry lists no keys");
         const published = await upstream.published(locked.name, locked.version);
@@ -45,6 +45,12 @@ export function openNpmSignatures(upstream: Pick<Upstream, "keys" | "published">
       }
     },
   };
+}
+
+/** A mirror without the keys' address is a registry that lists none. */
+function noKeys(error: unknown): readonly NpmKey[] {
+  if (isImprintError(error, "NOT_FOUND")) return [];
+  throw error;
 }
 
 /** What the lockfile says too little of for any signature to be compared with. */

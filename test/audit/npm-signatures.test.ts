@@ -111,6 +111,7 @@ describe("npm's own signatures", () => {
       w.upstream.keys = keys;
       const result = await audited({ one: integrity });
       expect(result).toMatchObject({ public: 1, npmSigned: 0, refused: 0 });
+      expect(auditLines(result)).toContain("! one@1.0.0: the public registry lists no keys");
     }
     expect(parseNpmKeys([{ ...ours.listed, expires: "never" }])).toEqual([]);
   });
