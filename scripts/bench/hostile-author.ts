@@ -1,6 +1,6 @@
 /**
- * A trusted author turns hostile (THREATS R1): packages of valid signatures with too much of everything, asked for by somebody.
- * What it costs the resolver in memory, and the packages of others in time.
+ * A trusted author turns hostile (THREATS R1): their packages are validly signed and hold too much. This measures the
+ * resolver's memory, and how long requests for packages of others take meanwhile.
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";

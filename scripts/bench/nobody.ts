@@ -37,7 +37,7 @@ type Row = {
   readonly ended: Timed;
   readonly started: Timed;
   readonly installed: string | null;
-  /** The version in the lockfile: pnpm 10 and 11 and yarn 4 take that from their own stores, and ask nobody. */
+  /** The version in the lockfile. pnpm 10, pnpm 11 and yarn 4 install it from their own stores without a request. */
   readonly locked: string | null;
 };
 

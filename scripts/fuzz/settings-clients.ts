@@ -91,7 +91,7 @@ export async function openBench(): Promise<Bench> {
   };
 }
 
-/** No settings of whoever runs this; http that leaves this machine goes to a proxy that answers nothing. */
+/** The user's own settings are left out. Requests that leave this machine go to a proxy that never answers. */
 function environmentOf(client: Client, top: string, home: string, outside: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([key]) => !/^(npm_|pnpm_|yarn_|bun_|deno_|IMPRINT_|XDG_|GIT_|NODE_|VITEST|INIT_CWD|PREFIX)/iu.test(key),

@@ -6,7 +6,7 @@ import type { Scene } from "./scene.ts";
 
 const EVIL_INDEX = 'module.exports = "EVIL";\n';
 
-/** Always there, so that a lockfile that leads to them finds them: folders and a tarball that nobody signed. */
+/** Folders and a tarball without a signature. They are always there, so that a lockfile that leads to them finds them. */
 export function putEvil(folder: string, { evilTarball }: Scene): void {
   for (const at of ["evil", "packages/a"]) {
     mkdirSync(path.join(folder, at), { recursive: true });

@@ -158,7 +158,7 @@ function denoAlias(text: string, evil: string, owner: string, place: string): st
   return `${JSON.stringify(lock, null, 2)}\n`;
 }
 
-/** The chosen release's entry with the hash and the address of a tarball that nobody signed. */
+/** The chosen release's entry with the hash and the address of an unsigned tarball. */
 function swapped({ chosenIntegrity, evilIntegrity, registry, trap }: Scene, format: Format, text: string): string {
   const address = `${trap}@alice/a/-/a-1.1.0.tgz`;
   if (format === "deno") {

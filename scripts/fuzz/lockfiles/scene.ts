@@ -27,7 +27,7 @@ export type Scene = {
   readonly evilIntegrity: string;
   /** Of the release of `@alice/a` that clients choose. */
   readonly chosenIntegrity: string;
-  /** Addresses of tarballs that nobody signed. */
+  /** Addresses of unsigned tarballs. */
   readonly evilAddresses: readonly string[];
   /** `name@version` of the index → path → digest. */
   readonly signed: ReadonlyMap<string, ReadonlyMap<string, string>>;
