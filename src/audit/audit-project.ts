@@ -92,7 +92,7 @@ type Judged = AuditedPackage & { readonly bundles: ReadonlySet<string> };
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
-/** A lockfile may call any package bundled. The claim is believed only where the signed release bundles that name. */
+/** A lockfile may call any package bundled. A claimed name must be bundled by a signed release; other names are not judged here. */
 function auditBundled(locked: LockedPackage, of: string, byPath: ReadonlyMap<string, Judged | null>, project: Project): Judged | null {
   const guarded = guardedName(project, locked);
   if (guarded === null) return null;
