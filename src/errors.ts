@@ -171,12 +171,12 @@ export const CATALOGUE = {
   PASSPHRASE_WRONG: {
     exit: 7,
     http: 500,
-    hint: "try again, or check IMPRINT_PASSPHRASE and IMPRINT_PASSPHRASE_FILE, then imprint publish",
+    hint: "try again, or check IMPRINT_PASSPHRASE_FILE and IMPRINT_PASSPHRASE, then imprint publish",
   },
   PASSPHRASE_NEEDED: {
     exit: 7,
     http: 500,
-    hint: "set IMPRINT_PASSPHRASE or IMPRINT_PASSPHRASE_FILE, or run imprint publish on a terminal",
+    hint: "name a file that holds it in IMPRINT_PASSPHRASE_FILE (chmod 600), or run imprint publish on a terminal",
   },
 } as const satisfies Record<string, Entry>;
 

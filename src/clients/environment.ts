@@ -14,6 +14,24 @@ import { noProxyEnvironment } from "./no-proxy.ts";
 
 const MAX_BYTES = 1024 * 1024;
 
+/** Variables that hold a secret of ours, and the way that keeps it out of the environment. */
+const SECRETS: Readonly<Record<string, string>> = {
+  IMPRINT_PASSPHRASE: "keep it in a file of mode 600, named by IMPRINT_PASSPHRASE_FILE",
+  IMPRINT_SSH_PASSPHRASE: "type it when asked",
+  IMPRINT_GIT_TOKEN: "use git's credential helper, or ssh with an agent",
+  IMPRINT_KEY: "import the key file, then unset it",
+};
+
+/**
+ * A line for each secret of ours that the environment holds. A child that gets a cleaned copy of it can still read this process's
+ * own, as any process of the same user can.
+ */
+export function openSecrets(env: NodeJS.ProcessEnv): readonly string[] {
+  return Object.entries(SECRETS)
+    .filter(([name]) => (env[name] ?? "") !== "")
+    .map(([name, instead]) => `${name} is in the environment, where every program of yours can read it: ${instead}`);
+}
+
 /**
  * @param program that is started: pnpm is told where its cache is by a name that npm warns of
  * @param base of the resolver, with its policy, without a final slash
@@ -30,7 +48,9 @@ export async function childEnvironment(
   }: { readonly program: string; readonly base: string; readonly project: Project; readonly caches: string },
 ): Promise<NodeJS.ProcessEnv> {
   // Secrets of ours are no business of a wrapped command, nor of the scripts that it runs.
-  const { IMPRINT_PASSPHRASE: _secret, IMPRINT_PASSPHRASE_FILE: _file, IMPRINT_GIT_TOKEN: _token, ...rest } = env;
+  const rest = Object.fromEntries(
+    Object.entries(env).filter(([name]) => !Object.hasOwn(SECRETS, name) && name !== "IMPRINT_PASSPHRASE_FILE"),
+  );
   const registry = `${base}/`;
   return {
     ...rest,

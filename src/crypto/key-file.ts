@@ -7,6 +7,7 @@
  */
 import { LIMITS } from "../format/limits.ts";
 import { createCipheriv, createDecipheriv, scrypt, type ScryptOptions } from "node:crypto";
+import { totalmem } from "node:os";
 import { promisify } from "node:util";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { equalBytes, fromBase64Url, textOf, toBase64Url } from "../format/bytes.ts";
@@ -47,15 +48,32 @@ export type KeyFileHeader = {
   readonly protected: boolean;
 };
 
-/** scrypt cost as age uses it interactively: 2^15 · 8 · 1, 32 MiB. */
-const COST = { logN: 15, r: 8, p: 1 } as const;
+const BLOCK = { r: 8, p: 1 } as const;
+/** 128 MiB and a quarter of a second; a machine with little memory makes files of 32 MiB, as scrypt's paper had it for logins. */
+const [STRONG_LOG_N, SMALL_MACHINE_LOG_N, SMALL_MACHINE_BYTES] = [17, 15, 2 ** 31];
+/** Where there is no passphrase there is nothing to guess. */
+const OPEN_LOG_N = 10;
 /** A file asks for the work of opening it: more than this is an attack on memory, not a passphrase. */
 const MAX_LOG_N = LIMITS.scryptLogN;
 const MAX_BYTES = LIMITS.keyFileBytes;
 const CIPHER = "chacha20-poly1305";
 
-/** @param random returns that many fresh random bytes */
-export async function sealKeyFile(file: KeyFile, passphrase: string, random: (bytes: number) => Uint8Array): Promise<Uint8Array> {
+/** Cost of a new key file, as the exponent of 2 that scrypt takes. @param memoryBytes of the machine that makes it */
+export function sealingCost(passphrase: string, memoryBytes: number): number {
+  if (passphrase === "") return OPEN_LOG_N;
+  return memoryBytes < SMALL_MACHINE_BYTES ? SMALL_MACHINE_LOG_N : STRONG_LOG_N;
+}
+
+/**
+ * @param random returns that many fresh random bytes
+ * @param logN cost of opening it, which the file tells; opening asks for 2^logN KiB of memory
+ */
+export async function sealKeyFile(
+  file: KeyFile,
+  passphrase: string,
+  random: (bytes: number) => Uint8Array,
+  logN = sealingCost(passphrase, totalmem()),
+): Promise<Uint8Array> {
   const salt = random(16);
   const nonce = random(12);
   const header = jsonObject([
@@ -77,16 +95,16 @@ export async function sealKeyFile(file: KeyFile, passphrase: string, random: (by
     [
       "scrypt",
       jsonObject([
-        ["logN", COST.logN],
-        ["p", COST.p],
-        ["r", COST.r],
+        ["logN", logN],
+        ["p", BLOCK.p],
+        ["r", BLOCK.r],
         ["salt", toBase64Url(salt)],
       ]),
     ],
     ["cipher", CIPHER],
     ["nonce", toBase64Url(nonce)],
   ]);
-  const cipher = createCipheriv(CIPHER, await deriveKey(passphrase, salt, COST.logN), nonce, { authTagLength: 16 });
+  const cipher = createCipheriv(CIPHER, await deriveKey(passphrase, salt, logN), nonce, { authTagLength: 16 });
   cipher.setAAD(canonicalize(header), { plaintextLength: file.keys.length * 32 });
   const secret = Buffer.concat(file.keys.map(({ key }) => key.seed));
   const sealed = Buffer.concat([cipher.update(secret), cipher.final(), cipher.getAuthTag()]);
@@ -103,8 +121,8 @@ export async function openKeyFile(bytes: Uint8Array, passphrase: string): Promis
   const { header, file, logN, salt, nonce, sealed } = asKeyError(() => {
     const parsed = parseFile(bytes);
     const kdf = member(parsed, "scrypt", "", object);
-    member(kdf, "r", "scrypt", integer(COST.r, COST.r));
-    member(kdf, "p", "scrypt", integer(COST.p, COST.p));
+    member(kdf, "r", "scrypt", integer(BLOCK.r, BLOCK.r));
+    member(kdf, "p", "scrypt", integer(BLOCK.p, BLOCK.p));
     return {
       header: decodeHeader(parsed),
       file: parsed,
@@ -204,5 +222,5 @@ const scryptAsync = promisify<string, Uint8Array, number, ScryptOptions, Buffer>
 function deriveKey(passphrase: string, salt: Uint8Array, logN: number): Promise<Buffer> {
   const N = 2 ** logN;
   // Normalised, because two keyboards may spell one passphrase in two ways.
-  return scryptAsync(passphrase.normalize("NFC"), salt, 32, { N, r: COST.r, p: COST.p, maxmem: 256 * N * COST.r });
+  return scryptAsync(passphrase.normalize("NFC"), salt, 32, { N, ...BLOCK, maxmem: 256 * N * BLOCK.r });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { privateKeyFromSeed } from "../../src/crypto/ed25519.ts";
-import { type KeyFile, openKeyFile, readKeyFileHeader, sealKeyFile } from "../../src/crypto/key-file.ts";
+import { type KeyFile, openKeyFile, readKeyFileHeader, sealingCost, sealKeyFile } from "../../src/crypto/key-file.ts";
 import { ImprintError } from "../../src/errors.ts";
 import type { IndexId } from "../../src/format/digest.ts";
 import type { DisplayName } from "../../src/format/decode.ts";
@@ -49,6 +49,16 @@ describe("key files", () => {
         .toString("base64url")
         .slice(0, 20),
     );
+  });
+
+  it("cost more to open where the machine that makes them has the memory, and say so; without a passphrase nothing is to be guessed", async () => {
+    const GIB = 2 ** 30;
+    expect([sealingCost("x", 2 * GIB), sealingCost("x", 2 * GIB - 1), sealingCost("", 64 * GIB)]).toEqual([17, 15, 10]);
+    for (const logN of [15, 17, 18]) {
+      const sealed = await sealKeyFile(FILE, "x", zeros, logN);
+      expect(JSON.parse(Buffer.from(sealed).toString())).toMatchObject({ scrypt: { logN, r: 8, p: 1 } });
+      expect(await openKeyFile(sealed, "x")).toEqual(FILE);
+    }
   });
 
   it("show what they are without a passphrase", async () => {

@@ -156,7 +156,14 @@ describe("keys", () => {
       ),
     ).toEqual([]);
     expect(
-      await changedThough(folder, ["publish"], "PASSPHRASE_NEEDED", /nobody is here to type it/, { IMPRINT_PASSPHRASE: undefined }, who),
+      await changedThough(
+        folder,
+        ["publish"],
+        "PASSPHRASE_NEEDED",
+        /nobody is here to type it/,
+        { IMPRINT_PASSPHRASE_FILE: undefined },
+        who,
+      ),
     ).toEqual([]);
     writeFileSync(daily, "{}\n");
     expect(await changedThough(folder, ["publish"], "KEY_INVALID", /key file/, {}, who)).toEqual([]);

@@ -47,7 +47,7 @@ async function runJob(workflow: Workflow, checkout: string, expressions: Readonl
       npm_config_prefix: path.join(runner.home, "prefix"),
       PATH: `${path.join(runner.home, "prefix", "bin")}:${process.env["PATH"] ?? ""}`,
     };
-    const outcome = await world.sh(runner, checkout, "bash", ["-e", "-c", step.run], { IMPRINT_PASSPHRASE: undefined, ...env });
+    const outcome = await world.sh(runner, checkout, "bash", ["-e", "-c", step.run], { IMPRINT_PASSPHRASE_FILE: undefined, ...env });
     outcomes.push(outcome);
     if (outcome.code !== 0) break;
   }

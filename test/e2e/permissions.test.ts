@@ -73,21 +73,16 @@ it("M3 a key file, a passphrase file or a token file that others may read or wri
   const secret = path.join(world.folder, "secret");
   writeFileSync(secret, "alice's passphrase\n", { mode: 0o600 });
   const withFile = (version: string): ReturnType<People["sh"]> =>
-    world.sh(alice, greet(version), process.execPath, [BIN, "publish"], { IMPRINT_PASSPHRASE: undefined, IMPRINT_PASSPHRASE_FILE: secret });
+    world.sh(alice, greet(version), process.execPath, [BIN, "publish"], { IMPRINT_PASSPHRASE_FILE: secret });
   chmodSync(secret, 0o644);
   expect((await withFile("1.0.0")).stderr).toMatch(/LOOSE_FILE/);
   chmodSync(secret, 0o600);
   expect((await withFile("1.0.0")).code).toBe(0);
   // A pipe has no name for others to read it by.
-  const piped = await world.sh(
-    alice,
-    greet("1.1.0"),
-    "bash",
-    ["-c", `env IMPRINT_PASSPHRASE_FILE=<(cat '${secret}') '${process.execPath}' '${BIN}' publish`],
-    {
-      IMPRINT_PASSPHRASE: undefined,
-    },
-  );
+  const piped = await world.sh(alice, greet("1.1.0"), "bash", [
+    "-c",
+    `env IMPRINT_PASSPHRASE_FILE=<(cat '${secret}') '${process.execPath}' '${BIN}' publish`,
+  ]);
   expect([piped.code, piped.stderr]).toEqual([0, expect.stringMatching(/read back as a stranger would/)]);
   const shop = world.folderOf("token-shop", { "package.json": { name: "shop", private: true } });
   expect((await world.imprint(alice, shop, "add", address, "--yes")).code).toBe(0);
@@ -95,6 +90,32 @@ it("M3 a key file, a passphrase file or a token file that others may read or wri
   writeFileSync(tokens, `${"t".repeat(32)}\n`, { mode: 0o644 });
   const served = await world.imprint(alice, shop, "serve", "--port", "0", "--token-file", tokens);
   expect([served.code, served.stderr]).toEqual([3, expect.stringMatching(/others may read it.*\n.*LOOSE_FILE/)]);
+});
+
+it("B3 a secret in the environment: run and publish name it and the better way; what they start is given none", async () => {
+  const eve = world.person("eve");
+  await world.init(eve, "@eve/*");
+  const spoken = { IMPRINT_PASSPHRASE: "eve's passphrase", IMPRINT_GIT_TOKEN: "git.example.org=t0ken", IMPRINT_KEY: "k3y" };
+  const names = /IMPRINT_(?:PASSPHRASE|GIT_TOKEN|KEY) is in the environment, where every program of yours can read it: /gu;
+  const show = "console.log(Object.keys(process.env).filter((name) => /^IMPRINT_/.test(name)).join())";
+  const shop = world.folderOf("eves-shop", { "package.json": { name: "shop", private: true } });
+  expect((await world.imprint(eve, shop, "add", address, "--yes")).code).toBe(0);
+  const run = await world.sh(eve, shop, process.execPath, [BIN, "run", "--port", "0", "node", "-e", show], spoken);
+  expect([run.code, run.stdout, run.stderr.match(names)]).toEqual([0, "IMPRINT_REGISTRY\n", expect.objectContaining({ length: 3 })]);
+  const built = world.folderOf("eves-x", {
+    "package.json": { name: "@eve/x", version: "1.0.0", main: "i.js", scripts: { prepack: `node -e '${show}'` } },
+    "i.js": "1;\n",
+  });
+  for (const words of [["publish"], ["publish", "--workspaces", "--dry-run"]]) {
+    const published = await world.sh(eve, built, process.execPath, [BIN, ...words], spoken);
+    expect([words, published.stderr.match(names)]).toEqual([words, expect.objectContaining({ length: 3 })]);
+    expect(published.stderr).not.toMatch(/^\s*IMPRINT_[A-Z_,]+$/mu);
+  }
+  for (const words of [
+    ["run", "--port", "0", "node", "-p", "1"],
+    ["publish", built, "--dry-run"],
+  ])
+    expect((await world.imprint(eve, shop, ...words)).stderr).not.toMatch(names);
 });
 
 it("M3 a resolver's secret that others may read proves nothing, and a signing key that they may read is made anew", async () => {

@@ -70,6 +70,7 @@ export async function people(
     person(name) {
       const home = path.join(folder, "homes", name);
       mkdirSync(home, { recursive: true });
+      writeFileSync(passphraseFile(home), `${name}'s passphrase\n`, { mode: 0o600 });
       return { name, home };
     },
     sh,
@@ -113,13 +114,15 @@ export async function people(
   };
 }
 
+const passphraseFile = (home: string): string => path.join(home, ".passphrase");
+
 /** Nothing of ours or npm's leaks in from whoever runs the tests. */
-function environmentOf({ name, home }: Person): NodeJS.ProcessEnv {
+function environmentOf({ home }: Person): NodeJS.ProcessEnv {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(npm_|NPM_|IMPRINT_|XDG_|GIT_)/.test(key)));
   return {
     ...inherited,
     HOME: home,
-    IMPRINT_PASSPHRASE: `${name}'s passphrase`,
+    IMPRINT_PASSPHRASE_FILE: passphraseFile(home),
     npm_config_cache: path.join(home, "npm-cache"),
     npm_config_update_notifier: "false",
     npm_config_audit: "false",

@@ -4,6 +4,7 @@
  * All of them are packed and checked before anything is signed: either the whole set is released or nothing of it, so
  * that no package is out there whose sibling failed to build.
  */
+import { openSecrets } from "../../clients/environment.ts";
 import { ImprintError } from "../../errors.ts";
 import { type Gap, type Sibling, siblingGaps } from "../../pack/order.ts";
 import { type Candidate, prepare, runAfter } from "../candidates.ts";
@@ -32,6 +33,7 @@ export type WorkspacesResult = {
 };
 
 export async function publishWorkspaces(options: PublishWorkspacesOptions, deps: Deps): Promise<WorkspacesResult> {
+  for (const line of openSecrets(deps.env)) deps.terminal.warn(line);
   const planned = await planWorkspaces(options, deps);
   const plan = linesOf(planned);
   show(plan, deps);

@@ -6,6 +6,7 @@
  * publication.
  */
 import { readFile } from "node:fs/promises";
+import { openSecrets } from "../../clients/environment.ts";
 import { ImprintError } from "../../errors.ts";
 import { integrityHex } from "../../format/decode.ts";
 import { chooseBase } from "../../index/publish.ts";
@@ -43,6 +44,7 @@ export type PublishedRelease = {
 };
 
 export async function publish(options: PublishOptions, deps: Deps): Promise<readonly PublishedRelease[]> {
+  for (const line of openSecrets(deps.env)) deps.terminal.warn(line);
   const inputs = options.inputs.length > 0 ? options.inputs : ["."];
   const candidates: Candidate[] = [];
   try {

@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import path from "node:path";
 import { ImprintError, errnoOf, isImprintError } from "../../errors.ts";
-import { agedPatterns, childEnvironment } from "../../clients/environment.ts";
+import { agedPatterns, childEnvironment, openSecrets } from "../../clients/environment.ts";
 import { notesOf } from "../../clients/notes.ts";
 import { type FallenRelease, fallenReleases, lockedIndices } from "../../audit/fallen.ts";
 import { planLocks } from "../../clients/lock-addresses.ts";
@@ -52,6 +52,7 @@ export async function run(command: readonly string[], options: RunOptions, deps:
   const [program, ...args] = command;
   if (program === undefined) throw new ImprintError("USAGE", "Cannot run: no command; write imprint run npm install");
   requireSafeClient(program);
+  for (const line of openSecrets(deps.env)) deps.terminal.warn(line);
   const consumer = await openConsumer(deps);
   const { files } = consumer;
   const served = new Map<string, number>();
