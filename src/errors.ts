@@ -162,6 +162,11 @@ export const CATALOGUE = {
   },
   // 7: keys
   KEY_MISSING: { exit: 7, http: 500, hint: "copy the key file into imprint's keys folder, or make an index with imprint init" },
+  KEY_REPLACED: {
+    exit: 7,
+    http: 500,
+    hint: "where the new key is: imprint key export <name> --out new.json; here: imprint key import new.json",
+  },
   NEEDS_SIGNATURES: {
     exit: 7,
     http: 500,

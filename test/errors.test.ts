@@ -359,6 +359,15 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
     const deps = w.deps({ home, cwd: home });
     return openKeysOf(deps, alice, "daily", deps);
   },
+  KEY_REPLACED: async () => {
+    const home = folder();
+    expect((await imprint(home, ["init", "--name", "alice", "--packages", "@alice/*"], { home })).exit).toBe(0);
+    const keys = path.join(home, "imprint", "config", "keys", "alice.daily.json");
+    const old = readFileSync(keys);
+    expect((await imprint(home, ["root", "rotate"], { home })).exit).toBe(0);
+    writeFileSync(keys, old, { mode: 0o600 });
+    return imprint(home, ["seal", "--no-push", "--json"], { home });
+  },
   NEEDS_SIGNATURES: async () => {
     const home = folder();
     expect((await imprint(home, ["init", "--name", "alice", "--packages", "@alice/*"], { home })).exit).toBe(0);

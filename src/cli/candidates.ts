@@ -3,9 +3,10 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { ImprintError, errnoOf } from "../errors.ts";
 import { isJsonObject } from "../format/json.ts";
-import type { PackageName } from "../format/names.ts";
+import { isPackageName, type PackageName } from "../format/names.ts";
 import { type DistTag, parseDistTag, type Version } from "../format/versions.ts";
 import { checkPublishable, type PublishOptions } from "../pack/check.ts";
+import { readPackageJson } from "../pack/package-json.ts";
 import { inspectTarball, type TarballFacts } from "../pack/inspect.ts";
 import { packPackage, runLifecycle } from "../pack/run.ts";
 import type { Deps } from "./deps.ts";
@@ -51,6 +52,14 @@ export async function prepare(input: string, tag: string | undefined, deps: Deps
     await packed.cleanup();
     throw error;
   }
+}
+
+/** The name that a folder's package has before it is packed; null where it says none, or the input is a tarball. */
+export async function nameOf(input: string, { cwd }: Deps): Promise<PackageName | null> {
+  const target = path.resolve(cwd, input);
+  if (!(await isDirectory(target))) return null;
+  const { name } = await readPackageJson(target);
+  return typeof name === "string" && isPackageName(name) ? name : null;
 }
 
 async function isDirectory(target: string): Promise<boolean> {

@@ -55,10 +55,19 @@ export async function openKeysOf(
   kind: KeyFileKind,
   asking: Sources,
 ): Promise<KeyFile> {
+  return (await keyFileOf(stores, await keyFileFor(stores, index, kind), asking)).file;
+}
+
+/** The key file of an index, closed. @throws ImprintError KEY_MISSING */
+export async function keyFileFor(
+  stores: Stores,
+  index: { readonly id: IndexId; readonly name: string },
+  kind: KeyFileKind,
+): Promise<FoundKeyFile> {
   const found = (await listKeyFiles(stores)).find(({ header }) => header.index === index.id && header.kind === kind);
   if (found === undefined)
     throw new ImprintError("KEY_MISSING", `Cannot sign for ${index.name}: no ${kind} key file of its index in ${stores.layout.keys}`);
-  return (await keyFileOf(stores, found, asking)).file;
+  return found;
 }
 
 /** A key file, opened, and the passphrase that opened it. @throws ImprintError as openKeysOf */

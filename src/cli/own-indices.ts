@@ -2,6 +2,7 @@
  * The indices that this user publishes to, and where their clones are (`indices.json` in the config folder). What pins
  * an own index is the id in its key file, never the clone.
  */
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { ImprintError, isImprintError } from "../errors.ts";
 import { displayName, type DisplayName, fail, indexId, integer, list, member, object, optional, text } from "../format/decode.ts";
@@ -9,6 +10,7 @@ import type { IndexId } from "../format/digest.ts";
 import { formatPretty, jsonObject, parseExact } from "../format/json.ts";
 import { LIMITS } from "../format/limits.ts";
 import { type PackageName, type PackagePattern, patternRank } from "../format/names.ts";
+import { rootPath } from "../format/paths.ts";
 import { publishersFor } from "../format/root.ts";
 import type { GitChoice } from "../git/choice.ts";
 import { describeClone } from "../git/clone.ts";
@@ -33,6 +35,7 @@ export type OwnIndex = {
 
 type Stores = { readonly files: Files; readonly layout: Layout };
 type Machine = Stores & { readonly git: GitChoice };
+type Here = Machine & { readonly cwd: string };
 
 export async function readOwnIndices({ files, layout }: Stores): Promise<readonly OwnIndex[]> {
   const bytes = await files.read(layout.ownIndicesFile, LIMITS.projectBytes);
@@ -102,13 +105,49 @@ export async function ownIndexNamed(stores: Machine, named: string, cwd: string)
 }
 
 /**
- * The index that `--index` names, or the only one.
+ * The folder of the index clone around `cwd`; null where there is none. Who types a command there means that index, whatever
+ * other clones of it this user has.
+ */
+function cloneAround(cwd: string): string | null {
+  for (let folder = cwd, last = ""; folder !== last; last = folder, folder = path.dirname(folder)) {
+    if (existsSync(path.join(folder, ".git"))) return existsSync(path.join(folder, rootPath(1))) ? folder : null;
+    const isBare = ["HEAD", "objects", "refs"].every((entry) => existsSync(path.join(folder, entry)));
+    if (isBare) return folder;
+  }
+  return null;
+}
+
+/** The index whose clone is here, where one of the user's keys is for it. */
+async function ownIndexHere(machine: Here): Promise<OwnIndex | null> {
+  const folder = cloneAround(machine.cwd);
+  const id = folder === null ? null : await idOfClone(machine, folder);
+  if (folder === null || id === null) return null;
+  return ownIndexNamed(machine, folder, machine.cwd);
+}
+
+/** Those of `indices.json`, led by the one whose clone is here. */
+async function ownIndicesFrom(machine: Here): Promise<readonly OwnIndex[]> {
+  const known = await readOwnIndices(machine);
+  try {
+    const here = await ownIndexHere(machine);
+    return here === null ? known : [here, ...known.filter(({ id }) => id !== here.id)];
+  } catch (error) {
+    // Somebody else's index, and a package that one of one's own may take.
+    if (known.length === 0 || !isImprintError(error, "KEY_MISSING")) throw error;
+    return known;
+  }
+}
+
+/**
+ * The index that `--index` names, or the one whose clone is here, or the only one.
  *
  * @param verb what is to be done with it, for messages
- * @throws ImprintError NO_OWN_INDEX, USAGE
+ * @throws ImprintError NO_OWN_INDEX, KEY_MISSING, USAGE
  */
 export async function theOwnIndex(stores: Machine, named: string | undefined, cwd: string, verb: string): Promise<OwnIndex> {
   if (named !== undefined) return ownIndexNamed(stores, named, cwd);
+  const here = await ownIndexHere({ ...stores, cwd });
+  if (here !== null) return here;
   const known = await readOwnIndices(stores);
   const [only] = known;
   if (only === undefined) throw new ImprintError("NO_OWN_INDEX", `Cannot ${verb}: you have no index yet`);
@@ -125,8 +164,8 @@ export async function theOwnIndex(stores: Machine, named: string | undefined, cw
  *
  * @throws ImprintError NO_OWN_INDEX, NOT_GRANTED
  */
-export async function ownIndexFor(stores: Machine, name: PackageName): Promise<OwnIndex> {
-  const [only, ...others] = await readOwnIndices(stores);
+export async function ownIndexFor(stores: Here, name: PackageName): Promise<OwnIndex> {
+  const [only, ...others] = await ownIndicesFrom(stores);
   // Whether its root grants the name is seen when it is read for the change itself.
   if (only !== undefined && others.length === 0) return only;
   return requireOwnIndex(await ownIndicesFor(stores, [name]), name);
@@ -136,8 +175,8 @@ export async function ownIndexFor(stores: Machine, name: PackageName): Promise<O
 export type Closest = { readonly known: readonly OwnIndex[]; readonly closest: ReadonlyMap<PackageName, OwnIndex> };
 
 /** @throws ImprintError NO_OWN_INDEX */
-export async function ownIndicesFor(stores: Machine, names: readonly PackageName[]): Promise<Closest> {
-  const known = await readOwnIndices(stores);
+export async function ownIndicesFor(stores: Here, names: readonly PackageName[]): Promise<Closest> {
+  const known = await ownIndicesFrom(stores);
   if (known.length === 0) throw new ImprintError("NO_OWN_INDEX", `Cannot publish ${names[0] ?? "anything"}: you have no index yet`);
   const closest = new Map<PackageName, OwnIndex>();
   const ranks = new Map<PackageName, number>();

@@ -1,35 +1,80 @@
 /** One signed change of an own index, from the verified base to the host: what every command that signs has in common. */
-import type { KeyFile } from "../crypto/key-file.ts";
+import type { KeyFile, KeyPurpose } from "../crypto/key-file.ts";
 import { ImprintError } from "../errors.ts";
+import { formatPublicKey, type PublicKey } from "../format/keys.ts";
+import type { PackageName } from "../format/names.ts";
 import type { FileChange, RefUpdate } from "../git/port.ts";
-import type { Base, Change, UploadResult } from "../index/publish.ts";
-import type { WriterKeys } from "../index/writer.ts";
+import { type Base, type Change, chooseBase, type ChosenBase, type UploadResult } from "../index/publish.ts";
+import { requireSigners, type WriterKeys } from "../index/signers.ts";
+import type { TrustedState } from "../index/trust.ts";
 import { authorOf } from "./author.ts";
 import type { Deps } from "./deps.ts";
-import { keysFor, openKeysOf } from "./key-store.ts";
+import { keyFileFor, keysFor, openKeysOf } from "./key-store.ts";
 import { isPreset } from "./passphrase.ts";
 import type { OwnIndex } from "./own-indices.ts";
 import { hostOf, type OpenUpload, type RunOptions, runUpload } from "./upload.ts";
 
 export type SignedFiles = { readonly files: readonly FileChange[]; readonly message: string; readonly refs?: readonly RefUpdate[] };
 
-/** @throws ImprintError KEY_MISSING, PASSPHRASE_WRONG, PASSPHRASE_NEEDED, KEY_INVALID */
-export async function dailyKeysOf(deps: Deps, own: OwnIndex): Promise<WriterKeys> {
-  return writerKeysOf(await openKeysOf(deps, own, "daily", deps));
+/**
+ * The daily keys of an own index: asks for the passphrase when it is first called, after all that can be refused was refused.
+ *
+ * @throws ImprintError KEY_MISSING, PASSPHRASE_WRONG, PASSPHRASE_NEEDED, KEY_INVALID
+ */
+export type Signer = () => Promise<WriterKeys>;
+
+/**
+ * Opened at once where nobody has to be asked: a passphrase costs a quarter of a second, which a question to the host can pass
+ * beside. Opened again where the file has other keys by now: another command of this machine has rotated them.
+ */
+export function signerOf(deps: Deps, own: OwnIndex): Signer {
+  const open = (): Promise<KeyFile> => openKeysOf(deps, own, "daily", deps);
+  let opened = isPreset(deps.env) ? open() : null;
+  opened?.catch(() => {}); // whoever wants the keys hears of it
+  return async () => {
+    const known = (await (opened ??= open())).keys.map(({ key }) => formatPublicKey(key.publicKey));
+    const { header } = await keyFileFor(deps, own, "daily");
+    if (header.keys.some(({ publicKey }) => !known.includes(publicKey))) opened = open();
+    const file = await opened;
+    return { publishers: keysFor(file, "publisher"), checkpoint: keysFor(file, "checkpoint") };
+  };
 }
 
 /**
- * The same, begun now where nobody has to be asked: a passphrase costs a tenth of a second of work, which a question to the
- * host can pass beside. Asking still waits until the answer is wanted, after all that can be refused was refused.
+ * What can be said without a passphrase, before minutes of packing.
+ *
+ * @throws ImprintError KEY_MISSING, NOT_GRANTED, KEY_REPLACED, KEY_INVALID
  */
-export function dailyKeysSoon(deps: Deps, own: OwnIndex): () => Promise<WriterKeys> {
-  const begun = isPreset(deps.env) ? dailyKeysOf(deps, own) : null;
-  begun?.catch(() => {}); // whoever wants the keys hears of it
-  return () => begun ?? dailyKeysOf(deps, own);
+export async function requireKeysFor(
+  deps: Deps,
+  own: OwnIndex,
+  state: TrustedState,
+  names: readonly PackageName[],
+  isProposal: boolean,
+): Promise<void> {
+  const { header } = await keyFileFor(deps, own, "daily");
+  const of = (wanted: KeyPurpose): readonly PublicKey[] =>
+    header.keys.filter(({ purpose }) => purpose === wanted).map(({ publicKey }) => publicKey);
+  requireSigners(state, names, { publishers: of("publisher"), checkpoint: of("checkpoint") }, isProposal);
 }
 
-function writerKeysOf(file: KeyFile): WriterKeys {
-  return { publishers: keysFor(file, "publisher"), checkpoint: keysFor(file, "checkpoint") };
+/**
+ * The newest state, and keys at hand that can sign the next one.
+ *
+ * @throws ImprintError of reading, and as requireKeysFor
+ */
+export async function chooseSignable(deps: Deps, { own, upload }: OpenUpload, names: readonly PackageName[]): Promise<ChosenBase> {
+  const chosen = await chooseBase(upload);
+  try {
+    await requireKeysFor(deps, own, chosen.base.state, names, false);
+    return chosen;
+  } catch (error) {
+    // A rotation on this machine may have come between the two.
+    const again = await chooseBase(upload);
+    if (again.base.commit === chosen.base.commit) throw error;
+    await requireKeysFor(deps, own, again.base.state, names, false);
+    return again;
+  }
 }
 
 /** A push needs somewhere to go. @throws ImprintError PUSH_FAILED */

@@ -10,7 +10,8 @@ import { CHECKPOINT_PATH, rootPath } from "../format/paths.ts";
 import { encodeRoot, parseRoot, type Root } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
 import type { FileChange } from "../git/port.ts";
-import { nextNumber, signCheckpoint } from "./writer.ts";
+import { signCheckpoint } from "./signers.ts";
+import { nextNumber } from "./writer.ts";
 
 export type NewIndex = { readonly id: IndexId; readonly files: readonly FileChange[] };
 
@@ -55,7 +56,7 @@ export function createIndex(options: {
       { path: rootPath(1), content: bytes },
       {
         path: CHECKPOINT_PATH,
-        content: signCheckpoint({ roots: [signed] }, checkpoint, { publishers: [], checkpoint: [keys.checkpoint] }),
+        content: signCheckpoint({ roots: [signed] }, checkpoint, { checkpoint: [keys.checkpoint] }),
       },
     ],
   };

@@ -20,16 +20,8 @@ import type { FileChange } from "../git/port.ts";
 import { identifyRecord, judgeRelease, type PackageView, readPackage } from "./package-reader.ts";
 import type { Snapshot } from "./source.ts";
 import { inFile, type TrustedState } from "./trust.ts";
-import {
-  addRelease,
-  type Draft,
-  publishersOf,
-  type ReleaseRequest,
-  requireNewVersion,
-  startDraft,
-  type WriterKeys,
-  writeTree,
-} from "./writer.ts";
+import { addRelease, type Draft, type ReleaseRequest, requireNewVersion, startDraft, writeTree } from "./writer.ts";
+import { publishersOf, type WriterKeys } from "./signers.ts";
 
 const STEP = "writing 4";
 const REGULAR = new Set(["100644", "100755"]);

@@ -91,7 +91,12 @@ export async function uploadChange(
   for (let attempt = 1; ; attempt++) {
     // One that is not the newest any more loses the race, and the next attempt reads again.
     const { base, remoteHead, isLocalKnown } = (attempt === 1 ? first : null) ?? (await chooseBase(upload));
-    const change = await build(base);
+    const change = await build(base).catch(async (error: unknown) => {
+      // What was refused by a root, or for a release, that somebody has replaced meanwhile is built again.
+      if (attempt === MAX_ATTEMPTS || !isImprintError(error) || (await newestCommit(upload, base)) === base.commit) throw error;
+      return null;
+    });
+    if (change === null) continue;
     const { files: changes, message, author, timeMs } = change;
     const commit = await repository.commit({ base: base.commit, changes, message, author, timeMs, keepAs: PENDING });
     const localHead = await repository.head(branch);
@@ -118,6 +123,14 @@ export async function uploadChange(
       if (attempt === MAX_ATTEMPTS || !isRace) throw error;
     }
   }
+}
+
+/** As far as it can be asked. */
+async function newestCommit(upload: Upload, known: Base): Promise<ObjectId> {
+  return chooseBase(upload).then(
+    ({ base }) => base.commit,
+    () => known.commit,
+  );
 }
 
 /** Hosts have many words for a race lost in the last moment; what the branch is now, they all show. */

@@ -2,26 +2,25 @@
  * Writing: from a believed state to the files of the next one. SPEC.md, "Writing". Pure but for signing: whoever calls
  * this has read the index first, with its own trusted state, and pushes the result with an expected old head.
  */
-import { type PrivateKey } from "../crypto/ed25519.ts";
 import { signDocument } from "../crypto/documents.ts";
 import { ImprintError } from "../errors.ts";
 import { type Checkpoint, encodeCheckpoint, formatShard, parseShard, type Shard } from "../format/checkpoint.ts";
 import { type FileHash, fileHashOf } from "../format/digest.ts";
 import type { Signed } from "../format/envelope.ts";
 import type { JsonObject } from "../format/json.ts";
-import { formatPublicKey } from "../format/keys.ts";
 import { LIMITS } from "../format/limits.ts";
 import type { PackageName } from "../format/names.ts";
 import { CHECKPOINT_PATH, recordPath, releasePath, shardOf, type ShardName, shardPath } from "../format/paths.ts";
 import { emptyRecord, encodeRecord, type PackageRecord } from "../format/record.ts";
 import { type Dist, encodeRelease, type Origin, type Release } from "../format/release.ts";
-import { type Publishers, publishersFor, type Root } from "../format/root.ts";
+import type { Root } from "../format/root.ts";
 import { formatTimestamp } from "../format/time.ts";
 import { compareVersions, type DistTag, isPrerelease, type Version } from "../format/versions.ts";
 import type { FileChange } from "../git/port.ts";
 import { type PackageView, readListed, requireFewReleases, tooManyBytes } from "./package-reader.ts";
+import { publishersOf, requireGrant, signCheckpoint, type WriterKeys } from "./signers.ts";
 import type { Snapshot } from "./source.ts";
-import { newestRoot, type TrustedState } from "./trust.ts";
+import type { TrustedState } from "./trust.ts";
 
 export type ReleaseRequest = {
   readonly name: PackageName;
@@ -40,8 +39,6 @@ export type ReleaseRequest = {
 
 /** What decides whether a release may be made, before its tarball is at hand. */
 type Asked = Pick<ReleaseRequest, "name" | "version" | "tag" | "keepsTags">;
-
-export type WriterKeys = { readonly publishers: readonly PrivateKey[]; readonly checkpoint: readonly PrivateKey[] };
 
 export const LATEST = "latest" as DistTag;
 
@@ -303,50 +300,4 @@ function nextTags(record: PackageRecord, { name, version, tag, keepsTags }: Aske
   // npm clients need a latest: the first release is it, whatever its tag.
   if (latest === undefined) tags.set(LATEST, version);
   return tags;
-}
-
-function requireGrant(state: TrustedState, name: PackageName): Publishers {
-  const entry = publishersFor(newestRoot(state.roots).doc, name);
-  if (entry === null)
-    throw new ImprintError(
-      "NOT_GRANTED",
-      `Cannot publish ${name}: the index's root lets nobody publish it; run: imprint root grant '${name}'`,
-    );
-  return entry;
-}
-
-/**
- * The keys at hand that may sign for a name.
- *
- * @param least how many there must be; as many as its root asks for unless given
- * @throws ImprintError NOT_GRANTED
- */
-export function publishersOf(
-  state: TrustedState,
-  name: PackageName,
-  keys: Pick<WriterKeys, "publishers">,
-  least?: number,
-): readonly PrivateKey[] {
-  const entry = requireGrant(state, name);
-  const usable = keys.publishers.filter((key) => entry.keys.includes(formatPublicKey(key.publicKey)));
-  if (usable.length < (least ?? entry.threshold)) {
-    const others = usable.length > 0 ? "; imprint publish --propose, and imprint cosign by another publisher, collect them" : "";
-    throw new ImprintError(
-      "NOT_GRANTED",
-      `Cannot publish ${name}: ${usable.length} of the ${entry.threshold} keys that must sign it are here${others}`,
-    );
-  }
-  return usable;
-}
-
-/** @throws ImprintError KEY_INVALID where the keys at hand do not meet the checkpoint role */
-export function signCheckpoint(state: Pick<TrustedState, "roots">, signed: JsonObject, keys: WriterKeys): Uint8Array {
-  const { checkpoint } = newestRoot(state.roots).doc.roles;
-  const usable = keys.checkpoint.filter((key) => checkpoint.keys.includes(formatPublicKey(key.publicKey)));
-  if (usable.length < checkpoint.threshold)
-    throw new ImprintError(
-      "KEY_INVALID",
-      `Cannot sign the checkpoint: ${usable.length} of ${checkpoint.threshold} checkpoint keys are here${usable.length === 0 ? "; without one, imprint publish --propose asks whoever has it" : "; imprint publish --propose, then imprint seal --out, collect the others"}`,
-    );
-  return signDocument("checkpoint", signed, usable);
 }

@@ -72,13 +72,11 @@ describe("C2 while a root changes", () => {
     expect((await a.read())["@author/a"]).toMatchObject({ "1.0.0": "ok", "1.1.0": "ok" });
   });
 
-  it("C2 a rotation that is faster than a yank: the yank is refused in one line, and done when typed again", async () => {
+  it("C2 a rotation that is faster than a yank: the yank is signed again with the new keys", async () => {
     const words = ["yank", "@author/a@1.0.0", "--reason", "no", "--index", "author"];
     const files = onKeys("read", async () => expect((await run("root", "rotate", "--index", "author")).exit).toBe(0));
     const late = await typed({ a, who: a }, words, files);
-    expect([late.exit, late.stderr]).toEqual([expect.any(Number), expect.stringMatching(/✗ Cannot publish @author\/a: 0 of the 1 keys/)]);
-    expect((await a.read())["@author/a"]).toMatchObject({ "1.0.0": "ok" });
-    expect((await run(...words)).exit).toBe(0);
+    expect([late.exit, late.stderr]).toEqual([0, expect.stringMatching(/1 other publisher was faster, signed again/)]);
     expect((await a.read())["@author/a"]).toMatchObject({ "1.0.0": "yanked" });
   });
 

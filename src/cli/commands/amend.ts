@@ -12,7 +12,7 @@ import { type PackageView, readPackage } from "../../index/package-reader.ts";
 import { writeRecords } from "../../index/writer.ts";
 import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
 import { requestForRecords } from "../root-change.ts";
 import { clean } from "../../format/text.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
@@ -130,7 +130,8 @@ async function write(
   deps: Deps,
 ): Promise<string> {
   const { terminal } = deps;
-  const keys = await dailyKeysOf(deps, open.own);
+  const signer = signerOf(deps, open.own);
+  await signer();
   const labels = plan.flatMap(({ before, versions }) => versions.map((version) => `${before.name}@${version}`));
   const uploaded = await signAndUpload(deps, open, {
     push,
@@ -139,7 +140,7 @@ async function write(
       // Anew: a colleague may have released or yanked meanwhile.
       const records = (await planOf({ state, snapshot, ...base }, specs, amendment)).filter(({ versions }) => versions.length > 0);
       return {
-        files: await writeRecords({ state, snapshot, records, keys, nowMs }),
+        files: await writeRecords({ state, snapshot, records, keys: await signer(), nowMs }),
         message: `imprint: ${amendment.kind} ${labels.join(", ")}`,
       };
     },

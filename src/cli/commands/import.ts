@@ -29,7 +29,7 @@ import { inParallel } from "../parallel.ts";
 import { machineMark } from "../../storage/sealed.ts";
 import { openScratch, removeUnfinished } from "../scratch.ts";
 import { readBack } from "../read-back.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { chooseSignable, requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
 import { type NewTarball, placeOf, placeTarballs, requireUploaded } from "../tarball-places.ts";
 import { clean } from "../../format/text.ts";
 import { openUpload, readNames } from "../upload.ts";
@@ -123,20 +123,13 @@ async function importResolved(options: ImportOptions, deps: Deps, { resolved, np
   const { terminal } = deps;
   const { dryRun, push } = options;
   const { packages: wanted, asked, leftOut } = resolved;
-  const own = await indexForImport(
-    deps,
-    options.index,
-    wanted.map(({ name }) => name),
-  );
+  const names = wanted.map(({ name }) => name);
+  const own = await indexForImport(deps, options.index, names);
   const open = await openUpload(deps, own);
   try {
     requireRemote(open, push && !dryRun);
-    const { base } = await chooseBase(open.upload);
-    requireGrants(
-      base,
-      own,
-      wanted.map(({ name }) => name),
-    );
+    const { base } = dryRun ? await chooseBase(open.upload) : await chooseSignable(deps, open, names);
+    requireGrants(base, own, names);
     const upstream = openPublicReleases(npm, exchange);
     let described = 0;
     const releases = await inParallel(wanted, QUESTIONS_AT_ONCE, async (one) => {
@@ -169,7 +162,8 @@ async function importResolved(options: ImportOptions, deps: Deps, { resolved, np
     const place = placeOf(deps, base.state);
     const tarballs = newTarballs(deps, inspected);
     await requireUploaded(deps, place, tarballs);
-    const keys = await dailyKeysOf(deps, own);
+    const signer = signerOf(deps, own);
+    await signer();
     const isFirst = base.state.checkpoint.doc.shards.size === 0;
     const refs = await placeTarballs(deps, open, place, tarballs, { push, isFirst });
     const message = messageOf(fresh, asked);
@@ -178,6 +172,7 @@ async function importResolved(options: ImportOptions, deps: Deps, { resolved, np
       build: async (now, nowMs) => {
         const views = await readNames(now, fresh);
         const requests = requestsOf(inspected, views);
+        const keys = await signer();
         const files = await writeReleases({ state: now.state, snapshot: now.snapshot, packages: views, requests, keys, nowMs });
         return { files, message, refs };
       },

@@ -11,7 +11,7 @@ import { type Candidate, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
 import { clean } from "../../format/text.ts";
 import { type Plan, type Planned, type PlanOptions, planWorkspaces, SKIPPED, type Skipped } from "../workspace-plan.ts";
-import { type PublishedRelease, publishGroup, type PublishOptions } from "./publish.ts";
+import { openFor, type PublishedRelease, publishGroup, type PublishOptions } from "./publish.ts";
 
 export type PublishWorkspacesOptions = PlanOptions & {
   readonly tag: string | undefined;
@@ -43,14 +43,16 @@ export async function publishWorkspaces(options: PublishWorkspacesOptions, deps:
     return { plan, releases: [] };
   }
   const candidates: Candidate[] = [];
+  const names = planned.packages.filter(({ skipped }) => skipped === null).map(({ name }) => name);
+  const index = await openFor(own, names, options, deps);
   try {
     for (const one of planned.packages) if (one.skipped === null) candidates.push(await prepareOne(one, options, deps));
     requireInstallable(planned, candidates, deps);
-    const releases = await publishGroup(own, candidates, options, deps);
+    const releases = await publishGroup(index, candidates, options, deps);
     if (!options.dryRun && options.push && options.propose === null) await runAfter(candidates, deps);
     return { plan, releases };
   } finally {
-    await Promise.all(candidates.map(({ cleanup }) => cleanup()));
+    await Promise.all([...candidates.map(({ cleanup }) => cleanup()), index.open.repository.close()]);
   }
 }
 

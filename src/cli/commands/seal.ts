@@ -15,7 +15,7 @@ import type { Deps } from "../deps.ts";
 import { theOwnIndex } from "../own-indices.ts";
 import { requireNone, requireTarballs, tarballsOf } from "../sealing.ts";
 import { requireFree, writeRequest } from "../root-change.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { chooseSignable, requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
 import { type NewTarball, placeOf, placeTarballs, requireSamePlace, requireUploaded } from "../tarball-places.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 
@@ -46,7 +46,8 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
   try {
     requireRemote(open, options.push && !options.dryRun);
     requireFree(deps, options.out);
-    const { base } = await chooseBase(open.upload);
+    const isSigning = !options.dryRun && options.out === undefined;
+    const { base } = isSigning ? await chooseSignable(deps, open, []) : await chooseBase(open.upload);
     const place = placeOf(deps, base.state);
     const tarballs = tarballsOf(open, options.from, place, deps);
     await requireWhole(open, base, deps);
@@ -58,7 +59,8 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
     const sealed = accepted.map(({ proposal: { name, version } }) => ({ name, version }));
     for (const label of labels) terminal.talk(`${options.dryRun ? "would seal" : "sealing"} ${label}`);
     if (options.dryRun) return { index: own.name, sealed, commit: null };
-    const keys = await dailyKeysOf(deps, own);
+    const signer = signerOf(deps, own);
+    const keys = await signer();
     const refs = await placeTarballs(deps, open, place, fresh, {
       push: options.push,
       isFirst: base.state.checkpoint.doc.shards.size === 0,
@@ -84,7 +86,7 @@ export async function seal(options: SealOptions, deps: Deps): Promise<SealResult
         if (late !== undefined)
           throw new ImprintError("STATE_CHANGED", `Cannot seal: ${late.proposal.name}@${late.proposal.version} was proposed meanwhile`);
         return {
-          files: await writeSeal({ state: now.state, snapshot: now.snapshot, accepted: again, keys, nowMs }),
+          files: await writeSeal({ state: now.state, snapshot: now.snapshot, accepted: again, keys: await signer(), nowMs }),
           message,
           refs,
         };

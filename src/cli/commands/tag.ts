@@ -8,7 +8,7 @@ import { type PackageView, readPackage } from "../../index/package-reader.ts";
 import { writeRecords } from "../../index/writer.ts";
 import type { Deps } from "../deps.ts";
 import { ownIndexFor, ownIndexNamed } from "../own-indices.ts";
-import { dailyKeysOf, requireRemote, signAndUpload, uploadedText } from "../sign.ts";
+import { requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
 import { requestForRecords } from "../root-change.ts";
 import { type OpenUpload, openUpload } from "../upload.ts";
 
@@ -70,7 +70,8 @@ async function change(
       await requestForRecords(deps, open, first.base, { records: [{ before, after: edit(before).record }], message, out });
       return result;
     }
-    const keys = await dailyKeysOf(deps, open.own);
+    const signer = signerOf(deps, open.own);
+    await signer();
     const uploaded = await signAndUpload(deps, open, {
       push,
       first,
@@ -78,7 +79,7 @@ async function change(
         const before = await viewOf(base, name);
         const records = [{ before, after: edit(before).record }];
         return {
-          files: await writeRecords({ state: base.state, snapshot: base.snapshot, records, keys, nowMs }),
+          files: await writeRecords({ state: base.state, snapshot: base.snapshot, records, keys: await signer(), nowMs }),
           message,
         };
       },
