@@ -152,7 +152,7 @@ export const CATALOGUE = {
   DIVERGED: {
     exit: 6,
     http: 503,
-    hint: "the clone holds releases that were never pushed: push them or reset it to the host's branch, then imprint publish; if a thief did that: imprint root revoke",
+    hint: "keep what was never pushed beside it and follow the host, in the clone: git branch unpushed && git fetch && git reset --keep @{upstream}; then imprint publish that again; if a thief did that: imprint root revoke",
   },
   STATE_CHANGED: { exit: 6, http: 503, hint: "another process changed the same state: imprint sync, then the command again" },
   NAME_TAKEN: {

@@ -86,7 +86,8 @@ export async function runUpload(
     const error: unknown = followed.reason;
     // Published is published: only the author's work tree lags behind.
     if (!(error instanceof ImprintError) || !push) throw error;
-    deps.terminal.warn(`the clone could not follow: ${clean(error.message)}; git -C '${own.path}' pull`);
+    const next = error.code === "DIVERGED" ? "branch unpushed && git fetch && git reset --keep @{upstream}, there" : "pull";
+    deps.terminal.warn(`the clone could not follow: ${clean(error.message)}; git -C '${own.path}' ${next}`);
   }
   if (done.status === "rejected") throw done.reason;
   return result;

@@ -6,21 +6,14 @@
  * so a squashed or rewritten host branch changes nothing.
  */
 import { CATALOGUE, ImprintError, isImprintError } from "../errors.ts";
-import type { FileHash, IndexId } from "../format/digest.ts";
-import type { Signed } from "../format/envelope.ts";
-import { LIMITS } from "../format/limits.ts";
-import type { PackageName } from "../format/names.ts";
-import { recordPath } from "../format/paths.ts";
-import { type PackageRecord, parseRecord } from "../format/record.ts";
+import type { IndexId } from "../format/digest.ts";
 import type { FileChange, GitRepository, GitUrl, ObjectId, RefName, RefUpdate, TransferLimits } from "../git/port.ts";
-import { requireNoRegress } from "./memory.ts";
-import { readListed } from "./package-reader.ts";
+import { holdsOtherFiles, missingFrom } from "./covered.ts";
 import { commitSource, gitSource, type Snapshot } from "./source.ts";
 import type { StateStore } from "./state.ts";
 import { syncIndex } from "./sources.ts";
 import { readState } from "./sync.ts";
 import { compareStates, type TrustedState } from "./trust.ts";
-import { readShard } from "./writer.ts";
 
 export type Upload = {
   readonly repository: GitRepository;
@@ -180,16 +173,24 @@ export async function chooseBase(upload: Upload): Promise<ChosenBase> {
   const onHost: ChosenBase = { base: host, remoteHead: host.commit, isLocalKnown };
   const onLocal: ChosenBase = { base: local, remoteHead: host.commit, isLocalKnown: false };
   if (isSame && onHost.isLocalKnown) return onHost;
-  if (isSame || compareStates(local.state, host.state) > 0) {
-    if ((await buildsOn(localHead, host.commit)) && (isSame || (await isCovered(host, local)))) return onLocal;
+  const isAhead = compareStates(local.state, host.state) > 0;
+  if (isSame || isAhead) {
+    if ((await buildsOn(localHead, host.commit)) && (isSame || (await missingFrom(local, host)) === null)) return onLocal;
     if (isSame && (await buildsOn(host.commit, localHead))) return onHost;
-  } else if (onHost.isLocalKnown || (await isCovered(local, host)) || (await continuesPending(upload, local, host))) return onHost;
-  throw new ImprintError("DIVERGED", "Cannot publish: the clone has commits that its host does not have, and the host has moved on");
+  } else if (onHost.isLocalKnown) return onHost;
+  const missing = await missingFrom(host, local);
+  // Only behind, after a squash, say: all of it is published already.
+  if (!isAhead && missing === null) return { ...onHost, isLocalKnown: await holdsOtherFiles(repository, host.commit, localHead, limits) };
+  if (!isAhead && !isSame && (await continuesPending(upload, local, host))) return onHost;
+  throw new ImprintError(
+    "DIVERGED",
+    `Cannot publish: the clone has commits that its host does not have (${missing ?? "its files"}), and the host has moved on`,
+  );
 }
 
 /**
  * Whether the host holds what this clone's last run signed, or what that run had chosen to build upon: a run that was killed
- * behind its push leaves the branch where it was, and `isCovered` takes its own unyank for a loss. What the host added to
+ * behind its push leaves the branch where it was, and `missingFrom` takes its own unyank for a loss. What the host added to
  * that is held against it, so a thief's commit on top is none of ours.
  */
 async function continuesPending({ repository, id, store, limits, buildsOn }: Upload, local: Base, host: Base): Promise<boolean> {
@@ -199,7 +200,7 @@ async function continuesPending({ repository, id, store, limits, buildsOn }: Upl
   if (!(await buildsOn(host.commit, pending))) return false;
   const snapshot = await commitSource(repository, pending, limits).open();
   const trusted = (await store.read())?.stored.state ?? null;
-  return isCovered({ state: await readLocal(snapshot, id, trusted), snapshot }, host);
+  return (await missingFrom(host, { state: await readLocal(snapshot, id, trusted), snapshot })) === null;
 }
 
 /**
@@ -225,46 +226,6 @@ async function chooseAfterTheft(upload: Upload): Promise<ChosenBase> {
   const trusted = (await store.read())?.stored.state ?? null;
   const base: Base = { state: await readLocal(snapshot, id, trusted), snapshot, commit: localHead };
   return { base, remoteHead: upload.remote === null ? null : await repository.head(REMOTE_SEEN), isLocalKnown: true };
-}
-
-/**
- * Whether one side holds all that the other holds, `isCovered(clone, host)`: then the clone is only behind, and nothing of
- * the author's is lost by building on the host. Git history can't tell (a squash has none), and what was seen before is forgotten by the run that
- * read the host and then failed. Costs a look at what differs.
- */
-async function isCovered(local: Pick<Base, "state" | "snapshot">, host: Pick<Base, "state" | "snapshot">): Promise<boolean> {
-  if (local.state.roots.some(({ digest }, i) => host.state.roots[i]?.digest !== digest)) return false;
-  for (const [shard, hash] of local.state.checkpoint.doc.shards) {
-    if (host.state.checkpoint.doc.shards.get(shard) === hash) continue;
-    const [mine, theirs] = await Promise.all([readShard(local.snapshot, local.state, shard), readShard(host.snapshot, host.state, shard)]);
-    for (const [name, record] of mine) {
-      const other = theirs.get(name);
-      if (
-        other !== record &&
-        (other === undefined || !continues(await readRecord(local, name, record), await readRecord(host, name, other)))
-      )
-        return false;
-    }
-  }
-  return true;
-}
-
-async function readRecord({ snapshot }: Pick<Base, "snapshot">, name: PackageName, hash: FileHash): Promise<Signed<PackageRecord>> {
-  const [bytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash }]);
-  return parseRecord(bytes as Uint8Array);
-}
-
-function continues(before: Signed<PackageRecord>, after: Signed<PackageRecord>): boolean {
-  try {
-    requireNoRegress(before, after);
-  } catch (error) {
-    if (!isImprintError(error, "RECORD_REGRESSED")) throw error;
-    return false;
-  }
-  // A yank that was never pushed must not get lost either.
-  return (["yanked", "deprecated"] as const).every((list) =>
-    [...before.doc[list].keys()].every((version) => after.doc[list].has(version) || after.doc.withdrawn.has(version)),
-  );
 }
 
 /** A clone may be behind what its host has shown: its roots are then a part of those, not a rollback. */

@@ -3,7 +3,7 @@
  * by the end-to-end tests, so that both see what users see.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -70,7 +70,7 @@ export async function people(
     person(name) {
       const home = path.join(folder, "homes", name);
       mkdirSync(home, { recursive: true });
-      writeFileSync(passphraseFile(home), `${name}'s passphrase\n`, { mode: 0o600 });
+      if (!existsSync(passphraseFile(home))) writeFileSync(passphraseFile(home), `${name}'s passphrase\n`, { mode: 0o600 });
       return { name, home };
     },
     sh,

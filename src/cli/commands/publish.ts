@@ -16,6 +16,7 @@ import type { TarballFacts } from "../../pack/inspect.ts";
 import { type Candidate, nameOf, prepare, runAfter } from "../candidates.ts";
 import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
+import { isPreset } from "../passphrase.ts";
 import { openForProposal, proposalBase, proposeReleases } from "../propose.ts";
 import { readBack } from "../read-back.ts";
 import { chooseSignable, requireKeysFor, requireRemote, signAndUpload, type Signer, signerOf, uploadedText } from "../sign.ts";
@@ -114,6 +115,8 @@ export async function openFor(
     requireRemote(open, push && !dryRun);
     if (propose === null) {
       const first = dryRun ? await chooseBase(open.upload) : await chooseSignable(deps, open, names);
+      // Where nobody has to be asked for it, a wrong passphrase is said now.
+      if (isPreset(deps.env)) await signer?.();
       return { own, open, first, base: first.base, signer };
     }
     const base = await proposalBase(open);
