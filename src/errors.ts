@@ -91,6 +91,11 @@ export const CATALOGUE = {
   SETTINGS_UNCLEAR: { exit: 3, http: 500, hint: "change that setting as the message says, then imprint run again" },
   CLIENT_UNSAFE: { exit: 3, http: 500, hint: "imprint run npm install, or pnpm, yarn, bun, deno" },
   NOT_AN_INDEX: { exit: 3, http: 502, hint: "check the address; imprint init makes a new index" },
+  BRANCH_RENAMED: {
+    exit: 3,
+    http: 502,
+    hint: "the command in the message; imprint set-url checks that the branch holds the pinned index before it says so",
+  },
   NO_OWN_INDEX: { exit: 3, http: 500, hint: "imprint init makes an index; imprint publish --index <dir> names one" },
   NOT_GRANTED: { exit: 3, http: 403, hint: "imprint root grant '<name>' lets your index publish that name" },
   FOLDER_NOT_EMPTY: { exit: 3, http: 500, hint: "choose a folder that does not exist yet: imprint init <dir>" },

@@ -210,6 +210,13 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   SETTINGS_UNCLEAR: () => imprint(folder({ "imprint.json": project(["@a/*"]), "bunfig.toml": "[" }), ["run", "--json", "true"]),
   CLIENT_UNSAFE: () => imprint(shop, ["run", "vlt", "install"]),
   NOT_AN_INDEX: () => imprint(w.folder, ["verify", createHostedRepository(w.folder, "empty.git"), "--json"]),
+  BRANCH_RENAMED: async () => {
+    const index = await w.index("renamed");
+    const home = folder();
+    expect((await imprint(home, ["add", `${index.url}#${index.id}`, "--yes", "--no-npmrc"], { home })).exit).toBe(0);
+    testGit(index.gitDir, ["branch", "-m", "main", "trunk"]);
+    return imprint(home, ["sync", "--json"], { home });
+  },
   NO_OWN_INDEX: () => imprint(w.folder, ["root", "grant", "@a/*", "--json"]),
   NOT_GRANTED: () => alice.publish("left-pad", "1.0.0"),
   FOLDER_NOT_EMPTY: () => imprint(folder({ "full/x": "" }), ["init", "full", "--json"]),

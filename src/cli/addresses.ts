@@ -4,7 +4,7 @@ import { DEFAULT_REF } from "../format/project.ts";
 import { expandedUrl } from "../git/clone.ts";
 import type { GitUrl, RefName } from "../git/port.ts";
 import { expandAlias, remoteBranches, remoteHead } from "../git/remote.ts";
-import { parseGitUrl, parseRefName, redactUrl } from "../git/url.ts";
+import { parseGitUrl, parseRefName, redactUrl, shortRef } from "../git/url.ts";
 import { type IndexAddress, parseIndexAddress } from "../index/address.ts";
 import type { Deps } from "./deps.ts";
 import { TRANSFER_LIMITS } from "./open.ts";
@@ -13,11 +13,6 @@ import { clean } from "../format/text.ts";
 /** `main`, or a ref in full. @throws ImprintError INVALID_URL */
 export function parseRefOption(text: string): RefName {
   return parseRefName(text.startsWith("refs/") ? text : `refs/heads/${text}`);
-}
-
-/** `refs/heads/main` as people say it. */
-export function shortRef(ref: string): string {
-  return ref.replace(/^refs\/heads\//, "");
 }
 
 /**

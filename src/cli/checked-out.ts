@@ -3,7 +3,7 @@ import { ImprintError } from "../errors.ts";
 import { DEFAULT_REF } from "../format/project.ts";
 import type { CloneState } from "../git/clone-state.ts";
 import { resolveCommit } from "../git/clone.ts";
-import { shortRef } from "./addresses.ts";
+import { shortRef } from "../git/url.ts";
 import type { Deps } from "./deps.ts";
 import { clean } from "../format/text.ts";
 

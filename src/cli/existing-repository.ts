@@ -9,7 +9,7 @@ import { DEFAULT_REF } from "../format/project.ts";
 import type { FileChange, GitUrl, ObjectId, RefName } from "../git/port.ts";
 import { remoteBranches, remoteHead } from "../git/remote.ts";
 import { parseRefName, redactUrl } from "../git/url.ts";
-import { shortRef } from "./addresses.ts";
+import { shortRef } from "../git/url.ts";
 import type { Deps } from "./deps.ts";
 import { openClone, openThrowaway, TRANSFER_LIMITS } from "./open.ts";
 import { clean } from "../format/text.ts";

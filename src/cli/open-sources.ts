@@ -14,6 +14,8 @@ import { type DocumentCache, openDocumentCache } from "../storage/documents.ts";
 import { judge } from "../storage/download.ts";
 import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
+import { quoted } from "./doctor/finding.ts";
+import { renamedBranch } from "./renamed-branch.ts";
 
 /** One transfer from a git host. */
 export const TRANSFER_LIMITS: TransferLimits = {
@@ -40,11 +42,13 @@ export type OpenSources = {
 export function openSources(
   deps: Deps,
   {
+    alias,
     urls,
     ref,
     repository,
     wholeClone,
   }: {
+    readonly alias: string;
     readonly urls: readonly string[];
     readonly ref: RefName;
     readonly repository: GitRepository;
@@ -54,9 +58,15 @@ export function openSources(
   const [first, ...rest] = urls.map((url) => parseIndexAddress(url, { allowFile: deps.allowFile }));
   if (first === undefined) throw new ImprintError("CONFIG_INVALID", "Cannot open index: it has no address");
   const ending = new AbortController();
+  const readsFrom = (branch: string): string => `imprint set-url ${alias} ${urls.map(quoted).join(" ")} --ref ${branch}`;
   const open = (address: IndexAddress, keepAs: RefName, isMirror: boolean): IndexSource =>
     address.kind === "git"
-      ? gitSource({ repository, url: address.url, ref, keepAs, limits: { ...TRANSFER_LIMITS, signal: ending.signal }, wholeClone })
+      ? gitSource({
+          ...{ repository, url: address.url, ref, keepAs, wholeClone },
+          limits: { ...TRANSFER_LIMITS, signal: ending.signal },
+          // A mirror's branch is its owner's business.
+          explain: async () => (isMirror ? null : renamedBranch(deps.git, { url: address.url, ref, limits: TRANSFER_LIMITS }, readsFrom)),
+        })
       : openSparse(deps, address.url, { isMirror, signal: ending.signal });
   const known = new Set([first.url, ...rest.map(({ url }) => url)] as readonly string[]);
   const mirrors = new Map<string, IndexSource | null>();

@@ -122,7 +122,7 @@ export async function openIndex(
       return opened.fetch(request);
     },
   };
-  const of = openSources(deps, { urls: entry.urls, ref: parseRefName(entry.ref), repository, wholeClone });
+  const of = openSources(deps, { alias, urls: entry.urls, ref: parseRefName(entry.ref), repository, wholeClone });
   const store = stateStoreOf(deps, entry.id);
   const reader = openIndexReader({
     alias,

@@ -12,8 +12,10 @@ import { type PackageView, readPackage } from "../index/package-reader.ts";
 import { cloneAddress } from "./addresses.ts";
 import { requireCheckedOut } from "./checked-out.ts";
 import type { Deps } from "./deps.ts";
+import { quoted } from "./doctor/finding.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
 import type { OwnIndex } from "./own-indices.ts";
+import { renamedBranch } from "./renamed-branch.ts";
 import { clean } from "../format/text.ts";
 
 export type OpenUpload = {
@@ -48,6 +50,12 @@ export async function openUpload(deps: Deps, own: OwnIndex, names: readonly Pack
     id: own.id,
     branch: parseRefName(`refs/heads/${branch}`),
     remote,
+    explain: async () => {
+      if (remote === null) return null;
+      const next = (to: string): string => `git -C ${quoted(own.path)} branch -m ${branch} ${to}`;
+      const ref = parseRefName(`refs/heads/${branch}`);
+      return renamedBranch(deps.git, { url: remote.fetchUrl, ref, limits: TRANSFER_LIMITS }, next);
+    },
     buildsOn: (commit, ancestor) => buildsOn(own.path, commit, ancestor, deps.git),
     store: stateStoreOf(deps, own.id),
     keepEvidence: evidenceKeeper(deps, own.id),

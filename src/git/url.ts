@@ -183,3 +183,8 @@ export function parseObjectId(text: string): ObjectId {
   }
   return text as ObjectId;
 }
+
+/** `refs/heads/main` as people say it. */
+export function shortRef(ref: string): string {
+  return ref.replace(/^refs\/heads\//, "");
+}

@@ -22,6 +22,8 @@ export type Upload = {
   /** Null: nothing to push to; the commit stays in the clone. */
   readonly remote: { readonly fetchUrl: GitUrl; readonly pushUrl: GitUrl; readonly trackingRef: RefName } | null;
   /** Whether `commit` has `ancestor` in its git history: says whether the author's own commits would be lost, no more. */
+  /** What more is known where the host has no such branch, though it had one. */
+  readonly explain: () => Promise<ImprintError | null>;
   readonly buildsOn: (commit: ObjectId, ancestor: ObjectId) => Promise<boolean>;
   /** The author's own trusted state. */
   readonly store: StateStore;
@@ -240,13 +242,13 @@ async function readLocal(snapshot: Snapshot, id: IndexId, trusted: TrustedState 
 
 /** The host's newest state, verified and trusted from now on; null where it has no branch yet. */
 export async function readHost(upload: Upload): Promise<Base | null> {
-  const { repository, id, branch, remote, store, keepEvidence, limits } = upload;
+  const { repository, id, branch, remote, store, keepEvidence, limits, explain } = upload;
   if (remote === null) return null;
-  const source = gitSource({ repository, url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, limits, wholeClone: true });
-  const before = await store.read();
-  const empty =
-    before === null && (await repository.fetch({ url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits })) === null;
-  if (empty) return null; // a host that nobody has pushed to yet
+  const source = gitSource({ repository, url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, limits, wholeClone: true, explain });
+  const wasSeen =
+    (await store.read()) !== null || (await repository.head(REMOTE_SEEN)) !== null || (await repository.head(remote.trackingRef)) !== null;
+  const look = { url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits };
+  if (!wasSeen && (await repository.fetch(look)) === null) return null; // a host that nobody has pushed to yet
   const { stored } = await syncIndex({ id, source, store, lock: null, keepEvidence });
   const snapshot = source.reopen(stored.at);
   return { state: stored.state, snapshot, commit: stored.at as ObjectId };

@@ -49,8 +49,10 @@ export function gitSource(options: {
   readonly limits: TransferLimits;
   /** True for an author's clone, which keeps its history and all of its files. */
   readonly wholeClone?: boolean;
+  /** What more is known where the host has no such branch. */
+  readonly explain?: () => Promise<ImprintError | null>;
 }): IndexSource {
-  const { repository, url, ref, keepAs, limits, wholeClone = false } = options;
+  const { repository, url, ref, keepAs, limits, wholeClone = false, explain = async () => null } = options;
   const snapshot = (commit: ObjectId): Snapshot => ({
     at: commit,
     async readFiles(files) {
@@ -69,7 +71,8 @@ export function gitSource(options: {
     owns: (at) => /^[0-9a-f]+$/u.test(at),
     async open() {
       const commit = await repository.fetch({ url, ref, keepAs, blobs: wholeClone, limits });
-      if (commit === null) throw new ImprintError("NOT_AN_INDEX", `Cannot read index at ${url}: it has no ${ref}`, { step: "reading 1" });
+      if (commit === null)
+        throw (await explain()) ?? new ImprintError("NOT_AN_INDEX", `Cannot read index at ${url}: it has no ${ref}`, { step: "reading 1" });
       return snapshot(commit);
     },
     reopen: (at) => snapshot(parseObjectId(at)),

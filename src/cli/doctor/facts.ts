@@ -23,4 +23,5 @@ export type Reached = {
   readonly url: string;
   /** One that only its root names. */ readonly isMirror: boolean;
   /** Null: it answered. */ readonly error: string | null;
+  /** What its HEAD names, where the branch that is read is not there. */ readonly branch?: string;
 };

@@ -1,7 +1,7 @@
 /** Facts about a project's indices. Without `--online` no host is asked: what is not on this machine stays unknown. */
 import { isImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
-import { parseRefName, redactUrl } from "../../git/url.ts";
+import { parseRefName, redactUrl, shortRef } from "../../git/url.ts";
 import { remoteBranches } from "../../git/remote.ts";
 import { parseIndexAddress, parseMirror } from "../../index/address.ts";
 import { listPackages } from "../../index/preview.ts";
@@ -11,6 +11,7 @@ import { offerOf } from "../../registry/offer.ts";
 import type { Consumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
 import { type OpenIndex, openProbe, TRANSFER_LIMITS } from "../open.ts";
+import { defaultBranch } from "../renamed-branch.ts";
 import type { IndexFacts, Reached } from "./facts.ts";
 
 const REACH_MS = 5000;
@@ -73,37 +74,43 @@ export async function reach({ indices }: Consumer, deps: Deps): Promise<Readonly
       ...entry.urls.map((url) => ({ url, isMirror: false })),
       ...mirrors.filter((url) => !entry.urls.includes(url)).map((url) => ({ url, isMirror: true })),
     ];
-    const reached = await Promise.all(places.map(async (place) => ({ ...place, error: await errorAt(deps, place.url, entry.ref) })));
+    const reached = await Promise.all(places.map(async (place) => ({ ...place, ...(await answerAt(deps, place.url, entry.ref)) })));
     return [alias as string, reached] as const;
   });
   return new Map(await Promise.all(asked));
 }
 
-/** Null where it answers; what else goes wrong there is for `imprint sync` to say. */
-async function errorAt(deps: Deps, text: string, ref: string): Promise<string | null> {
-  const late = (): Promise<string> =>
+type Answer = Pick<Reached, "error" | "branch">;
+
+/** What else goes wrong there is for `imprint sync` to say. */
+async function answerAt(deps: Deps, text: string, ref: string): Promise<Answer> {
+  const late = (): Promise<Answer> =>
     new Promise((resolve) => {
-      setTimeout(() => resolve(`no answer within ${REACH_MS / 1000} seconds`), REACH_MS).unref();
+      setTimeout(() => resolve({ error: `no answer within ${REACH_MS / 1000} seconds` }), REACH_MS).unref();
     });
   return Promise.race([ask(deps, text, ref), late()]);
 }
 
-async function ask(deps: Deps, text: string, ref: string): Promise<string | null> {
+async function ask(deps: Deps, text: string, ref: string): Promise<Answer> {
   try {
     const address = parseIndexAddress(text, { allowFile: deps.allowFile });
     if (address.kind === "git") {
-      const branches = await remoteBranches(deps.git, address.url, { ...TRANSFER_LIMITS, deadlineMs: REACH_MS });
-      return branches.size === 0 || branches.has(ref) || !ref.startsWith("refs/heads/") ? null : `it has no ${ref}`;
+      const limits = { ...TRANSFER_LIMITS, deadlineMs: REACH_MS };
+      const branches = await remoteBranches(deps.git, address.url, limits);
+      if (branches.size === 0 || branches.has(ref) || !ref.startsWith("refs/heads/")) return { error: null };
+      const branch = await defaultBranch(deps.git, { url: address.url, ref: parseRefName(ref), limits });
+      const other = branch === null ? "" : ` any more, its default branch is ${branch}`;
+      return { error: `it has no ${shortRef(ref)}${other}`, ...(branch === null ? {} : { branch }) };
     }
     const probe = await openProbe(deps, address, parseRefName(ref));
     try {
       await probe.source.open();
-      return null;
+      return { error: null };
     } finally {
       await probe.close();
     }
   } catch (error) {
     if (!isImprintError(error)) throw error;
-    return redactUrl(error.message);
+    return { error: redactUrl(error.message) };
   }
 }

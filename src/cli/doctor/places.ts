@@ -22,7 +22,7 @@ export function checkMoved({ alias, entry, state }: Pick<IndexFacts, "alias" | "
 export function checkReached(alias: string, reached: readonly Reached[]): readonly Finding[] {
   const answering = reached.filter(({ error }) => error === null).map(({ url }) => url);
   const own = reached.filter(({ isMirror }) => !isMirror);
-  return reached.flatMap(({ url, isMirror, error }): readonly Finding[] => {
+  return reached.flatMap(({ url, isMirror, error, branch }): readonly Finding[] => {
     if (error === null) return [ok(`${redactUrl(url)} answers for ${alias}`)];
     const isLost = answering.length === 0;
     const isMoved = own.every((one) => one.error !== null) && !isLost;
@@ -31,9 +31,12 @@ export function checkReached(alias: string, reached: readonly Reached[]): readon
         level: isLost && !isMirror ? "problem" : isMirror ? "note" : "warning",
         title: `${redactUrl(url)} does not answer for ${alias}`,
         detail: isMoved ? `${error}; it may have moved: ${few(answering.map(redactUrl))} answers` : error,
-        fix: isLost
-          ? `ask its owner where it is now, then imprint set-url ${alias} <url>`
-          : `imprint set-url ${alias} ${answering.map(quoted).join(" ")}`,
+        fix:
+          branch !== undefined
+            ? `imprint set-url ${alias} ${own.map((one) => quoted(one.url)).join(" ")} --ref ${branch}`
+            : isLost
+              ? `ask its owner where it is now, then imprint set-url ${alias} <url>`
+              : `imprint set-url ${alias} ${answering.map(quoted).join(" ")}`,
       },
     ];
   });
