@@ -111,6 +111,11 @@ export const CATALOGUE = {
     http: 508,
     hint: "upstream.registry in imprint.json leads back here: imprint why <name> shows which registry answers; name another",
   },
+  CLOCK_WRONG: {
+    exit: 3,
+    http: 500,
+    hint: "set the clock by the network (timedatectl set-ntp true), then imprint publish again; where it is right and the other one wrong: IMPRINT_TRUST_CLOCK=1",
+  },
   GIT_MISSING: { exit: 3, http: 500, hint: "install git 2.34 or newer; imprint sync then shows whether it is found" },
   WORK_TREE: { exit: 3, http: 500, hint: "commit, stash or undo what git status shows in the index, then imprint publish again" },
   // 4: trust

@@ -225,6 +225,11 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   LOOP_DETECTED: async () =>
     (await w.consumer({ instance: "00112233445566ff" })).get("/is-odd", { via: "1.1 squid, 1.1 imprint-00112233445566ff" }),
   PORT_IN_USE: () => imprint(shop, ["serve", "--port", String(w.host.port), "--json"]),
+  CLOCK_WRONG: async () => {
+    const home = folder();
+    expect((await imprint(home, ["init", "--name", "alice", "--packages", "@alice/*"], { home })).exit).toBe(0);
+    return imprintIn({ home, cwd: home, nowMs: () => Date.now() - 86_400_000 }, "seal", "--no-push", "--json");
+  },
   GIT_MISSING: () => describeClone(w.folder, { git: "imprint-no-such-git" }),
   WORK_TREE: async () => {
     const { dir, head } = await clone();

@@ -8,6 +8,7 @@ import { type Base, type Change, chooseBase, type ChosenBase, type UploadResult 
 import { requireSigners, type WriterKeys } from "../index/signers.ts";
 import type { TrustedState } from "../index/trust.ts";
 import { authorOf } from "./author.ts";
+import { requireClock } from "./clock.ts";
 import type { Deps } from "./deps.ts";
 import { keyFileFor, keysFor, openKeysOf } from "./key-store.ts";
 import { isPreset } from "./passphrase.ts";
@@ -63,8 +64,9 @@ export async function requireKeysFor(
  *
  * @throws ImprintError of reading, and as requireKeysFor
  */
-export async function chooseSignable(deps: Deps, { own, upload }: OpenUpload, names: readonly PackageName[]): Promise<ChosenBase> {
+export async function chooseSignable(deps: Deps, { own, upload, host }: OpenUpload, names: readonly PackageName[]): Promise<ChosenBase> {
   const chosen = await chooseBase(upload);
+  await requireClock(deps, host, chosen.base.state);
   try {
     await requireKeysFor(deps, own, chosen.base.state, names, false);
     return chosen;

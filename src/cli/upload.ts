@@ -1,7 +1,7 @@
 /** An own index opened for writing: its clone, its host, its trusted state. Shared by every command that signs. */
 import { ImprintError } from "../errors.ts";
 import path from "node:path";
-import type { GitRepository } from "../git/port.ts";
+import type { GitRepository, GitUrl } from "../git/port.ts";
 import { advanceBranch, buildsOn, configureRemote, describeClone } from "../git/clone.ts";
 import type { CloneState } from "../git/clone-state.ts";
 import type { PackageName } from "../format/names.ts";
@@ -11,6 +11,7 @@ import { type Base, type ChosenBase, type Upload, uploadChange, type UploadResul
 import { type PackageView, readPackage } from "../index/package-reader.ts";
 import { cloneAddress } from "./addresses.ts";
 import { requireCheckedOut } from "./checked-out.ts";
+import { askClock, type HostClock, requireClock } from "./clock.ts";
 import type { Deps } from "./deps.ts";
 import { quoted } from "./doctor/finding.ts";
 import { evidenceKeeper, openClone, stateStoreOf, TRANSFER_LIMITS } from "./open.ts";
@@ -23,6 +24,8 @@ export type OpenUpload = {
   readonly clone: CloneState;
   readonly repository: GitRepository;
   readonly upload: Upload;
+  /** Asked while the index is read; null: no host. */
+  readonly host: { readonly url: GitUrl; readonly clock: HostClock } | null;
 };
 
 /**
@@ -61,7 +64,8 @@ export async function openUpload(deps: Deps, own: OwnIndex, names: readonly Pack
     keepEvidence: evidenceKeeper(deps, own.id),
     limits: TRANSFER_LIMITS,
   };
-  return { own, clone, repository, upload };
+  const host = remote === null ? null : { url: remote.fetchUrl, clock: askClock(deps, remote.fetchUrl) };
+  return { own, clone, repository, upload, host };
 }
 
 function signedPaths(names: readonly PackageName[]): readonly string[] {
@@ -84,7 +88,12 @@ export async function runUpload(
   { push, first = null, meanwhile = async () => {} }: RunOptions,
 ): Promise<UploadResult> {
   const { upload, own } = open;
-  const result = await uploadChange(upload, build, { push, first });
+  const checked: typeof build = async (base) => {
+    // A thief may have dated the last checkpoint as he liked.
+    await requireClock(deps, open.host, upload.isRecovery === true ? null : base.state);
+    return build(base);
+  };
+  const result = await uploadChange(upload, checked, { push, first });
   if (push && upload.remote !== null) await confirmUpload(upload, result.commit);
   const [followed, done] = await Promise.allSettled([
     advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git),

@@ -2,10 +2,12 @@
  * T4, T14: clocks that are wrong or are set. Numbers grow whatever the author's clock says; a consumer's clock decides what
  * is stale and when to ask, never what is believed. (`test/cli/stale.test.ts` has checkpoints that are old or of the future.)
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { imprintIn, type Ran } from "../cli/in-process.ts";
+import { createHostedRepository, startGitHost } from "../support/git-host.ts";
+import { makePackage } from "../support/tarball.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
 import { author, type Author } from "./author.ts";
 import { typed } from "./scenes.ts";
@@ -22,7 +24,7 @@ describe("the author's clock", () => {
     ["a year ahead", YEAR_MS],
     ["a year back", -YEAR_MS],
   ])("T4 T14 %s for a while: numbers grow, nobody is shown a rollback, and a rotation meanwhile is taken", async (_, moved) => {
-    const a: Author = await author(w);
+    const a: Author = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
     const index = { id: a.id, url: a.url } as TestIndex;
     const revision = async (): Promise<number> => {
       const c = await w.consumer({ indices: { author: { index, packages: ["@author/*"] } } });
@@ -59,7 +61,7 @@ describe("the author's clock", () => {
   });
 
   it("T4 ahead for one release: said while it is the newest, and no longer", async () => {
-    const a = await author(w);
+    const a = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
     const home = join(w.folder, "reader");
     const cwd = join(home, "shop");
     mkdirSync(cwd, { recursive: true });
@@ -72,6 +74,74 @@ describe("the author's clock", () => {
     await a.publish("@author/a", "1.2.0");
     expect((await run("sync")).stderr).not.toMatch(/ahead of this machine/);
     expect((await run("why", "@author/a")).stdout).toMatch(/1\.2\.0 ok/);
+  });
+});
+
+describe("an author's clock that is hours off is noticed before it is signed", () => {
+  const words = (tarball: string): readonly (readonly string[])[] => [
+    ["publish", tarball, "--index", "author"],
+    ["publish", tarball, "--index", "author", "--propose", "--branch", "late"],
+    ["deprecate", "@author/a@1.0.0", "old", "--index", "author"],
+    ["tag", "add", "@author/a@1.0.0", "beta", "--index", "author"],
+    ["seal", "--index", "author"],
+    ["root", "rotate", "--index", "author"],
+  ];
+
+  it("T4 behind the last checkpoint, where no host tells the time: refused by every command that signs, nothing is pushed", async () => {
+    const a = await author(w);
+    const tarball = join(a.cwd, "late.tgz");
+    writeFileSync(tarball, await makePackage({ name: "@author/a", version: "1.1.0" }));
+    const head = a.head();
+    const slow = (): number => w.nowMs() - 2 * HOUR_MS;
+    for (const typedWords of words(tarball)) {
+      const ran = await typed({ a, who: a }, typedWords, undefined, slow);
+      expect([typedWords, ran.exit, ran.stderr]).toEqual([
+        typedWords,
+        3,
+        expect.stringMatching(/Cannot sign: this machine's clock says that it is \S+Z, and the index was signed at \S+Z, which is later/),
+      ]);
+    }
+    expect(a.head()).toBe(head);
+    const trusting = { a: { ...a, env: { ...a.env, IMPRINT_TRUST_CLOCK: "1" } }, who: a };
+    for (const typedWords of words(tarball).slice(2)) expect((await typed(trusting, typedWords, undefined, slow)).exit).toBe(0);
+  });
+
+  it("T4 T14 whatever a thief dated the last checkpoint: recovery is not held up", async () => {
+    const a = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
+    w.pass(YEAR_MS);
+    await a.publish("@author/a", "6.6.6");
+    w.pass(-YEAR_MS);
+    const plain = { a: { ...a, env: {} }, who: a };
+    expect((await typed(plain, ["seal", "--index", "author"], undefined, w.nowMs)).stderr).toMatch(/CLOCK_WRONG/);
+    const revoked = ["root", "revoke", "daily", "--since", "0", "--keep", "*", "--index", "author"];
+    expect((await typed(plain, revoked, undefined, w.nowMs)).exit).toBe(0);
+  });
+
+  it("T4 ahead or behind a host that dates its answers, also for a new index; where host and clock agree, a late checkpoint is only told of", async () => {
+    const root = join(w.folder, "dated");
+    mkdirSync(root, { recursive: true });
+    const host = await startGitHost({ root });
+    try {
+      createHostedRepository(root, "ada.git");
+      const home = join(w.folder, "ada");
+      mkdirSync(home);
+      const run = (moved: number, env: NodeJS.ProcessEnv, ...typedWords: readonly string[]): Promise<Ran> =>
+        imprintIn({ home, cwd: home, env, nowMs: () => Date.now() + moved }, ...typedWords);
+      const init = ["init", "clone", "--name", "ada", "--packages", "@ada/*", "--remote", host.url("ada.git")];
+      for (const moved of [-2 * HOUR_MS, 2 * HOUR_MS, YEAR_MS]) {
+        const refused = await run(moved, {}, ...init);
+        expect([refused.exit, refused.stderr]).toEqual([3, expect.stringMatching(/ada\.git says that it is \S+Z\n {2}CLOCK_WRONG/)]);
+      }
+      expect((await run(10 * 60_000, {}, ...init)).exit).toBe(0);
+      writeFileSync(join(home, "x.tgz"), await makePackage({ name: "@ada/x", version: "1.0.0" }));
+      for (const moved of [-2 * HOUR_MS, 2 * HOUR_MS, YEAR_MS])
+        expect((await run(moved, {}, "publish", "x.tgz")).stderr).toMatch(/ada\.git says that it is \S+Z\n {2}CLOCK_WRONG/);
+      expect((await run(2 * HOUR_MS, { IMPRINT_TRUST_CLOCK: "1" }, "publish", "x.tgz")).exit).toBe(0);
+      const later = await run(0, {}, "seal");
+      expect([later.exit, later.stderr]).toEqual([0, expect.stringMatching(/last signed at \S+Z, by a clock that was wrong/)]);
+    } finally {
+      await host.close();
+    }
   });
 });
 

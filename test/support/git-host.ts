@@ -36,6 +36,8 @@ export type GitHostOptions = {
   /** Take pushes (default true). */
   readonly allowPush?: boolean;
   readonly latencyMs?: number;
+  /** False: its answers have no Date, for worlds with a clock of their own (default true). */
+  readonly sendDate?: boolean;
   /** Answers a request itself and returns true, or leaves it. */
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>;
 };
@@ -310,6 +312,7 @@ export async function startGitHost(options: GitHostOptions): Promise<GitHost> {
   };
   const server = createServer((request, response) => {
     response.on("error", () => undefined);
+    response.sendDate = options.sendDate !== false;
     handle(request, response).catch(() => response.destroy());
   });
   server.listen(0, "127.0.0.1");

@@ -280,6 +280,7 @@ export async function world({ startMs = Date.UTC(2026, 0, 1) }: { readonly start
   const down = new Set<string>();
   const host = await startGitHost({
     root: hosted,
+    sendDate: false,
     intercept: (request, response) => {
       const [, first = "", second = "", ...rest] = (request.url ?? "").split("/");
       const repo = first === FILES ? second : first;

@@ -15,6 +15,7 @@ import { parseGitUrl, parseObjectId, parseRefName } from "../../git/url.ts";
 import { createIndex } from "../../index/create.ts";
 import { ownAddress, parseRefOption } from "../addresses.ts";
 import { shortRef } from "../../git/url.ts";
+import { askClock, requireClock } from "../clock.ts";
 import type { Deps } from "../deps.ts";
 import { fetchGround, filesBeside, surveyRemote } from "../existing-repository.ts";
 import { findProjectFolder } from "../../project/project-files.ts";
@@ -69,7 +70,9 @@ export async function init(options: InitOptions, deps: Deps): Promise<InitResult
   if (given !== null && !given.startsWith("refs/heads/"))
     throw new ImprintError("USAGE", `Cannot make index on ${given}: an index is kept on a branch`);
   const tarballs = options.tarballs === undefined || options.tarballs.length === 0 ? ["git"] : parseTarballSources(options.tarballs, deps);
+  const clock = remote === null ? null : { url: remote.fetch, clock: askClock(deps, remote.fetch) };
   const ground = remote === null ? null : await surveyRemote(deps, remote.fetch, given);
+  await requireClock(deps, clock, null);
   const ref = ground?.ref ?? given ?? parseRefName(DEFAULT_REF);
   const branch = shortRef(ref);
 

@@ -14,6 +14,7 @@ import { type Base, chooseBase, type ChosenBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
 import type { TarballFacts } from "../../pack/inspect.ts";
 import { type Candidate, nameOf, prepare, runAfter } from "../candidates.ts";
+import { requireClock } from "../clock.ts";
 import type { Deps } from "../deps.ts";
 import { type OwnIndex, ownIndexFor, ownIndexNamed } from "../own-indices.ts";
 import { isPreset } from "../passphrase.ts";
@@ -120,7 +121,10 @@ export async function openFor(
       return { own, open, first, base: first.base, signer };
     }
     const base = await proposalBase(open);
-    if (!dryRun) await requireKeysFor(deps, own, base.state, names, true);
+    if (!dryRun) {
+      await requireClock(deps, open.host, base.state);
+      await requireKeysFor(deps, own, base.state, names, true);
+    }
     return { own, open, first: null, base, signer };
   } catch (error) {
     await open.repository.close();
