@@ -228,7 +228,8 @@ const PROVOKED: Record<ErrorCode, () => unknown> = {
   CLOCK_WRONG: async () => {
     const home = folder();
     expect((await imprint(home, ["init", "--name", "alice", "--packages", "@alice/*"], { home })).exit).toBe(0);
-    return imprintIn({ home, cwd: home, nowMs: () => Date.now() - 86_400_000 }, "seal", "--no-push", "--json");
+    const yesterday = { home, cwd: home, env: { IMPRINT_TRUST_CLOCK: "" }, nowMs: () => Date.now() - 86_400_000 };
+    return imprintIn(yesterday, "seal", "--no-push", "--json");
   },
   GIT_MISSING: () => describeClone(w.folder, { git: "imprint-no-such-git" }),
   WORK_TREE: async () => {

@@ -102,25 +102,37 @@ export async function withOwnIndex<T>(
 /** Signs, then commits and pushes, or writes the request. */
 export async function changeByDraft(deps: Deps, open: OpenUpload, { out }: RootOptions, draft: Draft): Promise<ChangedRoot> {
   const { own, upload } = open;
-  const first = await chooseBase(upload);
+  const sign = async (base: Base): Promise<Signed | null> => {
+    const drafted = await draft(base);
+    if (drafted === null) return null;
+    const keys = await openAllKeys(deps, own);
+    return { pending: signPending(drafted, keys), keys };
+  };
+  const signOn = async (first: ChosenBase): Promise<{ readonly first: ChosenBase; readonly signed: Signed | null }> => {
+    const signed = await sign(first.base);
+    if (signed !== null && out === undefined) requireSigned(signed.pending, signed.keys, own.name);
+    return { first, signed };
+  };
+  const newest = await chooseBase(upload);
+  const { first, signed } = await signOn(newest).catch(async (error: unknown) => {
+    // Another command of this machine may have changed the root, and the keys here, between the two.
+    const again = await chooseBase(upload);
+    if (again.base.commit === newest.base.commit) throw error;
+    return signOn(again);
+  });
   const before = first.base.state;
-  const drafted = await draft(first.base);
   const nothing = { index: own.name, version: null, changes: [], records: 0, commit: null, request: null, before };
-  if (drafted === null) return nothing;
-  const keys = await openAllKeys(deps, own);
-  const pending = signPending(drafted, keys);
+  if (signed === null) return nothing;
+  const { pending } = signed;
   const facts = { ...nothing, ...factsOf(pending) };
   sayChanges(deps, pending);
   if (out !== undefined) return { ...facts, request: await writeRequest(deps, pending, out) };
-  requireSigned(pending, keys, own.name);
-  // Anew on what is there then; the keys are here.
-  const commit = await publishPending(deps, open, { first, pending, keys, redo: async (base) => signOrNull(await draft(base), keys) });
+  // Anew on what is there then.
+  const commit = await publishPending(deps, open, { first, ...signed, redo: sign });
   return { ...facts, commit };
 }
 
-function signOrNull(pending: Pending | null, keys: Keys): Pending | null {
-  return pending === null ? null : signPending(pending, keys);
-}
+type Signed = { readonly pending: Pending; readonly keys: Keys };
 
 /**
  * Makes the commit and pushes it.
@@ -136,21 +148,23 @@ export async function publishPending(
     readonly first: ChosenBase;
     readonly pending: Pending;
     readonly keys: Keys;
-    readonly redo?: (base: Base) => Promise<Pending | null>;
+    readonly redo?: (base: Base) => Promise<Signed | null>;
     /** What is to be done with a request that only lacks checkpoint keys. */
     readonly onCheckpoint?: (pending: Pending) => Promise<never>;
   },
 ): Promise<string> {
-  const { first, keys, redo, onCheckpoint } = options;
+  const { first, redo, onCheckpoint } = options;
   const push = open.upload.remote !== null;
   requireRemote(open, push);
-  let done = options.pending;
+  let { pending: done, keys } = options;
   const uploaded = await signAndUpload(deps, open, {
     push,
     first,
     build: async (base, nowMs) => {
       const isMoved = base.state.checkpoint.digest !== done.state.checkpoint.digest;
-      const next = redo === undefined ? await rebase(options.pending, base) : isMoved ? await redo(base) : done;
+      const again = redo !== undefined && isMoved ? await redo(base) : { pending: done, keys };
+      const next = redo === undefined ? await rebase(options.pending, base) : (again?.pending ?? null);
+      keys = again?.keys ?? keys;
       if (next === null) throw new ImprintError("STATE_CHANGED", "Cannot change the root: somebody else did it meanwhile");
       const complete = await completePending(next, base.snapshot, keys, nowMs);
       if (complete.files === null) {

@@ -2,6 +2,7 @@
 import { ImprintError } from "../errors.ts";
 import path from "node:path";
 import type { GitRepository, GitUrl } from "../git/port.ts";
+import { aloneInClone } from "../git/clone-lock.ts";
 import { advanceBranch, buildsOn, configureRemote, describeClone } from "../git/clone.ts";
 import type { CloneState } from "../git/clone-state.ts";
 import type { PackageName } from "../format/names.ts";
@@ -47,12 +48,16 @@ export async function openUpload(deps: Deps, own: OwnIndex, names: readonly Pack
           trackingRef: parseRefName(`refs/remotes/${remoteName}/${branch}`),
         };
   // A colleague's fresh clone has no push refspec for tarballs yet.
-  if (remote !== null && remoteName !== null) await configureRemote(own.path, { name: remoteName, url: null, branch }, deps.git);
+  const alone = <T>(work: () => Promise<T>): Promise<T> =>
+    aloneInClone(clone.gitDir, () => deps.terminal.progress(`waiting for another imprint in ${own.path}`), work);
+  if (remote !== null && remoteName !== null)
+    await alone(() => configureRemote(own.path, { name: remoteName, url: null, branch }, deps.git));
   const upload: Upload = {
     repository,
     id: own.id,
     branch: parseRefName(`refs/heads/${branch}`),
     remote,
+    alone,
     explain: async () => {
       if (remote === null) return null;
       const next = (to: string): string => `git -C ${quoted(own.path)} branch -m ${branch} ${to}`;
@@ -93,12 +98,16 @@ export async function runUpload(
     await requireClock(deps, open.host, upload.isRecovery === true ? null : base.state);
     return build(base);
   };
-  const result = await uploadChange(upload, checked, { push, first });
-  if (push && upload.remote !== null) await confirmUpload(upload, result.commit);
-  const [followed, done] = await Promise.allSettled([
-    advanceBranch(own.path, { to: result.commit, from: result.localHead, force: result.isLocalKnown }, deps.git),
-    push ? meanwhile() : null,
-  ]);
+  // The next one in this clone need not wait for what is done meanwhile.
+  const { result, followed, rest } = await upload.alone(async () => {
+    const uploaded = await uploadChange(upload, checked, { push, first });
+    if (push && upload.remote !== null) await confirmUpload(upload, uploaded.commit);
+    const late = Promise.allSettled([push ? meanwhile() : null]);
+    const { commit: to, localHead: from, isLocalKnown: force } = uploaded;
+    const [moved] = await Promise.allSettled([advanceBranch(own.path, { to, from, force }, deps.git)]);
+    return { result: uploaded, followed: moved, rest: () => late };
+  });
+  const [done] = await rest();
   if (followed.status === "rejected") {
     const error: unknown = followed.reason;
     // Published is published: only the author's work tree lags behind.

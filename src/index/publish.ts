@@ -5,6 +5,7 @@
  * An author's clone is only a store of objects here: what counts is the order of verified checkpoints, not git history,
  * so a squashed or rewritten host branch changes nothing.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { CATALOGUE, ImprintError, isImprintError } from "../errors.ts";
 import type { IndexId } from "../format/digest.ts";
 import type { FileChange, GitRepository, GitUrl, ObjectId, RefName, RefUpdate, TransferLimits } from "../git/port.ts";
@@ -22,6 +23,8 @@ export type Upload = {
   /** Null: nothing to push to; the commit stays in the clone. */
   readonly remote: { readonly fetchUrl: GitUrl; readonly pushUrl: GitUrl; readonly trackingRef: RefName } | null;
   /** Whether `commit` has `ancestor` in its git history: says whether the author's own commits would be lost, no more. */
+  /** One process at a time in this clone: what is done in it is done inside. Never one inside another. */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
   /** What more is known where the host has no such branch, though it had one. */
   readonly explain: () => Promise<ImprintError | null>;
   readonly buildsOn: (commit: ObjectId, ancestor: ObjectId) => Promise<boolean>;
@@ -57,7 +60,11 @@ export type UploadResult = {
 export const REMOTE_SEEN = "refs/imprint/remote" as RefName;
 export const PENDING = "refs/imprint/pending" as RefName;
 const PUSHED = "refs/imprint/pushed" as RefName;
-const MAX_ATTEMPTS = 8;
+/** Each that is lost is somebody else's release: as many as may release at once. */
+const MAX_ATTEMPTS = 100;
+/** Lost to nobody: the host says so and shows the same commit. */
+const MAX_UNMOVED = 4;
+const MAX_PAUSE_MS = 2000;
 /** Refs of one push: git takes them on its command line, which has an end (1 MB on macOS, 2 MB on Linux). */
 const REFS_A_PUSH = 2000;
 
@@ -72,7 +79,8 @@ export type UploadOptions = {
 const LOOK_MS = 30_000;
 
 /**
- * Builds a change on the newest verified state and pushes it; once again from the start for each lost race.
+ * Builds a change on the newest verified state and pushes it; once again from the start for each lost race. Done in the clone's
+ * `alone`.
  *
  * @param build makes the files for a base; called anew for every attempt
  * @throws ImprintError LOST_RACE, DIVERGED, PUSH_FAILED, and those of reading
@@ -83,9 +91,13 @@ export async function uploadChange(
   { push, first = null, refsAPush = REFS_A_PUSH }: UploadOptions,
 ): Promise<UploadResult> {
   const { repository, branch, remote, limits } = upload;
+  const ready = first !== null && (await refsOf(upload)) === first.refs ? first : null;
+  let [lastHead, unmoved]: [ObjectId | null, number] = [null, 0];
   for (let attempt = 1; ; attempt++) {
     // One that is not the newest any more loses the race, and the next attempt reads again.
-    const { base, remoteHead, isLocalKnown } = (attempt === 1 ? first : null) ?? (await chooseBase(upload));
+    const { base, remoteHead, isLocalKnown } = (attempt === 1 ? ready : null) ?? (await choose(upload));
+    unmoved = remoteHead === lastHead ? unmoved + 1 : 0;
+    lastHead = remoteHead;
     const change = await build(base).catch(async (error: unknown) => {
       // What was refused by a root, or for a release, that somebody has replaced meanwhile is built again.
       if (attempt === MAX_ATTEMPTS || !isImprintError(error) || (await newestCommit(upload, base)) === base.commit) throw error;
@@ -115,14 +127,16 @@ export async function uploadChange(
           { cause: error },
         );
       const isRace = error.code === "LOST_RACE" || (error.code === "PUSH_FAILED" && held !== remoteHead);
-      if (attempt === MAX_ATTEMPTS || !isRace) throw error;
+      if (attempt === MAX_ATTEMPTS || unmoved === MAX_UNMOVED || !isRace) throw error;
+      // The more have been faster, the more there are: not all of them try again at once.
+      await delay(Math.random() * Math.min(MAX_PAUSE_MS, 100 * attempt));
     }
   }
 }
 
 /** As far as it can be asked. */
 async function newestCommit(upload: Upload, known: Base): Promise<ObjectId> {
-  return chooseBase(upload).then(
+  return choose(upload).then(
     ({ base }) => base.commit,
     () => known.commit,
   );
@@ -149,17 +163,33 @@ function lookLimits(limits: TransferLimits): TransferLimits {
   return { ...limits, deadlineMs: Math.min(limits.deadlineMs, LOOK_MS) };
 }
 
-export type ChosenBase = { readonly base: Base; readonly remoteHead: ObjectId | null; readonly isLocalKnown: boolean };
+export type ChosenBase = {
+  readonly base: Base;
+  readonly remoteHead: ObjectId | null;
+  readonly isLocalKnown: boolean;
+  /** The clone's refs as they were then: another process may move them on. */
+  readonly refs: string;
+};
+
+type Choice = Omit<ChosenBase, "refs">;
 
 /**
  * The newest verified state of host and clone. What is on neither side's newest state, or a commit of the author's own
  * that the host does not have, is never built over: that is DIVERGED.
  */
 export async function chooseBase(upload: Upload): Promise<ChosenBase> {
+  return upload.alone(async () => ({ ...(await choose(upload)), refs: await refsOf(upload) }));
+}
+
+async function refsOf({ repository, branch }: Upload): Promise<string> {
+  return JSON.stringify([await repository.head(REMOTE_SEEN), await repository.head(branch)]);
+}
+
+async function choose(upload: Upload): Promise<Choice> {
   const { repository, id, branch, store, limits, buildsOn } = upload;
   if (upload.isRecovery === true) return chooseAfterTheft(upload);
   const known = upload.remote === null ? [] : [await repository.head(REMOTE_SEEN), await repository.head(upload.remote.trackingRef)];
-  const host = await readHost(upload);
+  const host = await look(upload);
   const localHead = await repository.head(branch);
   if (localHead === null || localHead === host?.commit) {
     if (host === null) throw new ImprintError("NOT_AN_INDEX", `Cannot publish: neither the clone nor its host has ${branch}`);
@@ -172,8 +202,8 @@ export async function chooseBase(upload: Upload): Promise<ChosenBase> {
   const isSame = local.state.checkpoint.digest === host.state.checkpoint.digest;
   // Our own last commit is on the host in content where the checkpoints agree; else it may never have been pushed.
   const isLocalKnown = known.includes(localHead) || (isSame && localHead === (await repository.head(PENDING)));
-  const onHost: ChosenBase = { base: host, remoteHead: host.commit, isLocalKnown };
-  const onLocal: ChosenBase = { base: local, remoteHead: host.commit, isLocalKnown: false };
+  const onHost: Choice = { base: host, remoteHead: host.commit, isLocalKnown };
+  const onLocal: Choice = { base: local, remoteHead: host.commit, isLocalKnown: false };
   if (isSame && onHost.isLocalKnown) return onHost;
   const isAhead = compareStates(local.state, host.state) > 0;
   if (isSame || isAhead) {
@@ -210,11 +240,11 @@ async function continuesPending({ repository, id, store, limits, buildsOn }: Upl
  * shows no state that may be believed (the thief rolled it back, or signed another with the same number), the clone's, and the
  * push replaces whatever is there.
  */
-async function chooseAfterTheft(upload: Upload): Promise<ChosenBase> {
+async function chooseAfterTheft(upload: Upload): Promise<Choice> {
   const { repository, id, branch, store, limits, buildsOn } = upload;
   const localHead = await repository.head(branch);
   try {
-    const host = await readHost(upload);
+    const host = await look(upload);
     if (host !== null) {
       const isLocalKnown = localHead === null || (await buildsOn(host.commit, localHead));
       return { base: host, remoteHead: host.commit, isLocalKnown };
@@ -242,13 +272,17 @@ async function readLocal(snapshot: Snapshot, id: IndexId, trusted: TrustedState 
 
 /** The host's newest state, verified and trusted from now on; null where it has no branch yet. */
 export async function readHost(upload: Upload): Promise<Base | null> {
+  return upload.alone(() => look(upload));
+}
+
+async function look(upload: Upload): Promise<Base | null> {
   const { repository, id, branch, remote, store, keepEvidence, limits, explain } = upload;
   if (remote === null) return null;
   const source = gitSource({ repository, url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, limits, wholeClone: true, explain });
   const wasSeen =
     (await store.read()) !== null || (await repository.head(REMOTE_SEEN)) !== null || (await repository.head(remote.trackingRef)) !== null;
-  const look = { url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits };
-  if (!wasSeen && (await repository.fetch(look)) === null) return null; // a host that nobody has pushed to yet
+  const ask = { url: remote.fetchUrl, ref: branch, keepAs: REMOTE_SEEN, blobs: true, limits };
+  if (!wasSeen && (await repository.fetch(ask)) === null) return null; // a host that nobody has pushed to yet
   const { stored } = await syncIndex({ id, source, store, lock: null, keepEvidence });
   const snapshot = source.reopen(stored.at);
   return { state: stored.state, snapshot, commit: stored.at as ObjectId };

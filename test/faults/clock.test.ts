@@ -24,7 +24,7 @@ describe("the author's clock", () => {
     ["a year ahead", YEAR_MS],
     ["a year back", -YEAR_MS],
   ])("T4 T14 %s for a while: numbers grow, nobody is shown a rollback, and a rotation meanwhile is taken", async (_, moved) => {
-    const a: Author = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
+    const a: Author = await author(w);
     const index = { id: a.id, url: a.url } as TestIndex;
     const revision = async (): Promise<number> => {
       const c = await w.consumer({ indices: { author: { index, packages: ["@author/*"] } } });
@@ -61,7 +61,7 @@ describe("the author's clock", () => {
   });
 
   it("T4 ahead for one release: said while it is the newest, and no longer", async () => {
-    const a = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
+    const a = await author(w);
     const home = join(w.folder, "reader");
     const cwd = join(home, "shop");
     mkdirSync(cwd, { recursive: true });
@@ -88,7 +88,7 @@ describe("an author's clock that is hours off is noticed before it is signed", (
   ];
 
   it("T4 behind the last checkpoint, where no host tells the time: refused by every command that signs, nothing is pushed", async () => {
-    const a = await author(w);
+    const a = await author(w, { IMPRINT_TRUST_CLOCK: "" });
     const tarball = join(a.cwd, "late.tgz");
     writeFileSync(tarball, await makePackage({ name: "@author/a", version: "1.1.0" }));
     const head = a.head();
@@ -107,11 +107,11 @@ describe("an author's clock that is hours off is noticed before it is signed", (
   });
 
   it("T4 T14 whatever a thief dated the last checkpoint: recovery is not held up", async () => {
-    const a = await author(w, { IMPRINT_TRUST_CLOCK: "1" });
+    const a = await author(w);
     w.pass(YEAR_MS);
     await a.publish("@author/a", "6.6.6");
     w.pass(-YEAR_MS);
-    const plain = { a: { ...a, env: {} }, who: a };
+    const plain = { a: { ...a, env: { IMPRINT_TRUST_CLOCK: "" } }, who: a };
     expect((await typed(plain, ["seal", "--index", "author"], undefined, w.nowMs)).stderr).toMatch(/CLOCK_WRONG/);
     const revoked = ["root", "revoke", "daily", "--since", "0", "--keep", "*", "--index", "author"];
     expect((await typed(plain, revoked, undefined, w.nowMs)).exit).toBe(0);
@@ -126,7 +126,7 @@ describe("an author's clock that is hours off is noticed before it is signed", (
       const home = join(w.folder, "ada");
       mkdirSync(home);
       const run = (moved: number, env: NodeJS.ProcessEnv, ...typedWords: readonly string[]): Promise<Ran> =>
-        imprintIn({ home, cwd: home, env, nowMs: () => Date.now() + moved }, ...typedWords);
+        imprintIn({ home, cwd: home, env: { IMPRINT_TRUST_CLOCK: "", ...env }, nowMs: () => Date.now() + moved }, ...typedWords);
       const init = ["init", "clone", "--name", "ada", "--packages", "@ada/*", "--remote", host.url("ada.git")];
       for (const moved of [-2 * HOUR_MS, 2 * HOUR_MS, YEAR_MS]) {
         const refused = await run(moved, {}, ...init);

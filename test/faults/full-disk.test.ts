@@ -33,7 +33,7 @@ it.each(some(PUBLISHES, 1))(
     const who = { ...alice, name: `alice-${git}-${String(bytes)}` };
     const { url, address, clone } = await p.init(who, "@alice/*");
     const id = address.slice(address.indexOf("#") + 1);
-    const env = { IMPRINT_GIT: git, IMPRINT_PASSPHRASE: `${who.name}'s passphrase` };
+    const env = { IMPRINT_GIT: git };
     const run = (cwd: string, args: readonly string[]): Promise<Outcome> => p.sh(alice, cwd, process.execPath, [BIN, ...args], env);
     const codes: number[] = [];
     for (const blocks of some(SIZES, 4)) {

@@ -49,6 +49,7 @@ async function publisher(git = kind): Promise<Publisher> {
     id: team.id,
     branch: parseRefName("refs/heads/main"),
     remote: { fetchUrl: url, pushUrl: url, trackingRef: parseRefName("refs/remotes/origin/main") },
+    alone: (work) => work(),
     explain: async () => null,
     buildsOn: (commit, ancestor) => buildsOn(gitDir, commit, ancestor, { kind: async () => git }),
     store: openStateStore(openCell(nodeFiles(), join(folder, "state"), { maxBytes: 1 << 24 }), team.id),

@@ -618,6 +618,8 @@ function testDeps(home: string, cwd: string, files: Files, nowMs: () => number, 
     PATH: process.env["PATH"],
     HOME: home,
     IMPRINT_PASSPHRASE: "",
+    // A world's clock is its own.
+    IMPRINT_TRUST_CLOCK: "1",
     GIT_CONFIG_GLOBAL: "/dev/null",
     GIT_CONFIG_NOSYSTEM: "1",
     ...env,

@@ -6,7 +6,7 @@ import type { KeyPurpose } from "../../crypto/key-file.ts";
 import { ImprintError } from "../../errors.ts";
 import { type PublicKey, shortKey } from "../../format/keys.ts";
 import type { Root } from "../../format/root.ts";
-import { replaceKeys } from "../../index/root/edits.ts";
+import { keysOfRoot, replaceKeys } from "../../index/root/edits.ts";
 import { newestRoot, type RootChain } from "../../index/trust.ts";
 import { makeKeys, publicKeysHere } from "../all-keys.ts";
 import type { Deps } from "../deps.ts";
@@ -33,6 +33,11 @@ export async function rotate(options: RotateOptions, deps: Deps): Promise<Change
     message: `imprint: root rotates ${options.what} keys`,
     edit: async (root, { own }, roots) => {
       next ??= await successors(deps, own, roots, purposes, named);
+      if ([...next.keys()].some((key) => !keysOfRoot(root).has(key)))
+        throw new ImprintError(
+          "STATE_CHANGED",
+          `Cannot rotate: somebody else replaced these keys a moment ago, in root ${newestRoot(roots).doc.version}`,
+        );
       return replaceKeys(root, next);
     },
   });

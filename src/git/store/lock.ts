@@ -12,7 +12,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 
-const TRIES = 100;
+const WAIT_MS = 2000;
 const PAUSE_MS = 20;
 /** Git reads over names with a dot in front, among refs too. */
 const OWNER = ".imprint-lock-";
@@ -37,21 +37,29 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Makes `path`, waiting two seconds for whoever has it; a file older than `staleMs` was left by a kill. @throws EEXIST */
-export async function takeLock(path: string, staleMs: number): Promise<Lock> {
+/**
+ * Makes `path`, waiting for whoever has it; a file older than `staleMs`, or of a process that is gone, was left by a kill.
+ *
+ * @throws EEXIST after `waitMs`
+ */
+export async function takeLock(path: string, staleMs: number, { waitMs = WAIT_MS, onWait = (): void => {} } = {}): Promise<Lock> {
   const owner = join(dirname(path), `${OWNER}${basename(path)}-${hostMark()}-${process.pid}-${randomBytes(6).toString("hex")}`);
   const forget = (): Promise<void> => rm(owner, { force: true }).catch(() => undefined);
   const file = await open(owner, "wx", 0o600);
   try {
-    for (let tries = 0; ; tries++) {
+    for (const until = performance.now() + waitMs; ;) {
       try {
         await link(owner, path);
         return { file, forget };
       } catch (error) {
-        if (errnoOf(error) !== "EEXIST" || tries > TRIES) throw error;
+        if (errnoOf(error) !== "EEXIST" || performance.now() > until) throw error;
       }
-      if (await isLeft(path, staleMs)) await rm(path, { force: true });
-      else await delay(PAUSE_MS);
+      const left = await inodeLeft(path, staleMs);
+      if (left === null) {
+        onWait();
+        // Many who wait do not all look at once.
+        await delay(PAUSE_MS * (1 + Math.random()));
+      } else await clear(path, left, owner);
     }
   } catch (error) {
     await file.close();
@@ -62,10 +70,11 @@ export async function takeLock(path: string, staleMs: number): Promise<Lock> {
   }
 }
 
-async function isLeft(path: string, staleMs: number): Promise<boolean> {
+/** Of a lock that a kill left behind; null: it is held, or gone. */
+async function inodeLeft(path: string, staleMs: number): Promise<number | null> {
   const info = await stat(path).catch(() => null);
-  if (info === null) return false;
-  if (Date.now() - info.mtimeMs > staleMs) return true;
+  if (info === null) return null;
+  if (Date.now() - info.mtimeMs > staleMs) return info.ino;
   const mine = `${OWNER}${basename(path)}-${hostMark()}-`;
   for (const name of await readdir(dirname(path)).catch((): string[] => [])) {
     const pid = name.startsWith(mine) ? (/^(\d{1,10})-/u.exec(name.slice(mine.length))?.[1] ?? null) : null;
@@ -73,9 +82,38 @@ async function isLeft(path: string, staleMs: number): Promise<boolean> {
     const owner = join(dirname(path), name);
     const isIts = (await stat(owner).catch(() => null))?.ino === info.ino;
     await rm(owner, { force: true }).catch(() => undefined);
-    if (isIts) return true;
+    if (isIts) return info.ino;
   }
-  return false;
+  return null;
+}
+
+/** Takes a left lock away, and no other: somebody may have done so, and hold a new one by now. */
+async function clear(path: string, inode: number, owner: string): Promise<void> {
+  const aside = `${owner}.left`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return;
+  }
+  if ((await stat(aside)).ino !== inode) await link(aside, path).catch(() => undefined);
+  await rm(aside, { force: true });
+}
+
+/** One process at a time does `work`. @throws EEXIST after `waitMs`, and what `work` throws */
+export async function underLock<T>(
+  path: string,
+  options: { readonly staleMs: number; readonly waitMs: number; readonly onWait: () => void },
+  work: () => Promise<T>,
+): Promise<T> {
+  const { file, forget } = await takeLock(path, options.staleMs, options);
+  try {
+    return await work();
+  } finally {
+    await file.close().catch(() => undefined);
+    await rm(path, { force: true }).catch(() => undefined);
+    await forget();
+  }
 }
 
 /** Replaces `path` as git would: `content` is made once its lock is held, and is there whole or not at all. */
