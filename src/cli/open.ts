@@ -186,7 +186,8 @@ export function openTarballs(
         try {
           return await tarballFromGit(deps, candidate, ref, maxBytes);
         } catch (error) {
-          last = error;
+          // What one address lacks, another that is away may have: then nobody withholds it.
+          if (!isImprintError(last, "UNREACHABLE", "TIMED_OUT")) last = error;
         }
       }
       throw last;

@@ -5,6 +5,7 @@
  * lead to no machine that only we can reach, unless the user allows it, and to no ssh, which would use the user's keys.
  */
 import { ImprintError, isImprintError } from "../errors.ts";
+import { LIMITS } from "../format/limits.ts";
 import { CHECKPOINT_PATH } from "../format/paths.ts";
 import type { GitUrl } from "../git/port.ts";
 import { parseGitUrl, redactUrl } from "../git/url.ts";
@@ -41,14 +42,32 @@ export function sparseBase(url: SparseUrl): URL {
 
 /** A root's mirror, or null where it is none that may be asked: only https, and http where `mayBePrivate` says so. */
 export function parseMirror(text: string, mayBePrivate: (host: string) => boolean): IndexAddress | null {
+  const judged = judgeMirror(text, mayBePrivate);
+  return typeof judged === "string" ? null : judged;
+}
+
+/** The mirrors of a root that are never asked, and why, in their order. */
+export function skippedMirrors(
+  mirrors: readonly string[],
+  mayBePrivate: (host: string) => boolean,
+): readonly { readonly url: string; readonly reason: string }[] {
+  return mirrors.flatMap((text, i) => {
+    const judged = i < LIMITS.mirrors ? judgeMirror(text, mayBePrivate) : `it is one of more than ${LIMITS.mirrors}`;
+    return typeof judged === "string" ? [{ url: redactUrl(text), reason: judged }] : [];
+  });
+}
+
+/** @returns the address, or why it is not asked */
+function judgeMirror(text: string, mayBePrivate: (host: string) => boolean): IndexAddress | string {
   try {
     const address = parseIndexAddress(text, { allowFile: false });
     const plain = address.kind === "git" ? address.url : address.url.slice(SPARSE.length);
-    if (!/^https?:/u.test(plain)) return null;
+    if (!/^https?:/u.test(plain)) return "a mirror is asked by https only";
     const { protocol, hostname } = new URL(plain);
-    return protocol === "https:" || mayBePrivate(hostname.replace(/^\[|\]$/gu, "")) ? address : null;
+    const host = hostname.replace(/^\[|\]$/gu, "");
+    return protocol === "https:" || mayBePrivate(host) ? address : `it is not https (IMPRINT_ALLOW_PRIVATE=${host} allows it)`;
   } catch (error) {
-    if (isImprintError(error, "INVALID_URL")) return null;
+    if (isImprintError(error, "INVALID_URL")) return error.message.replace(/^Cannot use (?:git|index) address ".*": /u, "");
     throw error;
   }
 }

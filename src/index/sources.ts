@@ -5,7 +5,7 @@
  * whoever served less, something else or nothing is reported, never followed. A dead source costs at most `waitMs` after
  * another one has answered.
  */
-import { ImprintError, isImprintError } from "../errors.ts";
+import { CATALOGUE, ImprintError, isImprintError } from "../errors.ts";
 import { CHECKPOINT_PATH } from "../format/paths.ts";
 import type { IndexSource, Snapshot } from "./source.ts";
 import { readSource, type SyncRequest, type SyncResult } from "./sync.ts";
@@ -143,11 +143,13 @@ async function askOne(source: IndexSource, request: SourcesRequest, before: Trus
   return { source, snapshot, state };
 }
 
+const TRUST_EXIT = 4;
 const NETWORK = ["UNREACHABLE", "TIMED_OUT", "OFFLINE", "GIT_MISSING"] as const;
 
 /**
  * What is said of an index that no source gave. A mirror that is behind while the first address is down has no news: that
- * is no attack that anybody would have to look into. The address is named where there are several.
+ * is no attack that anybody would have to look into. The address is named where there are several, and for what nobody honest
+ * serves always.
  */
 function worstOf(failed: readonly Failed[]): ImprintError {
   const [first] = failed;
@@ -159,7 +161,8 @@ function worstOf(failed: readonly Failed[]): ImprintError {
     failed.find((one) => !isNetwork(one) && !(isBehind(one) && isNetwork(first))) ??
     first;
   const { error, source } = worst;
-  if (failed.length === 1) return error;
+  const isPlain = failed.length === 1 && CATALOGUE[error.code].exit !== TRUST_EXIT;
+  if (isPlain || error.message.includes(source.url)) return error;
   const { step, file } = error;
   const place = { ...(step === undefined ? {} : { step }), ...(file === undefined ? {} : { file }) };
   return new ImprintError(error.code, `${error.message}, at ${source.url}`, { cause: error, ...place });

@@ -1,5 +1,6 @@
 /** T12: several sources of one index, some stale, some lying, some gone. The highest that verifies counts. */
 import { once } from "node:events";
+import { join } from "node:path";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -304,6 +305,31 @@ describe("mirrors that the root names", () => {
     await c.sync();
     await c.sync();
     expect(new Set(host.asked.map((path) => path.split("/")[0]))).toEqual(new Set(names.slice(0, 8)));
+  });
+
+  it("that are never asked are named by imprint sync, each with its reason", async () => {
+    await start();
+    const host = await mirror(new Map());
+    const names = ["ssh://git@host.example/x", "nonsense", host.url, "http://host.example/x.git"];
+    await alice.changeRoot(() => ({
+      mirrors: [...names, ...Array.from({ length: 5 }, (_, nth) => `https://m${String(nth)}.invalid/x.git`)],
+    }));
+    const cwd = await w.projectFolder("with-mirrors", { indices: { alice: { index: alice } } });
+    const home = join(w.folder, "home-with-mirrors");
+    const { exit, stdout, stderr } = await imprintIn({ home, cwd }, "sync", "--json");
+    expect(exit).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject([
+      {
+        skipped: [
+          { url: names[0], reason: "a mirror is asked by https only" },
+          { url: names[1], reason: expect.stringMatching(/./) },
+          { url: host.url, reason: "it is not https (IMPRINT_ALLOW_PRIVATE=127.0.0.1 allows it)" },
+          { url: names[3], reason: expect.stringMatching(/http/) },
+          { url: "https://m4.invalid/x.git", reason: "it is one of more than 8" },
+        ],
+      },
+    ]);
+    expect(stderr.match(/! alice: its mirror \S+ is not asked: /g)).toHaveLength(5);
   });
 
   it("are waited for, though another one has answered, and the higher state counts", async () => {

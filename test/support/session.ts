@@ -8,7 +8,7 @@
  *   {"name": "@ana/hello"}
  * $ imprint publish          a command, by a shell; it must end well
  * | @ana/hello@1.0.0         stdout has this line next, among others
- * ! read back                stderr has this text next
+ * ! read back                stderr has this text next; $ID in it, as above, is what the variable holds
  * $? 6 imprint publish       a command that must end with exit code 6
  * > ID                       stdout of the last command becomes the variable $ID, of everybody
  * ```
@@ -35,7 +35,9 @@ export async function playSession(world: People, script: string, variables: Read
     const fail = (what: string): never => {
       throw new Error(`line ${number}: ${text}\n  ${what}\n  $ ${last?.command ?? ""}\n${last?.stdout ?? ""}${last?.stderr ?? ""}`);
     };
-    const [, mark = "", rest = ""] = /^(\S+) ?(.*)$/.exec(text) ?? [];
+    const [, mark = "", written = ""] = /^(\S+) ?(.*)$/.exec(text) ?? [];
+    const isSeen = mark === "|" || mark === "!";
+    const rest = isSeen ? written.replace(/\$([A-Z]+)/g, (word, name: string) => env[name] ?? word) : written;
     if (mark === "" || mark.startsWith("#")) continue;
     else if (mark.startsWith("@")) {
       who = world.person(mark.slice(1));
@@ -52,7 +54,7 @@ export async function playSession(world: People, script: string, variables: Read
       last = { ...outcome, command, read: { stdout: outcome.stdout, stderr: outcome.stderr } };
       commands++;
       if (outcome.code !== Number(code)) fail(`ended with ${outcome.code}, not ${code}`);
-    } else if (mark === "|" || mark === "!") {
+    } else if (isSeen) {
       const stream = mark === "|" ? "stdout" : "stderr";
       const seen = last?.read[stream] ?? fail("nothing was typed yet");
       const found = mark === "|" ? `\n${seen}`.indexOf(`\n${rest}\n`) : seen.indexOf(rest);

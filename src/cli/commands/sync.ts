@@ -3,6 +3,7 @@ import { ImprintError, isImprintError } from "../../errors.ts";
 import type { PackageName } from "../../format/names.ts";
 import type { DisplayName } from "../../format/decode.ts";
 import { type Lock, type LockEntry, type Project, raiseLock } from "../../format/project.ts";
+import { skippedMirrors } from "../../index/address.ts";
 import { type IndexNews, readNews } from "../../index/news.ts";
 import { hasSay, sourceOf } from "../../registry/claims.ts";
 import type { Deps } from "../deps.ts";
@@ -19,7 +20,7 @@ import { clientFolder, readProjectFiles, writeLock } from "../../project/project
 import { clean } from "../../format/text.ts";
 import { newsLines } from "../views/news.ts";
 import { limiter } from "../../index/limiter.ts";
-import { lockEntryOf, requireFloor, type TrustedState } from "../../index/trust.ts";
+import { lockEntryOf, newestRoot, requireFloor, type TrustedState } from "../../index/trust.ts";
 
 export type SyncedIndex = {
   readonly alias: string;
@@ -31,6 +32,8 @@ export type SyncedIndex = {
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Addresses that were behind, wrong or not there, while another one may have answered. */
   readonly disagreed: readonly { readonly url: string; readonly code: string; readonly message: string }[];
+  /** Mirrors that its root names and that are never asked. */
+  readonly skipped: readonly { readonly url: string; readonly reason: string }[];
 };
 
 export async function sync(
@@ -76,15 +79,17 @@ export async function sync(
       if (synced !== null) {
         const { state, changed, news } = synced;
         const { seq, time } = state.checkpoint.doc;
-        results.push({ alias, changed, seq, signed: time, news, error: null, disagreed: known });
+        const skipped = skippedMirrors(newestRoot(state.roots).doc.mirrors, (host) => deps.privateHosts.has(host));
+        results.push({ alias, changed, seq, signed: time, news, error: null, disagreed: known, skipped });
         terminal.ok(`${alias} ${changed ? "has news" : "is as it was"}, signed ${time}`);
         for (const line of news === null ? [] : newsLines(news)) terminal.talk(`  ${line}`);
+        for (const { url, reason } of skipped) terminal.warn(clean(`${alias}: its mirror ${url} is not asked: ${reason}`));
         continue;
       }
       if (!isImprintError(error)) throw error;
       failures.push(error);
       const { code, message } = error;
-      results.push({ alias, changed: false, seq: null, signed: null, news: null, error: { code, message }, disagreed: known });
+      results.push({ alias, changed: false, seq: null, signed: null, news: null, error: { code, message }, disagreed: known, skipped: [] });
       terminal.talk(`${terminal.style("red", "✗")} ${clean(`${alias}: ${error.message} (${error.code})`)}`);
     }
     const [unequal] = disagreed;
