@@ -5,6 +5,7 @@
 import { benchEmbedded } from "./bench/embedded.ts";
 import { benchHostileAuthor } from "./bench/hostile-author.ts";
 import { benchHostileHosts } from "./bench/hostile-hosts.ts";
+import { benchManyIndices } from "./bench/many-indices.ts";
 import { benchInstall } from "./bench/install.ts";
 import { benchNobody } from "./bench/nobody.ts";
 import { benchOpen } from "./bench/open.ts";
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   serve: benchServe,
   install: benchInstall,
   nobody: benchNobody,
+  "many-indices": benchManyIndices,
   "hostile-author": benchHostileAuthor,
   "hostile-hosts": benchHostileHosts,
   verify: benchVerify,

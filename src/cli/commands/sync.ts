@@ -56,7 +56,10 @@ export async function sync(
         throw new ImprintError("NOT_FOUND", `Cannot sync ${alias}: imprint.json has no such index`);
     const wanted = [...consumer.indices].filter(([alias]) => options.only.length === 0 || options.only.includes(alias));
     const lock = lockKeeper(files, consumer.files.folder);
-    const counted = counter(wanted.length, terminal);
+    const counted = counter(
+      wanted.map(([alias]) => alias),
+      terminal,
+    );
     const within = limiter(AT_ONCE);
     // All are asked at once, a bounded number: one that stays silent holds up itself. They are told of in their order.
     const asked = wanted.map(([alias, index]) =>
@@ -71,7 +74,7 @@ export async function sync(
           (synced) => ({ alias, synced, error: null }),
           (error: unknown) => ({ alias, synced: null, error }),
         )
-        .finally(counted),
+        .finally(() => counted(alias)),
     );
     for (const one of asked) {
       const { alias, synced, error } = await one;
@@ -123,15 +126,30 @@ const AT_ONCE = 16;
 /** From so many on, somebody without a terminal wants to know how far it is. */
 const MANY = 20;
 
-/** Says how many are done: at each of them on a terminal, at each quarter without one. */
-function counter(total: number, terminal: Deps["terminal"]): () => void {
-  let done = 0;
+/** So long after the last one that was done, those that are waited for are named. */
+const QUIET_MS = 10_000;
+const MAX_NAMED = 5;
+
+/** Says how many are done: at each of them on a terminal, at each quarter without one; and who is waited for in the end. */
+function counter(aliases: readonly string[], terminal: Deps["terminal"]): (alias: string) => void {
+  const total = aliases.length;
+  const left = new Set(aliases);
   terminal.progress(`syncing ${String(total)} ${total === 1 ? "index" : "indices"}`);
-  return () => {
-    done++;
+  const sayWaiting = (): void => {
+    const names = [...left].slice(0, MAX_NAMED).join(", ");
+    const line = `waiting for ${names}${left.size > MAX_NAMED ? ` and ${String(left.size - MAX_NAMED)} more` : ""}`;
+    if (terminal.interactive) terminal.progress(line);
+    else terminal.talk(line);
+  };
+  const quiet = total > 0 ? setTimeout(sayWaiting, QUIET_MS).unref() : undefined;
+  return (alias) => {
+    left.delete(alias);
+    const done = total - left.size;
     terminal.progress(`synced ${String(done)} of ${String(total)}`);
     if (!terminal.interactive && total >= MANY && done < total && done % Math.ceil(total / 4) === 0)
       terminal.talk(`synced ${String(done)} of ${String(total)}`);
+    if (done < total) quiet?.refresh();
+    else clearTimeout(quiet);
   };
 }
 
