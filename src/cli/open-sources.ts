@@ -62,7 +62,11 @@ export function openSources(
   const open = (address: IndexAddress, keepAs: RefName, isMirror: boolean): IndexSource =>
     address.kind === "git"
       ? gitSource({
-          ...{ repository, url: address.url, ref, keepAs, wholeClone },
+          repository,
+          url: address.url,
+          ref,
+          keepAs,
+          wholeClone,
           limits: { ...TRANSFER_LIMITS, signal: ending.signal },
           // A mirror's branch is its owner's business.
           explain: async () => (isMirror ? null : renamedBranch(deps.git, { url: address.url, ref, limits: TRANSFER_LIMITS }, readsFrom)),
