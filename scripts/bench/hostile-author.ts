@@ -15,12 +15,19 @@ const QUIET_MS = 5000;
 const CONNECTIONS = 4;
 const OWN = 40;
 
-/** Each is valid; the first two are within what a package may hold, the others beyond it. */
+/** Packages that a client asks for at once. */
+const AT_ONCE = 12;
+/** Each is valid; the first two, and those of the last row, are within what a package may hold, the others beyond it. */
 const HOSTILE = {
-  "32 releases of 1 MB": { name: "@mallory/full", count: 32, textBytes: 1_040_000 },
-  "20,000 releases of 1.2 KB": { name: "@mallory/many", count: 20_000, textBytes: 300 },
-  "500 releases of 980 KB": { name: "@mallory/heavy", count: 500, textBytes: 980_000 },
-  "30,000 releases": { name: "@mallory/more", count: 30_000, textBytes: 1 },
+  "32 releases of 1 MB": [{ name: "@mallory/full", count: 32, textBytes: 1_040_000 }],
+  "20,000 releases of 1.2 KB": [{ name: "@mallory/many", count: 20_000, textBytes: 300 }],
+  "2,500 releases of 980 KB": [{ name: "@mallory/heavy", count: 2500, textBytes: 980_000 }],
+  "30,000 releases": [{ name: "@mallory/more", count: 30_000, textBytes: 1 }],
+  "12 packages of 32 releases of 1 MB": Array.from({ length: AT_ONCE }, (_, i) => ({
+    name: `@mallory/crowd${String(i)}`,
+    count: 32,
+    textBytes: 1_040_000,
+  })),
 } as const;
 
 export async function benchHostileAuthor(): Promise<void> {
@@ -30,7 +37,7 @@ export async function benchHostileAuthor(): Promise<void> {
   try {
     const [alice, mallory] = [await w.index("alice"), await w.index("mallory")];
     for (let i = 0; i < OWN; i++) await alice.publish(`@alice/p${String(i)}`, "1.0.0");
-    for (const one of Object.values(HOSTILE)) await publishHostile(mallory, one.name, one);
+    for (const one of Object.values(HOSTILE).flat()) await publishHostile(mallory, one.name, one);
     const project = await w.projectFolder("shop", { indices: { alice: { index: alice }, mallory: { index: mallory } } });
     imprint = await startImprint(project, path.join(w.folder, "home"));
     const { base, pid } = imprint;
@@ -39,9 +46,14 @@ export async function benchHostileAuthor(): Promise<void> {
     const before = peakMb(pid);
     console.log(`  quiet: ${said(quiet)}; peak ${before.toFixed(0)} MB`);
     let worst = 0;
-    for (const [what, { name }] of Object.entries(HOSTILE)) {
+    for (const [what, packages] of Object.entries(HOSTILE)) {
       const began = performance.now();
-      const asked = Promise.all([get(`${base}/${name.replace("/", "%2f")}`), get(`${base}/${name.replace("/", "%2f")}`, ABBREVIATED)]);
+      const asked = Promise.all(
+        packages.flatMap(({ name }) => [
+          get(`${base}/${name.replace("/", "%2f")}`),
+          get(`${base}/${name.replace("/", "%2f")}`, ABBREVIATED),
+        ]),
+      );
       const meanwhile = await latencies(base, Promise.all([asked, new Promise((resolve) => setTimeout(resolve, 2000))]));
       const [answer] = await asked;
       const ratio = percentile(meanwhile, 0.99) / percentile(quiet, 0.99);

@@ -1,6 +1,7 @@
 /** The sources of one index: its addresses in imprint.json, git or static files, and the mirrors that its root names. */
 import { LIMITS } from "../format/limits.ts";
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { ImprintError } from "../errors.ts";
 import { textOf, utf8 } from "../format/bytes.ts";
 import { isJsonObject, type JsonValue } from "../format/json.ts";
@@ -58,6 +59,8 @@ export function openSources(
   const [first, ...rest] = urls.map((url) => parseIndexAddress(url, { allowFile: deps.allowFile }));
   if (first === undefined) throw new ImprintError("CONFIG_INVALID", "Cannot open index: it has no address");
   const ending = new AbortController();
+  // Each transfer listens, and there may be many at once.
+  setMaxListeners(0, ending.signal);
   const readsFrom = (branch: string): string => `imprint set-url ${alias} ${urls.map(quoted).join(" ")} --ref ${branch}`;
   const open = (address: IndexAddress, keepAs: RefName, isMirror: boolean): IndexSource =>
     address.kind === "git"

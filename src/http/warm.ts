@@ -25,9 +25,16 @@ export type WarmAnswers = {
 export type Warm = { readonly answer: DocumentAnswer; readonly observe: (userAgent: string) => void };
 
 const MAX_ENTRIES = 5000;
+const MAX_BYTES = 64 * 1024 * 1024;
+/** Beyond that a router and a promise are no matter. */
+const MAX_BODY_BYTES = 1024 * 1024;
 
 export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>): WarmAnswers {
-  const entries = new LRUCache<string, Warm & { readonly again: () => boolean }>({ max: MAX_ENTRIES });
+  const entries = new LRUCache<string, Warm & { readonly again: () => boolean }>({
+    max: MAX_ENTRIES,
+    maxSize: MAX_BYTES,
+    sizeCalculation: ({ answer }) => 512 + (answer.body?.byteLength ?? 0),
+  });
   return {
     answer(incoming) {
       const key = keyOf(incoming);
@@ -44,6 +51,7 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
         ifNoneMatch: undefined,
         acceptEncoding: textOf(incoming.headers["accept-encoding"]),
       });
+      if ((rest.body?.byteLength ?? 0) > MAX_BODY_BYTES) return;
       entries.set(key, { answer: { ...rest, headers: { ...headers, ...extraHeaders } }, observe, again });
     },
   };

@@ -20,6 +20,7 @@ import { type Publishers, publishersFor } from "../format/root.ts";
 import type { Version } from "../format/versions.ts";
 import type { FileRead } from "../git/port.ts";
 import { breather } from "./breathe.ts";
+import { HeavyPackage, LIGHT_BYTES, type Weight } from "./heavy.ts";
 import type { FileRequest, Snapshot } from "./source.ts";
 import { inFile, newestRoot, type TrustedState } from "./trust.ts";
 
@@ -49,9 +50,15 @@ const STEP_TREE = "reading 6";
 
 /**
  * @returns null where the package is verified absent
- * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, PACKAGE_TOO_LARGE, … : the package fails
+ * @throws ImprintError MISSING_FILE, HASH_MISMATCH, BAD_SIGNATURE, WRONG_INDEX, INVALID_DOCUMENT, PACKAGE_TOO_LARGE, … : the package
+ * fails; HeavyPackage
  */
-export async function readPackage(snapshot: Snapshot, state: TrustedState, name: PackageName): Promise<PackageFiles | null> {
+export async function readPackage(
+  snapshot: Snapshot,
+  state: TrustedState,
+  name: PackageName,
+  weight: Weight = "any",
+): Promise<PackageFiles | null> {
   const shard = shardOf(name);
   const shardHash = state.checkpoint.doc.shards.get(shard);
   if (shardHash === undefined) return null;
@@ -61,21 +68,26 @@ export async function readPackage(snapshot: Snapshot, state: TrustedState, name:
   const [recordBytes] = await readListed(snapshot, [{ path: recordPath(name), maxBytes: LIMITS.recordBytes, hash: recordHash }]);
   const record = verifyRecord(state, name, recordBytes as Uint8Array);
   requireFewReleases(record.doc);
-  const files = await readReleases(snapshot, record.doc);
+  const files = await readReleases(snapshot, record.doc, weight === "light");
   return { ...(await viewOf(state, record, files)), files };
 }
 
-/** So many at once that most packages take one question, and so few that their files are no burden before they are added up. */
-const RELEASES_AT_ONCE = 64;
+/** The first files tell how large the others may be: no more is asked for at once than is no burden before it is added up. */
+const [FIRST_RELEASES, MOST_AT_ONCE, BYTES_AT_ONCE] = [4, 256, 4 * 1024 * 1024];
 
 /** The files of all releases, proven, within the limit for a package. */
-async function readReleases(snapshot: Snapshot, { name, releases }: PackageRecord): Promise<ReadonlyMap<FileHash, Uint8Array>> {
+async function readReleases(
+  snapshot: Snapshot,
+  { name, releases }: PackageRecord,
+  isLight: boolean,
+): Promise<ReadonlyMap<FileHash, Uint8Array>> {
   const listed = [...releases].map(([version, hash]) => ({ path: releasePath(name, version), maxBytes: LIMITS.releaseBytes, hash }));
   const files = new Map<FileHash, Uint8Array>();
   const breathe = breather();
   let bytes = 0;
-  for (let at = 0; at < listed.length; at += RELEASES_AT_ONCE) {
-    const batch = listed.slice(at, at + RELEASES_AT_ONCE);
+  let count = FIRST_RELEASES;
+  for (let at = 0; at < listed.length;) {
+    const batch = listed.slice(at, at + count);
     const reads = await snapshot.readFiles(batch);
     for (const [i, wanted] of batch.entries()) {
       const [file] = listedBytes([wanted], [reads[i]]);
@@ -84,6 +96,9 @@ async function readReleases(snapshot: Snapshot, { name, releases }: PackageRecor
       files.set(wanted.hash, file as Uint8Array);
       await breathe();
     }
+    if (isLight && bytes > LIGHT_BYTES) throw new HeavyPackage(name);
+    at += batch.length;
+    count = Math.max(1, Math.min(MOST_AT_ONCE, Math.floor((BYTES_AT_ONCE * at) / Math.max(1, bytes))));
   }
   return files;
 }

@@ -11,6 +11,8 @@ import type { IndexId } from "../format/digest.ts";
 import type { PackageName } from "../format/names.ts";
 import type { PackageRecord } from "../format/record.ts";
 import type { LockEntry } from "../format/project.ts";
+import { HeavyPackage, LIGHT_BYTES, type Weight } from "./heavy.ts";
+import { limiter } from "./limiter.ts";
 import { openPackageMemory, type PackageMemory, requireNoRegress, sightings, type Since } from "./memory.ts";
 import { type PackageFiles, type PackageView, readPackage, verifyRecord, viewOfFiles } from "./package-reader.ts";
 import { placeAmong, snapshotAmong } from "./places.ts";
@@ -36,8 +38,8 @@ export type IndexReader = {
   remembered(name: PackageName): Promise<PackageRecord | null>;
   /** Milliseconds since any process of this user last synced it; null: unknown. */
   sinceSyncMs(): Promise<number | null>;
-  /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package */
-  readPackage(name: PackageName): Promise<PackageRead>;
+  /** @throws ImprintError NEVER_SYNCED, RECORD_REGRESSED, and those of reading a package; HeavyPackage where only a light one is wanted */
+  readPackage(name: PackageName, weight?: Weight): Promise<PackageRead>;
 };
 
 export type SyncClock = { sinceMs(): Promise<number | null>; mark(): Promise<void> };
@@ -80,13 +82,14 @@ const HOST_FAILED = [...MAY_HAVE_MOVED, "UNREACHABLE", "TIMED_OUT", "OFFLINE"] a
 const MIRROR_WAIT_MS = LIMITS.mirrorWaitMs;
 /** Mirrors that are asked at most: a root could name thousands. */
 const MAX_MIRRORS = LIMITS.mirrors;
-/** Bytes of files; what is kept of them takes about as much. */
-const MAX_CACHED_BYTES = 64 * 1024 * 1024;
+/** Bytes of files; what is kept of them takes about as much. One heavy package is kept beside them. */
+const MAX_CACHED_BYTES = 48 * 1024 * 1024;
 const MAX_CACHED_PACKAGES = 1000;
 
 export function openIndexReader(options: ReaderOptions): IndexReader {
   const { alias, id, store, memoryOf, lock, keepEvidence, syncClock, warn, offline, strict } = options;
   const cache = new LRUCache<string, PackageRead>({ max: MAX_CACHED_PACKAGES, maxSize: MAX_CACHED_BYTES, sizeCalculation: bytesOf });
+  let heavy: { readonly key: string; readonly read: PackageRead } | null = null;
   /** Read to their limits once, and not again for each request. */
   const tooLarge = new LRUCache<string, ImprintError>({ max: MAX_CACHED_PACKAGES });
   const flights = new Map<string, Promise<PackageRead>>();
@@ -159,19 +162,22 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
     }
   };
 
-  const readFresh = async (stored: StoredState, name: PackageName): Promise<PackageRead> => {
+  const oneByOne = limiter(1);
+
+  const readFresh = async (stored: StoredState, name: PackageName, weight: Weight): Promise<PackageRead> => {
     const memory = openPackageMemory(memoryOf(name));
     let state = stored.state;
     let read: PackageFiles | null;
     try {
       read = await lookTwice(
         stored,
-        (snapshot, at) => readPackage(snapshot, at, name),
+        (snapshot, at) => readPackage(snapshot, at, name, weight),
         (moved) => (state = moved),
       );
     } catch (error) {
       if (!isImprintError(error, ...HOST_FAILED) || strict) throw error;
-      const remembered = await readRemembered(memory, state, name);
+      // However much that is.
+      const remembered = await oneByOne(() => readRemembered(memory, state, name));
       if (remembered === null) throw error;
       warn(error, options.sources[0].url);
       return { ...remembered, fault: error };
@@ -195,24 +201,30 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       const [stored, found] = [await load(), await openPackageMemory(memoryOf(name)).read()];
       return stored === null || found === null ? null : (recordUnder(stored.state, name, found.remembered.record)?.doc ?? null);
     },
-    async readPackage(name) {
+    async readPackage(name, weight = "any") {
       const stored = await require();
       const key = `${stored.at} ${stored.state.checkpoint.digest} ${name}`;
       const cached = cache.get(key);
       if (cached !== undefined) return cached;
+      if (heavy?.key === key) {
+        if (weight === "light") throw new HeavyPackage(name);
+        return heavy.read;
+      }
       const refused = tooLarge.get(key);
       if (refused !== undefined) throw refused;
-      let flight = flights.get(key);
+      const flightKey = `${weight} ${key}`;
+      let flight = flights.get(flightKey);
       if (flight === undefined) {
-        flight = readFresh(stored, name).finally(() => flights.delete(key));
-        flights.set(key, flight);
+        flight = readFresh(stored, name, weight).finally(() => flights.delete(flightKey));
+        flights.set(flightKey, flight);
       }
       const read = await flight.catch((error: unknown) => {
         if (isImprintError(error, "PACKAGE_TOO_LARGE")) tooLarge.set(key, error);
         throw error;
       });
       // A fault is asked about again: the host may mend it.
-      if (read.fault === null) cache.set(key, read);
+      if (read.fault === null && bytesOf(read) <= LIGHT_BYTES) cache.set(key, read);
+      else if (read.fault === null) heavy = { key, read };
       return read;
     },
   };

@@ -9,6 +9,7 @@ import { type PackumentSource, type PackumentVersion, tarballFileName } from "..
 import type { Project } from "../format/project.ts";
 import type { Release } from "../format/release.ts";
 import type { Agreement } from "../format/several-sources.ts";
+import type { Weight } from "../index/heavy.ts";
 import type { PackageView } from "../index/package-reader.ts";
 import type { IndexReader, PackageRead } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
@@ -36,8 +37,8 @@ export type OwnPackage = {
 };
 
 export type OwnPackages = {
-  /** Null: verified absent. @throws ImprintError where it is refused, or was never verified */
-  ofIndex(alias: DisplayName, name: PackageName): Promise<(OwnPackage & { readonly view: PackageView }) | null>;
+  /** Null: verified absent. @throws ImprintError where it is refused, or was never verified; HeavyPackage where it is, and is not wanted */
+  ofIndex(alias: DisplayName, name: PackageName, weight: Weight): Promise<(OwnPackage & { readonly view: PackageView }) | null>;
   ofAgreement(agreement: Agreement, name: PackageName): Promise<OwnPackage>;
 };
 
@@ -93,14 +94,14 @@ export function createOwnPackages(deps: {
         );
 
   return {
-    async ofIndex(alias, name) {
+    async ofIndex(alias, name, weight) {
       const entry = indices.get(alias);
       if (entry === undefined) throw new ImprintError("NEVER_SYNCED", `Cannot answer for ${name}: index ${alias} is not open`);
       await lazySync(alias, entry.reader);
       // Before anything is read: news that come meanwhile are not in it.
       const isSynced = lazySync.holds(alias);
       const state = await entry.reader.current();
-      const read = await entry.reader.readPackage(name);
+      const read = await entry.reader.readPackage(name, weight);
       const { view } = read;
       if (view === null) return null;
       const root = state === null ? null : newestRoot(state.roots);
@@ -111,7 +112,7 @@ export function createOwnPackages(deps: {
         locked: () => withYanked(offer, read, view, takes),
         // A new root may let releases count that did not before, without a byte of the record changing; so may time.
         key: `${root?.digest ?? ""} ${view.record.digest} ${offer.until}`,
-        isGood: () => isSynced() && wallMs() < offer.until,
+        isGood: holdsUntil([isSynced], offer.until, wallMs),
         refusal: allTaking(name, offer) ?? tooYoung(name, offer, `${project.indices.get(alias)?.minAgeHours ?? 0} hours old`),
         async tarball(file) {
           const release = releaseOfFile(view, file);
@@ -137,7 +138,11 @@ export function createOwnPackages(deps: {
         offer,
         locked: () => offer.source,
         key: `${key} ${offer.until}`,
-        isGood: () => ballots.every(({ isSynced }) => isSynced()) && wallMs() < offer.until,
+        isGood: holdsUntil(
+          ballots.map(({ isSynced }) => isSynced),
+          offer.until,
+          wallMs,
+        ),
         refusal:
           offer.newest !== null
             ? null
@@ -146,6 +151,11 @@ export function createOwnPackages(deps: {
       };
     },
   };
+}
+
+/** Made here, where no package is in reach: answers are remembered with it long after the package is forgotten. */
+function holdsUntil(synced: readonly (() => boolean)[], until: number, wallMs: () => number): () => boolean {
+  return () => synced.every((isSynced) => isSynced()) && wallMs() < until;
 }
 
 /** What a lockfile may hold: yanked releases go on where they are locked, and npm asks for a packument to find their tarballs. */

@@ -20,6 +20,8 @@ import {
 } from "../format/packument.ts";
 import type { Project } from "../format/project.ts";
 import type { DistTag, Version } from "../format/versions.ts";
+import { HeavyPackage, type Weight } from "../index/heavy.ts";
+import { limiter } from "../index/limiter.ts";
 import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { emptyReport, type Overlaid, publicPartOf } from "./audit-request.ts";
@@ -70,11 +72,16 @@ export type ResolverEvents = {
   warned(alias: string, message: string): void;
 };
 
-const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
+type Document = { readonly document: ReadyDocument; readonly isGood: () => boolean; readonly tell: () => void };
+
+const both = (one: () => boolean, other: () => boolean) => (): boolean => one() && other();
+
+const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
 export function createResolver(options: ResolverOptions): Registry {
   const { project, indices, upstream, bridgeKey, events, wallMs } = options;
   const documents = new LRUCache<string, ReadyDocument>({ maxSize: MAX_DOCUMENT_BYTES, sizeCalculation: documentBytes });
+  const heavyLanes = new Map<string, ReturnType<typeof limiter>>();
   const making = new Map<string, Promise<ReadyDocument>>();
   const warned = (alias: string, message: string): void => events.warned(alias, message);
   const strict = { wallMs, maxAgeDays: (alias: DisplayName) => project.indices.get(alias)?.maxAgeDays };
@@ -89,9 +96,20 @@ export function createResolver(options: ResolverOptions): Registry {
     events: { progress: () => {}, warned },
   });
 
-  const tell = (name: PublicName, { newest, hasInstallScript }: Offer): void => {
+  const tell = (name: PublicName, { newest, hasInstallScript }: Pick<Offer, "newest" | "hasInstallScript">): void => {
     if (newest !== null) events.told({ name, newest, hasInstallScript });
   };
+  /** Made here, where the package itself is out of reach: answers are remembered with it. */
+  const teller = (name: PublicName, newest: Offer["newest"], hasInstallScript: boolean) => (): void =>
+    tell(name, { newest, hasInstallScript });
+  const againOf =
+    (name: PublicName, source: string, { isGood, tell: told }: Omit<Document, "document">) =>
+    (): boolean => {
+      if (!isGood()) return false;
+      events.answered(name, "packument", source, "");
+      told();
+      return true;
+    };
 
   /** One flight a document: clients ask for one thing several times at once. */
   const ready = async (key: string, make: () => Promise<{ pieces: Iterable<string>; type: string }>): Promise<ReadyDocument> => {
@@ -136,20 +154,28 @@ export function createResolver(options: ResolverOptions): Registry {
   ): Promise<Answered<T>> => {
     const source = sourceOf(project, name);
     const label = labelOf(source);
-    const once = async (): Promise<T> => {
+    const onceAs = async (weight: Weight): Promise<T> => {
       switch (source.kind) {
         case "denied":
           throw await denied(name, source.pattern);
         case "upstream":
           return ask.upstream();
         case "overlay":
-          return ask.overlay(await ofIndex(source.alias, name), source.alias);
+          return ask.overlay(await ofIndex(source.alias, name, weight), source.alias);
         case "agree":
           return ask.own(() => packages.ofAgreement(source.agreement, name as PackageName), label); // it stands in the agreement
         case "index":
-          return ask.own(async () => (await ofIndex(source.alias, name)) ?? absent(name, source.alias), label);
+          return ask.own(async () => (await ofIndex(source.alias, name, weight)) ?? absent(name, source.alias), label);
       }
     };
+    const once = (): Promise<T> =>
+      onceAs("light").catch(async (error: unknown) => {
+        if (!(error instanceof HeavyPackage)) throw error;
+        // What is read, and the document that it becomes, is held for one of them at a time of each index.
+        let lane = heavyLanes.get(label);
+        if (lane === undefined) heavyLanes.set(label, (lane = limiter(1)));
+        return lane(() => onceAs("any"));
+      });
     try {
       const value = await once().catch(async (error: unknown) => {
         // A release of a moment ago, which a lockfile has and the last sync had not.
@@ -165,8 +191,8 @@ export function createResolver(options: ResolverOptions): Registry {
   };
 
   /** Null: the index does not have it. What only the public registry would let through no index can have. */
-  const ofIndex = async (alias: DisplayName, name: PublicName): Promise<OverlaidPackage | null> =>
-    isPackageName(name) ? packages.ofIndex(alias, name) : null;
+  const ofIndex = async (alias: DisplayName, name: PublicName, weight: Weight): Promise<OverlaidPackage | null> =>
+    isPackageName(name) ? packages.ofIndex(alias, name, weight) : null;
 
   const askAgain = async (aliases: readonly DisplayName[]): Promise<boolean> => {
     const asked = await Promise.all(
@@ -185,8 +211,6 @@ export function createResolver(options: ResolverOptions): Registry {
     tell(name, own.offer);
     return own;
   };
-
-  type Document = { readonly document: ReadyDocument; readonly isGood: () => boolean; readonly tell: () => void };
 
   const packumentOf = async (own: OwnPackage, name: PublicName, abbreviated: boolean, base: Base, locked = false): Promise<ReadyDocument> =>
     ready(`${own.key} ${abbreviated ? "a" : "f"}${locked ? "l" : ""} ${base} ${name}`, async () => {
@@ -222,7 +246,8 @@ export function createResolver(options: ResolverOptions): Registry {
       pieces: [JSON.stringify(overlayPackument(jsonOf(theirs.document), jsonOf(mine), versionsKnownTo(own.view)))],
       type: mine.contentType,
     }));
-    return { document, isGood: () => own.isGood() && theirs.isGood(), tell: () => tell(name, own.offer) };
+    const { isGood, offer } = own;
+    return { document, isGood: both(isGood, theirs.isGood), tell: teller(name, offer.newest, offer.hasInstallScript) };
   };
 
   /** Of overlaid names that a text may hold: what of them is the index's own. A name that cannot be read is left out. */
@@ -232,7 +257,7 @@ export function createResolver(options: ResolverOptions): Registry {
       const source = sourceOf(project, name);
       if (source.kind !== "overlay") continue;
       try {
-        const own = await packages.ofIndex(source.alias, name);
+        const own = await packages.ofIndex(source.alias, name, "any");
         found.set(name, own === null ? new Set() : versionsKnownTo(own.view));
       } catch (error) {
         if (!isImprintError(error)) throw error;
@@ -249,22 +274,14 @@ export function createResolver(options: ResolverOptions): Registry {
           return {
             document: await packumentOf(own, name, abbreviated, base, locked),
             isGood: own.isGood,
-            tell: () => tell(name, own.offer),
+            tell: teller(name, own.offer.newest, own.offer.hasInstallScript),
           };
         },
         overlay: (own) => overlaid(own, { name, abbreviated, base, via }),
         upstream: () => upstreamPackument(name, abbreviated, base, via),
       });
-      return {
-        value: value.document,
-        source,
-        again: () => {
-          if (!value.isGood()) return false;
-          events.answered(name, "packument", source, "");
-          value.tell();
-          return true;
-        },
-      };
+      const { document, isGood, tell: told } = value;
+      return { value: document, source, again: againOf(name, source, { isGood, tell: told }) };
     },
     version: (name, versionOrTag, base, via) =>
       answer(name, "packument", versionOrTag, {
