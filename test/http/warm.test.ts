@@ -4,6 +4,7 @@ import { connect, type AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { createListener } from "../../src/http/listener.ts";
 import type { Registry } from "../../src/registry/port.ts";
+import { publishHostile } from "../support/hostile-package.ts";
 import { type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
 let w: World;
@@ -114,4 +115,11 @@ it("ends with time: then the host, or the public registry, is asked for news", a
   await later.sync();
   const { again } = await later.registry.packument("@alice/a" as never, false, `http://127.0.0.1:${port}`);
   expect(again?.()).toBe(false);
+});
+
+it("R1 an answer of megabytes is not remembered as it went out: a few thousand of them would be all memory", async () => {
+  await publishHostile(alice, "@alice/large", { count: 2, textBytes: 900_000 });
+  await c.sync();
+  for (const _ of "123") expect((await get("/@alice%2flarge", { "accept-encoding": "identity" })).status).toBe(200);
+  expect(asked).toEqual(["@alice/large", "@alice/large", "@alice/large"]);
 });

@@ -5,6 +5,7 @@ import { fileHashOf } from "../../src/format/digest.ts";
 import { jsonObject } from "../../src/format/json.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import type { PackageName } from "../../src/format/names.ts";
+import { HeavyPackage } from "../../src/index/heavy.ts";
 import { requireFewReleases } from "../../src/index/package-reader.ts";
 import type { ReleaseRequest } from "../../src/index/writer.ts";
 import { publishHostile } from "../support/hostile-package.ts";
@@ -77,4 +78,34 @@ it("R1 an author is told before it is signed: a package that is full takes no mo
     manifest: jsonObject([...Object.entries(request.manifest), ["description", "x".repeat(TEXT)]]),
   });
   await expect(mallory.publish("@mallory/full", "2.0.0", { edit: large })).rejects.toMatchObject({ code: "PACKAGE_TOO_LARGE" });
+});
+
+describe("R1 packages that are much to hold, though within the limits", () => {
+  const names = ["@mallory/much-1", "@mallory/much-2", "@mallory/much-3"];
+  let c: TestConsumer;
+  beforeAll(async () => {
+    for (const name of names) await publishHostile(mallory, name, { count: 6, textBytes: TEXT });
+    c = await w.consumer({ indices: { mallory: { index: mallory } }, syncAfterMs: 600_000 });
+    await c.sync();
+  });
+
+  it("R1 are refused to whoever wants light ones alone, also once one is held", async () => {
+    const light = (): Promise<unknown> => c.reader().readPackage(names[0] as PackageName, "light");
+    await expect(light()).rejects.toBeInstanceOf(HeavyPackage);
+    expect((await c.read(names[0] as string)).view?.versions.size).toBe(6);
+    await expect(light()).rejects.toBeInstanceOf(HeavyPackage);
+    expect((await c.reader().readPackage("@mallory/fine" as PackageName, "light")).view?.versions.size).toBe(1);
+  });
+
+  it("R1 are answered as they are alone, however many are asked for at once", async () => {
+    const paths = names.flatMap((name) => [`/${name}`, `/${name}/1.0.5`]);
+    // Each resolver signs anew for npm.
+    const unsigned = (text: string): string => text.replaceAll(/"sig":"[^"]+"/gu, "");
+    const together = await Promise.all(paths.map(async (path) => unsigned((await c.get(path)).text)));
+    const apart = await c.again();
+    for (const [i, path] of paths.entries()) {
+      const { status, text } = await apart.get(path);
+      expect([path, status, unsigned(text) === together[i]]).toEqual([path, 200, true]);
+    }
+  });
 });
