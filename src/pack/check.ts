@@ -55,7 +55,7 @@ function parsed<T>(packageJson: JsonObject, field: string, parse: (text: string)
 
 /** What stands against publishing; throws nothing. */
 export function publishProblems(facts: Checked, options: PublishOptions = {}): PublishCheck {
-  const { packageJson, files, manifest, bundledScripts } = facts;
+  const { packageJson, files, manifest } = facts;
   const problems: string[] = [];
   // npm takes "false", 0 and the like as they come; only what is plainly meant is refused.
   if (packageJson["private"] === true) problems.push("package.json says private: true; remove it if this is meant to be published");
@@ -76,17 +76,21 @@ export function publishProblems(facts: Checked, options: PublishOptions = {}): P
           `dependency ${dependency.name} is ${quote(dependency.spec)}: where clients hoist it, it stands in the place of ${dependency.name}`,
         ];
   });
-  const brought = [
+  const warnings = [...broughtAlong(facts), ...aliases, ...(mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings)];
+  return { problems, warnings, name, version };
+}
+
+/** What a package brings beside its own files: one line each, to be shown. */
+export function broughtAlong({ files, manifest, bundledScripts }: Omit<Checked, "packageJson">): readonly string[] {
+  return [
     ...(manifest["hasShrinkwrap"] === true
       ? ["npm-shrinkwrap.json: npm installs below this package what it lists; pnpm, yarn, bun and deno do not read it"]
       : []),
     ...bundledScripts.map((folder) => `${quote(folder)} is bundled, and runs a script when npm installs it`),
     ...(files.some((file) => file.startsWith("node_modules/"))
-      ? ["it bundles packages: yarn 4 fetches these anew, other clients take yours"]
+      ? ["it bundles packages: yarn 4 fetches these anew, other clients take these"]
       : []),
   ];
-  const warnings = [...brought, ...aliases, ...(mayAppear ? [...targets.problems, ...targets.warnings] : targets.warnings)];
-  return { problems, warnings, name, version };
 }
 
 /**

@@ -319,6 +319,7 @@ describe("from a registry that may lie", () => {
     const imported = await importing("mixed", "--deps", "--json");
     expect(planOf(imported)).toEqual(["new for-aix@1.0.0", "present leaf@1.0.0", "new mixed@1.0.0"]);
     expect(imported.stderr).toMatch(/left out, the registry does not have it: not-published \(for mixed\)/);
+    expect(imported.stderr).toMatch(/! mixed@1\.0\.0: it bundles packages/);
     const { who, folder } = await closedShop("mixed-shop", index);
     upstream.requests.length = 0;
     const installed = await world.imprint(who, folder, "run", "npm", "install", "mixed");

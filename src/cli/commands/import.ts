@@ -17,6 +17,7 @@ import { chooseBase } from "../../index/publish.ts";
 import { type ReleaseRequest, requireReleasable, writeReleases } from "../../index/writer.ts";
 import { type Exchange, openExchange } from "../../registry/upstream/exchange.ts";
 import { npmOptions, type NpmOptions } from "../../registry/upstream/npm-options.ts";
+import { broughtAlong } from "../../pack/check.ts";
 import { openPublicReleases, type PublicRelease } from "../../registry/upstream/releases.ts";
 import { labelOf, type Resolved, resolveSpecs } from "../../registry/upstream/resolve.ts";
 import { loadUpstreamSettings } from "../../registry/upstream/settings.ts";
@@ -158,6 +159,8 @@ async function importResolved(options: ImportOptions, deps: Deps, { resolved, np
       return result([], { commit: null, pushed: false });
     }
     const inspected = await fetchTarballs(deps, upstream, fresh, folder);
+    for (const { release, facts } of inspected)
+      for (const line of broughtAlong(facts)) terminal.warn(clean(`${labelOf(release)}: ${line}`));
     if (options.deps) for (const line of gapsOf(inspected, packages)) terminal.warn(clean(line));
     const place = placeOf(deps, base.state);
     const tarballs = newTarballs(deps, inspected);
