@@ -22,7 +22,12 @@ export async function askClock({ env, offline, nowMs }: Pick<Deps, "env" | "offl
   if (offline || !/^https?:/u.test(url)) return null;
   try {
     const signal = AbortSignal.timeout(ASK_MS);
-    const answer = await networkOf(env).fetch(new URL(url), { method: "HEAD", headers: {}, redirect: "manual", signal });
+    const answer = await networkOf(env).fetch(new URL(url), {
+      method: "HEAD",
+      headers: { "user-agent": "git/imprint" },
+      redirect: "manual",
+      signal,
+    });
     await answer.body?.cancel();
     const date = Date.parse(answer.headers.get("date") ?? "");
     return Number.isNaN(date) ? null : date - nowMs();

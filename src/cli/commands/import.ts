@@ -21,6 +21,7 @@ import { broughtAlong } from "../../pack/check.ts";
 import { openPublicReleases, type PublicRelease } from "../../registry/upstream/releases.ts";
 import { labelOf, type Resolved, resolveSpecs } from "../../registry/upstream/resolve.ts";
 import { loadUpstreamSettings } from "../../registry/upstream/settings.ts";
+import { requireClock } from "../clock.ts";
 import type { Deps } from "../deps.ts";
 import { indexForImport, planImport, requireGrants, shortList, tagRequests } from "../import-plan.ts";
 import { checkOpened, dependenciesOf, fetchTarballs, type Inspected } from "../import-tarballs.ts";
@@ -30,7 +31,7 @@ import { inParallel } from "../parallel.ts";
 import { machineMark } from "../../storage/sealed.ts";
 import { openScratch, removeUnfinished } from "../scratch.ts";
 import { readBack } from "../read-back.ts";
-import { chooseSignable, requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
+import { requireKeysFor, requireRemote, signAndUpload, signerOf, uploadedText } from "../sign.ts";
 import { type NewTarball, placeOf, placeTarballs, requireUploaded } from "../tarball-places.ts";
 import { clean } from "../../format/text.ts";
 import { openUpload, readNames } from "../upload.ts";
@@ -129,8 +130,12 @@ async function importResolved(options: ImportOptions, deps: Deps, { resolved, np
   const open = await openUpload(deps, own);
   try {
     requireRemote(open, push && !dryRun);
-    const { base } = dryRun ? await chooseBase(open.upload) : await chooseSignable(deps, open, names);
+    const { base } = await chooseBase(open.upload);
     requireGrants(base, own, names);
+    if (!dryRun) {
+      await requireClock(deps, open.host, base.state);
+      await requireKeysFor(deps, own, base.state, names, false);
+    }
     const upstream = openPublicReleases(npm, exchange);
     let described = 0;
     const releases = await inParallel(wanted, QUESTIONS_AT_ONCE, async (one) => {
