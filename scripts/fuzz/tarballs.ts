@@ -4,7 +4,7 @@ import { ImprintError } from "../../src/errors.ts";
 import { openTarballStore } from "../../src/index/tarballs.ts";
 import { inspectTarball } from "../../src/pack/inspect.ts";
 import { openBlobStore } from "../../src/storage/blobs.ts";
-import type { Files } from "../../src/storage/files.ts";
+import { type Files, wholeOf } from "../../src/storage/files.ts";
 import type { Honest } from "./honest.ts";
 import { changeBytes } from "./mutate-bytes.ts";
 import { codeOf, type Ending, WrongAcceptance } from "./oracle.ts";
@@ -96,7 +96,7 @@ function memoryFiles(): Files {
       for await (const chunk of source) chunks.push(chunk);
       files.set(path, Buffer.concat(chunks));
     },
-    createExclusive: async (path, bytes) => !files.has(path) && files.set(path, bytes) === files,
+    createExclusive: async (path, content) => !files.has(path) && files.set(path, wholeOf(content)) === files,
     remove: async (path) => void files.delete(path),
     list: async () => [],
   };

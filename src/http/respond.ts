@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { ImprintError } from "../errors.ts";
 import type { PublicName } from "../format/names.ts";
 import { clean } from "../format/text.ts";
-import type { ReadyDocument } from "../registry/document.ts";
+import { plainStream, type ReadyDocument } from "../registry/document.ts";
 import type { TarballBody } from "../registry/port.ts";
 
 /** A document: revalidated by ETag, compressed once. */
@@ -12,13 +12,15 @@ export function sendDocument(c: Context, document: ReadyDocument): Response {
     ifNoneMatch: c.req.header("if-none-match"),
     acceptEncoding: c.req.header("accept-encoding"),
   });
-  return status === 304 ? c.body(null, status, headers) : c.body(body ?? "", status, headers);
+  if (status === 304) return c.body(null, status, headers);
+  return c.body(body ?? plainStream(document), status, headers);
 }
 
 /** Where the resolver is not there, npm would otherwise install what its cache has, whoever answered then. */
 const REVALIDATED = "no-cache, must-revalidate";
 
 export type DocumentAnswer = {
+  /** Null with 200: the plain text of a document that is held compressed alone. */
   readonly body: Uint8Array<ArrayBuffer> | null;
   readonly status: 200 | 304;
   readonly headers: Record<string, string>;
@@ -34,7 +36,7 @@ export function documentAnswer(
   const compressed = document.gzip !== null && accepts(acceptEncoding, "gzip") ? document.gzip : null;
   if (compressed !== null) headers["content-encoding"] = "gzip";
   const body = compressed ?? document.body;
-  headers["content-length"] = String(body.byteLength);
+  headers["content-length"] = String(compressed?.byteLength ?? document.size);
   return { body, status: 200, headers };
 }
 

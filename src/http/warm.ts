@@ -51,7 +51,7 @@ export function createWarmAnswers(extraHeaders: Readonly<Record<string, string>>
         ifNoneMatch: undefined,
         acceptEncoding: textOf(incoming.headers["accept-encoding"]),
       });
-      if ((rest.body?.byteLength ?? 0) > MAX_BODY_BYTES) return;
+      if (rest.body === null || rest.body.byteLength > MAX_BODY_BYTES) return;
       entries.set(key, { answer: { ...rest, headers: { ...headers, ...extraHeaders } }, observe, again });
     },
   };

@@ -45,6 +45,7 @@ export type PackageMemory = {
 };
 
 const FORMAT = 2;
+const PIECE_BYTES = 256 * 1024;
 const MAX_HEAD_BYTES = LIMITS.recordBytes;
 
 /**
@@ -64,9 +65,23 @@ export function openPackageMemory(cell: Cell): PackageMemory {
       const files = [record, ...releases];
       const sizes = files.map(({ byteLength }) => byteLength);
       const head = utf8(`${JSON.stringify({ format: FORMAT, sizes, seen, since: Object.fromEntries(since) })}\n`);
-      await cell.swap(expected, Buffer.concat([head, ...files]));
+      await cell.swap(expected, pieces([head, ...files]));
     },
   };
+}
+
+/** Small ones together: a package of many megabytes is not copied, one of many releases not written one by one. */
+function pieces(files: readonly Uint8Array[]): readonly Uint8Array[] {
+  const all: Uint8Array[] = [];
+  let [small, bytes]: [Uint8Array[], number] = [[], 0];
+  for (const file of files) {
+    small.push(file);
+    bytes += file.byteLength;
+    if (bytes < PIECE_BYTES) continue;
+    all.push(small.length === 1 ? file : Buffer.concat(small));
+    [small, bytes] = [[], 0];
+  }
+  return [...all, Buffer.concat(small)];
 }
 
 function decode(bytes: Uint8Array): RememberedPackage | null {

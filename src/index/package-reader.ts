@@ -73,7 +73,7 @@ export async function readPackage(
 }
 
 /** The first files tell how large the others may be: no more is asked for at once than is no burden before it is added up. */
-const [FIRST_RELEASES, MOST_AT_ONCE, BYTES_AT_ONCE] = [4, 256, 4 * 1024 * 1024];
+const [FIRST_RELEASES, MOST_AT_ONCE, BYTES_AT_ONCE] = [2, 256, 4 * 1024 * 1024];
 
 /** The files of all releases, proven, within the limit for a package. */
 async function readReleases(

@@ -215,6 +215,8 @@ export function openIndexReader(options: ReaderOptions): IndexReader {
       const flightKey = `${weight} ${key}`;
       let flight = flights.get(flightKey);
       if (flight === undefined) {
+        // Not two of them at once, where only heavy ones are read in this way.
+        if (weight === "any") heavy = null;
         flight = readFresh(stored, name, weight).finally(() => flights.delete(flightKey));
         flights.set(flightKey, flight);
       }

@@ -51,9 +51,12 @@ export async function ballotsUntil(
     const settled: Promise<void> = ballot.then(remove, remove);
     pending.add(settled);
   }
+  let left = pending.size;
   let ballots = await ballotsWithin(waitMs, asked, about);
-  while (pending.size > 0 && !isEnough(ballots)) {
-    await Promise.race(pending);
+  while (!isEnough(ballots) && (pending.size > 0 || pending.size < left)) {
+    // One that came in while the others were counted is counted next, and waited for no more.
+    if (pending.size === left) await Promise.race(pending);
+    left = pending.size;
     ballots = await ballotsWithin(0, asked, about);
   }
   return ballots;

@@ -26,7 +26,7 @@ import type { IndexReader } from "../index/reader.ts";
 import type { TarballStore } from "../index/tarballs.ts";
 import { emptyReport, type Overlaid, publicPartOf } from "./audit-request.ts";
 import { aliasesOf, labelOf, sourceOf } from "./claims.ts";
-import { ABBREVIATED_TYPE, documentBytes, type ReadyDocument, readyDocument, readyPieces } from "./document.ts";
+import { ABBREVIATED_TYPE, documentBytes, plainOf, type ReadyDocument, readyDocument, readyPieces } from "./document.ts";
 import { addCommand, introducerOf, rootsOf } from "./introductions.ts";
 import { lazySyncer } from "./lazy-sync.ts";
 import type { Offer } from "./offer.ts";
@@ -375,8 +375,8 @@ type OverlaidPackage = NonNullable<Awaited<ReturnType<OwnPackages["ofIndex"]>>>;
 /** Where no address is part of the answer. */
 const NO_BASE = "http://127.0.0.1";
 
-function jsonOf({ body }: ReadyDocument): JsonObject {
-  return JSON.parse(Buffer.from(body).toString("utf8")) as JsonObject;
+function jsonOf(document: ReadyDocument): JsonObject {
+  return JSON.parse(Buffer.from(plainOf(document)).toString("utf8")) as JsonObject;
 }
 
 function absent(name: PublicName, alias: DisplayName): never {

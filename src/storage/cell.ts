@@ -11,7 +11,7 @@
  */
 import { join } from "node:path";
 import { ImprintError } from "../errors.ts";
-import type { Files } from "./files.ts";
+import type { Content, Files } from "./files.ts";
 
 const MAX_TRIES = 1000;
 /** Generations that stay, the newest included. */
@@ -22,8 +22,8 @@ export type CellValue = { readonly generation: number; readonly bytes: Uint8Arra
 export type Cell = {
   /** The value, or null where none was ever written. */
   read(): Promise<CellValue | null>;
-  /** Writes `bytes` if the cell is still at `expected` (null: empty) and returns its new generation; else STATE_CHANGED. */
-  swap(expected: number | null, bytes: Uint8Array): Promise<number>;
+  /** Writes `content` if the cell is still at `expected` (null: empty) and returns its new generation; else STATE_CHANGED. */
+  swap(expected: number | null, content: Content): Promise<number>;
 };
 
 function conflict(dir: string): ImprintError {
@@ -63,12 +63,12 @@ export function openCell(files: Files, dir: string, options: { readonly maxBytes
       throw conflict(dir);
     },
 
-    async swap(expected, bytes) {
+    async swap(expected, content) {
       const current = (await generations()).at(-1) ?? null;
       if (current !== expected) throw conflict(dir);
       const generation = (expected ?? 0) + 1;
       const own = join(dir, String(generation));
-      if (!(await files.createExclusive(own, bytes))) throw conflict(dir);
+      if (!(await files.createExclusive(own, content))) throw conflict(dir);
       const after = await generations();
       // a number can only become free again once the newest is so far ahead of it
       if (after.some((other) => other >= generation + KEPT)) {

@@ -25,6 +25,12 @@ export type ReadOptions = {
   readonly secret?: boolean;
 };
 
+export type Content = Uint8Array | readonly Uint8Array[];
+
+export function wholeOf(content: Content): Uint8Array {
+  return content instanceof Uint8Array ? content : Buffer.concat(content);
+}
+
 /** Errors are STORAGE_FAILED, naming path and errno; TOO_LARGE, FOREIGN_FILE and LOOSE_FILE from `read`. */
 export type Files = {
   /** The whole file, or null where there is none. A file of another user is FOREIGN_FILE (THREATS M1). */
@@ -35,8 +41,8 @@ export type Files = {
   writeAtomic(path: string, bytes: Uint8Array, options?: { readonly mode?: number }): Promise<void>;
   /** The same from a stream; if that throws, nothing is kept and its error is passed on. */
   writeStream(path: string, source: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Makes a file with its content, at once; false where the name is taken. */
-  createExclusive(path: string, bytes: Uint8Array): Promise<boolean>;
+  /** Makes a file with its content, which may come in pieces, at once; false where the name is taken. */
+  createExclusive(path: string, content: Content): Promise<boolean>;
   /** Removes a file; no error where there is none. */
   remove(path: string): Promise<void>;
   /** Names in a folder, sorted; none where there is no folder. */
@@ -162,6 +168,12 @@ function wordsOf(mode: number): string {
 const OWN_AND_ROOTS = trustsOf({ env: {}, uid: process.geteuid?.(), safeFolders: async () => [] });
 
 /** The real disk. `trusts`: whose files are believed; this user's and root's unless given. */
+async function writePieces(handle: FileHandle, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+  for await (const piece of pieces) {
+    for (let at = 0; at < piece.length;) at += (await handle.write(piece, at)).bytesWritten;
+  }
+}
+
 export function nodeFiles(trusts: Trusts = OWN_AND_ROOTS): Files {
   const write = async (path: string, mode: number, fill: (handle: FileHandle) => Promise<void>): Promise<void> => {
     await viaTemporary(path, mode, fill, (temporary) => rename(temporary, path));
@@ -176,17 +188,12 @@ export function nodeFiles(trusts: Trusts = OWN_AND_ROOTS): Files {
         throw failed("read", path, error);
       }),
     writeAtomic: (path, bytes, options = {}) => write(path, options.mode ?? 0o600, (handle) => handle.writeFile(bytes)),
-    writeStream: (path, source) =>
-      write(path, 0o600, async (handle) => {
-        for await (const chunk of source) {
-          for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
-        }
-      }),
-    createExclusive: (path, bytes) =>
+    writeStream: (path, source) => write(path, 0o600, (handle) => writePieces(handle, source)),
+    createExclusive: (path, content) =>
       viaTemporary(
         path,
         0o600,
-        (handle) => handle.writeFile(bytes),
+        (handle) => writePieces(handle, content instanceof Uint8Array ? [content] : content),
         async (temporary) => {
           try {
             await link(temporary, path); // unlike rename, never replaces

@@ -123,3 +123,25 @@ it("R1 an answer of megabytes is not remembered as it went out: a few thousand o
   for (const _ of "123") expect((await get("/@alice%2flarge", { "accept-encoding": "identity" })).status).toBe(200);
   expect(asked).toEqual(["@alice/large", "@alice/large", "@alice/large"]);
 });
+
+it("R1 a large document is held compressed alone, and goes out plain all the same to whoever takes no gzip", async () => {
+  await publishHostile(alice, "@alice/large", { count: 3, textBytes: 900_000 });
+  await c.sync();
+  const [plain, zipped] = [
+    await get("/@alice%2flarge", { "accept-encoding": "identity" }),
+    await get("/@alice%2flarge", { "accept-encoding": "gzip" }),
+  ];
+  const text = await plain.text();
+  expect([plain.status, plain.headers.get("content-encoding"), plain.headers.get("content-length")]).toEqual([
+    200,
+    null,
+    String(Buffer.byteLength(text)),
+  ]);
+  expect([zipped.headers.get("content-encoding"), zipped.headers.get("etag")]).toEqual(["gzip", plain.headers.get("etag")]);
+  expect(Object.keys((JSON.parse(text) as { versions: object }).versions)).toHaveLength(3);
+  expect(await zipped.text()).toBe(text);
+  const unchanged = await get("/@alice%2flarge", { "accept-encoding": "identity", "if-none-match": plain.headers.get("etag") ?? "" });
+  expect([unchanged.status, await unchanged.text()]).toEqual([304, ""]);
+  const head = await fetch(`http://127.0.0.1:${port}/@alice%2flarge`, { method: "HEAD", headers: { "accept-encoding": "identity" } });
+  expect([head.status, await head.text()]).toEqual([200, ""]);
+});

@@ -2,11 +2,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { ImprintError } from "../../src/errors.ts";
 import type { PackageName } from "../../src/format/names.ts";
 import { CHECKPOINT_PATH, recordPath } from "../../src/format/paths.ts";
 import type { DistTag, Version } from "../../src/format/versions.ts";
 import { tallyOf } from "../../src/registry/agree.ts";
-import { askBallots, ballotsWithin, type ReadBallot } from "../../src/registry/ballots.ts";
+import { askBallots, ballotsUntil, ballotsWithin, type ReadBallot } from "../../src/registry/ballots.ts";
 import { type ConsumerOptions, type TestConsumer, type TestIndex, type World, world } from "../support/world.ts";
 
 const HOUR_MS = 3_600_000;
@@ -279,6 +280,30 @@ describe("X7 two of three", () => {
       silent.close();
     },
   );
+
+  it("X7 T9 a vote that comes in while the others are counted is counted, and the one that never answers is not waited for", async () => {
+    const vote = (alias: string, failure: ImprintError | null): ReadBallot =>
+      ({ alias, failure, view: null, record: null, since: new Map(), key: alias, minAgeHours: 0, isSynced: () => true }) as never;
+    let arrive: (ballot: ReadBallot) => void = () => {};
+    const bob = new Promise<ReadBallot>((resolve) => (arrive = resolve));
+    // It is late, and its vote comes in the moment in which what is remembered of it is looked at.
+    const remembered = async (): Promise<null> => {
+      arrive(vote("bob", null));
+      return null;
+    };
+    const readers = new Map(ALIASES.map((alias) => [alias, { reader: { remembered, current: async () => null } }]));
+    const ballots = await ballotsUntil(
+      (counted) => counted.filter(({ failure }) => failure === null).length >= 2,
+      0,
+      [new Promise<never>(() => {}), Promise.resolve(vote("alice", null)), bob],
+      { name: NAME, agreement: { of: ["carol", "alice", "bob"] }, indices: readers } as never,
+    );
+    expect(ballots.map(({ alias, failure }) => [alias, failure?.code ?? "votes"])).toEqual([
+      ["carol", "NEVER_SYNCED"],
+      ["alice", "votes"],
+      ["bob", "votes"],
+    ]);
+  });
 
   it("X7 what is remembered of one that is down denies: its yanks hold without its vote", async () => {
     await all.carol.amend(NAME, () => ({ yanked: new Map([["1.1.0" as Version, ""]]) }));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openCell } from "../../src/storage/cell.ts";
-import { nodeFiles } from "../../src/storage/files.ts";
+import { nodeFiles, wholeOf } from "../../src/storage/files.ts";
 import type { Files } from "../../src/storage/files.ts";
 import { failingFiles } from "./failing-files.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -31,10 +31,10 @@ function tornFiles(): Files & { readonly all: Map<string, Uint8Array> } {
     writeAtomic: async (path, bytes) => (await pause(), void all.set(path, bytes)),
     writeStream: () => Promise.resolve(),
     remove: async (path) => (await pause(), void all.delete(path)),
-    createExclusive: async (path, bytes) => {
+    createExclusive: async (path, content) => {
       await pause();
       if (all.has(path)) return false;
-      all.set(path, bytes);
+      all.set(path, wholeOf(content));
       return true;
     },
     list: async () => {

@@ -9,6 +9,7 @@ import { compareVersions, type DistTag, isVersion, type Version } from "../../fo
 import { agreedOffer, refusalOf, tallyOf } from "../../registry/agree.ts";
 import { readBallots } from "../../registry/ballots.ts";
 import { labelOf, type Source, sourceOf } from "../../registry/claims.ts";
+import { plainOf } from "../../registry/document.ts";
 import { offerOf } from "../../registry/offer.ts";
 import { type Consumer, freshen, openConsumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
@@ -216,7 +217,7 @@ async function viewOfPublic(name: PublicName, wanted: string | null, project: Pr
   try {
     deps.terminal.progress("asking the public registry");
     const { document } = await upstream.packument(name, false, "http://127.0.0.1");
-    const packument = JSON.parse(Buffer.from(document.body).toString("utf8")) as JsonObject;
+    const packument = JSON.parse(Buffer.from(plainOf(document)).toString("utf8")) as JsonObject;
     const manifests = objectAt(packument, "versions");
     const times = objectAt(packument, "time");
     const tags = Object.entries(objectAt(packument, "dist-tags")).filter((tag): tag is [string, string] => typeof tag[1] === "string");

@@ -7,6 +7,7 @@ import type { Agreement } from "../../format/several-sources.ts";
 import { compareVersions } from "../../format/versions.ts";
 import { agreedOffer, type Ballot, refusalOf, type Tally, tallyOf } from "../../registry/agree.ts";
 import { readBallots } from "../../registry/ballots.ts";
+import { plainOf } from "../../registry/document.ts";
 import { versionsKnownTo } from "../../registry/overlay.ts";
 import type { Consumer } from "../consumer.ts";
 import type { Deps } from "../deps.ts";
@@ -149,7 +150,7 @@ async function keptVersions(name: PackageName, deps: Deps, project: Consumer["fi
     for (const abbreviated of [true, false]) {
       try {
         const { document } = await upstream.packument(name, abbreviated, "http://127.0.0.1");
-        const { versions } = JSON.parse(Buffer.from(document.body).toString("utf8")) as JsonObject;
+        const { versions } = JSON.parse(Buffer.from(plainOf(document)).toString("utf8")) as JsonObject;
         return isJsonObject(versions) ? Object.keys(versions) : [];
       } catch (error) {
         if (!isImprintError(error)) throw error;
