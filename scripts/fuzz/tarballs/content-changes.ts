@@ -107,12 +107,14 @@ const FIELDS = [
   "_id",
 ];
 
+/** This machine's, or no client would install it. */
+const PLATFORM: Readonly<Record<string, string>> = { os: process.platform, cpu: process.arch, libc: "glibc" };
+
 const fields: Change = (draft, random) => {
   const field = random.pick(FIELDS);
-  // This machine's, or no client would install it.
-  const isPlatform = field === "os" || field === "cpu" || field === "libc";
+  const word = PLATFORM[field] ?? "x";
   const value =
-    isPlatform && random.once(2)
+    PLATFORM[field] !== undefined && random.once(2)
       ? "any"
       : random.pick<unknown>([
           null,
@@ -121,9 +123,9 @@ const fields: Change = (draft, random) => {
           0,
           1,
           "",
-          "x",
+          word,
           [],
-          ["x"],
+          [word],
           {},
           { x: 1 },
           { x: null },
