@@ -104,10 +104,7 @@ export async function ownIndexNamed(stores: Machine, named: string, cwd: string)
   return { name: key.header.name, id, path: folder, url };
 }
 
-/**
- * The folder of the index clone around `cwd`; null where there is none. Who types a command there means that index, whatever
- * other clones of it this user has.
- */
+/** The folder of the index clone around `cwd`; null where there is none. */
 function cloneAround(cwd: string): string | null {
   for (let folder = cwd, last = ""; folder !== last; last = folder, folder = path.dirname(folder)) {
     if (existsSync(path.join(folder, ".git"))) return existsSync(path.join(folder, rootPath(1))) ? folder : null;
@@ -117,12 +114,16 @@ function cloneAround(cwd: string): string | null {
   return null;
 }
 
-/** The index whose clone is here, where one of the user's keys is for it. */
+/**
+ * The index whose clone is here, where one of the user's keys is for it. A clone that `indices.json` has of it is taken all the same:
+ * anybody can make a folder that looks like one, with a remote of their own.
+ */
 async function ownIndexHere(machine: Here): Promise<OwnIndex | null> {
   const folder = cloneAround(machine.cwd);
   const id = folder === null ? null : await idOfClone(machine, folder);
   if (folder === null || id === null) return null;
-  return ownIndexNamed(machine, folder, machine.cwd);
+  const known = (await readOwnIndices(machine)).find((own) => own.id === id);
+  return known ?? ownIndexNamed(machine, folder, machine.cwd);
 }
 
 /** Those of `indices.json`, led by the one whose clone is here. */

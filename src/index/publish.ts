@@ -62,7 +62,7 @@ export const PENDING = "refs/imprint/pending" as RefName;
 const PUSHED = "refs/imprint/pushed" as RefName;
 /** Each that is lost is somebody else's release: as many as may release at once. */
 const MAX_ATTEMPTS = 100;
-/** Lost to nobody: the host says so and shows the same commit. */
+/** Lost to nobody: the host says so and shows the same state. */
 const MAX_UNMOVED = 4;
 const MAX_PAUSE_MS = 2000;
 /** Refs of one push: git takes them on its command line, which has an end (1 MB on macOS, 2 MB on Linux). */
@@ -92,12 +92,13 @@ export async function uploadChange(
 ): Promise<UploadResult> {
   const { repository, branch, remote, limits } = upload;
   const ready = first !== null && (await refsOf(upload)) === first.refs ? first : null;
-  let [lastHead, unmoved]: [ObjectId | null, number] = [null, 0];
+  let [last, unmoved]: [string, number] = ["", 0];
   for (let attempt = 1; ; attempt++) {
     // One that is not the newest any more loses the race, and the next attempt reads again.
     const { base, remoteHead, isLocalKnown } = (attempt === 1 ? ready : null) ?? (await choose(upload));
-    unmoved = remoteHead === lastHead ? unmoved + 1 : 0;
-    lastHead = remoteHead;
+    const { digest } = base.state.checkpoint;
+    unmoved = digest === last ? unmoved + 1 : 0;
+    last = digest;
     const change = await build(base).catch(async (error: unknown) => {
       // What was refused by a root, or for a release, that somebody has replaced meanwhile is built again.
       if (attempt === MAX_ATTEMPTS || !isImprintError(error) || (await newestCommit(upload, base)) === base.commit) throw error;

@@ -284,6 +284,20 @@ describe.each<GitKind>(["system", "isomorphic"])("publishers with %s git", (each
       await expect(ann.release("@team/a", "1.1.0")).rejects.toMatchObject({ code: "ROLLBACK" });
     });
 
+    it("T14 each push is called lost, and each look shows another commit of one state: given up", async () => {
+      const ann = await publisher();
+      const { repository } = ann.upload;
+      let pushes = 0;
+      const push = async (): Promise<never> => {
+        pushes++;
+        team.squash();
+        throw new ImprintError("LOST_RACE", "Cannot push: lost, says the host");
+      };
+      const lied = publisherWith({ ...ann.upload, repository: { ...repository, push } }, ann.keepPending);
+      await expect(lied.release("@team/a", "1.0.0")).rejects.toMatchObject({ code: "LOST_RACE" });
+      expect(pushes).toBe(5);
+    });
+
     it("T14 a push that is kept but reported lost: the second try sees it and never signs its number again", async () => {
       const ann = await publisher();
       const { repository } = ann.upload;
