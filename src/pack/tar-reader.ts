@@ -57,6 +57,7 @@ export class TarReader {
   #longPath: string | undefined;
   #paxSize: number | undefined;
   #extended = false;
+  #global = false;
   #ended = false;
   #bytes = 0;
 
@@ -110,6 +111,9 @@ export class TarReader {
       if (kind !== "globalPax" && this.#extended) throw tarballRefused("an entry has two extended headers");
       // Some readers let a long name go past a global header to the next entry, some do not.
       if (kind === "globalPax" && this.#extended) throw tarballRefused("an extended header is not followed by its entry");
+      // bun takes one before an entry, and gives the archive up at a second.
+      if (kind === "globalPax" && this.#global) throw tarballRefused("an entry has two global pax headers");
+      if (kind === "globalPax") this.#global = true;
       if (sizeBytes === 0 || sizeBytes > this.#limits.maxHeaderBytes) {
         throw tarballRefused(`an extended header has ${sizeBytes} bytes, not 1 to ${this.#limits.maxHeaderBytes}`);
       }
@@ -127,6 +131,7 @@ export class TarReader {
     this.#longPath = undefined;
     this.#paxSize = undefined;
     this.#extended = false;
+    this.#global = false;
     // To some readers (npm's too) this is a folder, whatever its type says.
     if (kind === "file" && path.endsWith("/")) throw tarballRefused(`the file ${quote(path)} is named like a folder`);
     if (kind === "folder" && header.sizeBytes !== 0) throw tarballRefused(`the folder ${quote(path)} has content`);

@@ -181,6 +181,16 @@ describe("B1 extended headers can't smuggle another path", () => {
       [paxEntry({ path: long }), paxEntry({ comment: "x" }, "g"), { path: "package/a" }],
       "not followed by its entry",
     ],
+    [
+      "two global headers before an entry",
+      [paxEntry({ comment: "x" }, "g"), paxEntry({ comment: "y" }, "g"), { path: "package/a" }],
+      "an entry has two global pax headers",
+    ],
+    [
+      "two global headers at the end",
+      [{ path: "package/a" }, paxEntry({ comment: "x" }, "g"), paxEntry({ comment: "y" }, "g")],
+      "an entry has two global pax headers",
+    ],
     ["no entry behind", [paxEntry({ path: long })], "not followed by its entry"],
     ["path twice", [{ path: "p", type: "x", content: "10 path=a\n10 path=b\n" }, { path: "package/a" }], "twice"],
     ["record inside of a value", [paxEntry({ comment: `\n${20} path=package/evil` }), { path: "package/a" }], "malformed"],
