@@ -15,6 +15,9 @@ import type { Deps } from "./deps.ts";
 const MAX_APART_MS = 30 * 60_000;
 const ASK_MS = 5000;
 
+/** Once a command, however often it looks. */
+const told = new WeakSet<object>();
+
 /** A host's clock minus ours, in milliseconds; null where it is not on the web, or does not say. */
 export type HostClock = Promise<number | null>;
 
@@ -53,7 +56,9 @@ export async function requireClock(
     throw wrong(now, `${redactUrl(host.url)} says that it is ${textOf(now + apart)}`);
   const last = state === null ? now : timestampMs(state.checkpoint.doc.time);
   if (last - now <= MAX_APART_MS) return;
-  if (apart === null) throw wrong(now, `the index was signed at ${textOf(last)}, which is later`);
+  if (host === null || apart === null) throw wrong(now, `the index was signed at ${textOf(last)}, which is later`);
+  if (told.has(host)) return;
+  told.add(host);
   terminal.warn(`the index was last signed at ${textOf(last)}, by a clock that was wrong: times from now on are earlier`);
 }
 

@@ -9,7 +9,7 @@ import { testGit } from "../support/git-host.ts";
 import { type World, world } from "../support/world.ts";
 import type { Ran } from "../cli/in-process.ts";
 import { author, type Author } from "./author.ts";
-import { mergeBranch, typed } from "./scenes.ts";
+import { mergeBranch, SCENES, typed } from "./scenes.ts";
 
 let w: World;
 let a: Author;
@@ -87,6 +87,22 @@ describe("C2 while a root changes", () => {
     const sealed = await typed({ a, who: a }, ["seal", "--index", "author"], files);
     expect([sealed.exit, sealed.stderr]).toEqual([0, expect.stringMatching(/sealed/)]);
     expect(await a.read()).toMatchObject({ "@author/a": { "1.2.0": "ok" }, "@author/b": { "1.1.0": "ok" } });
+  });
+});
+
+describe("C2 a proposal that two publishers sign at once", () => {
+  it("C2 the slower one signs again on top of what the other pushed", async () => {
+    const scene = await (SCENES["cosign"] as NonNullable<(typeof SCENES)[string]>)(w, {});
+    await scene.prepare?.(1);
+    const { gitDir } = scene.a;
+    let other = "";
+    const files = onKeys("read", async () => {
+      other = testGit(gitDir, ["commit-tree", "p1^{tree}", "-p", "p1", "-m", "another publisher"]);
+      testGit(gitDir, ["update-ref", "refs/heads/p1", other]);
+    });
+    const { exit, stderr } = await typed(scene, scene.words(1), files);
+    expect([exit, stderr]).toEqual([0, expect.stringMatching(/signed @author\/a@1\.1\.1 · committed/)]);
+    expect(testGit(gitDir, ["rev-parse", "p1^"])).toBe(other);
   });
 });
 
