@@ -1,15 +1,16 @@
 /** One place for the matrix: an author, a public registry, and shops whose owners use all kinds of clients. */
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { resolverAddress } from "../../src/clients/resolver-address.ts";
 import { policyOf } from "../../src/format/policy.ts";
+import { tarballRef } from "../../src/format/tarball-source.ts";
 import { parseProject } from "../../src/format/project.ts";
 import { freePort } from "../support/free-port.ts";
 import { BIN, type Outcome } from "../support/people.ts";
 import { type Client, environmentFor, installOnPath } from "../support/clients.ts";
-import { testGit } from "../support/git-host.ts";
+import { commitHosted } from "../support/git-host.ts";
 import { writeTufStub } from "../support/tuf-stub.ts";
 import { registryKey } from "../support/upstream.ts";
 import { type TestIndex, type World, world } from "../support/world.ts";
@@ -77,12 +78,10 @@ export async function openStreet(): Promise<Street> {
 
 /** The host gives another commit under the tarball's ref. */
 function replaceTarball(index: TestIndex, tarball: Uint8Array): void {
-  const refs = testGit(index.gitDir, ["for-each-ref", "--format=%(refname) %(objectname)", "refs/tarballs"]).split("\n");
-  const [other = ""] = refs;
-  const size = (line: string): number =>
-    Number(testGit(index.gitDir, ["cat-file", "-s", `${line.split(" ")[1] ?? ""}:package.tgz`]).trim());
-  const mine = refs.find((line) => size(line) === tarball.byteLength && line !== other) ?? "";
-  testGit(index.gitDir, ["update-ref", mine.split(" ")[0] ?? "", other.split(" ")[1] ?? ""]);
+  const ref = tarballRef(createHash("sha512").update(tarball).digest("hex") as Parameters<typeof tarballRef>[0]);
+  const other = Uint8Array.from(tarball);
+  other[other.length >> 1] = (other[other.length >> 1] ?? 0) ^ 1;
+  commitHosted(index.gitDir, { "package.tgz": other }, { ref });
 }
 
 export type Shop = {
