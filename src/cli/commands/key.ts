@@ -107,7 +107,7 @@ export async function keyImport(options: ImportOptions, deps: Deps): Promise<Lis
 async function importOwn(bytes: Uint8Array, { files, layout, terminal, nowMs }: Deps): Promise<string> {
   const { name, kind, index, keys } = readKeyFileHeader(bytes);
   const target = layout.keyFile(name, kind);
-  return holdingKeys({ files, layout }, async () => {
+  return holdingKeys({ layout }, async () => {
     const present = await files.read(target, 65_536);
     if (present !== null && Buffer.compare(present, bytes) === 0) return target;
     if (present !== null) {

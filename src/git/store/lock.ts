@@ -10,7 +10,7 @@ import type { FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { errnoOf } from "../../errors.ts";
+import { errnoOf, ImprintError } from "../../errors.ts";
 
 const WAIT_MS = 2000;
 const PAUSE_MS = 20;
@@ -100,13 +100,23 @@ async function clear(path: string, inode: number, owner: string): Promise<void> 
   await rm(aside, { force: true });
 }
 
-/** One process at a time does `work`. @throws EEXIST after `waitMs`, and what `work` throws */
+/**
+ * One process at a time does `work`.
+ *
+ * @param options `what`: what is locked, for messages; `onWait`: called again and again while another process has the lock
+ * @throws ImprintError STORAGE_FAILED where the lock cannot be had, and what `work` throws
+ */
 export async function underLock<T>(
   path: string,
-  options: { readonly staleMs: number; readonly waitMs: number; readonly onWait: () => void },
+  options: { readonly what: string; readonly staleMs: number; readonly waitMs: number; readonly onWait?: () => void },
   work: () => Promise<T>,
 ): Promise<T> {
-  const { file, forget } = await takeLock(path, options.staleMs, options);
+  const { file, forget } = await takeLock(path, options.staleMs, options).catch((error: unknown) => {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    const state = errno === "EEXIST" ? `another imprint is at it; if none runs, remove ${path}` : errno;
+    throw new ImprintError("STORAGE_FAILED", `Cannot change ${options.what}: ${state}`, { cause: error });
+  });
   try {
     return await work();
   } finally {
