@@ -11,7 +11,7 @@ import type { TrustedState } from "../index/trust.ts";
 import { networkOf } from "../storage/proxy.ts";
 import type { Deps } from "./deps.ts";
 
-/** Less is nobody's business; a wrong time zone is a whole hour at least. */
+/** A smaller difference is tolerated. A wrong time zone makes a difference of an hour or more. */
 const MAX_APART_MS = 30 * 60_000;
 const ASK_MS = 5000;
 
@@ -35,7 +35,7 @@ export async function askClock({ env, offline, nowMs }: Pick<Deps, "env" | "offl
     const date = Date.parse(answer.headers.get("date") ?? "");
     return Number.isNaN(date) ? null : date - nowMs();
   } catch {
-    return null; // that it cannot be reached is said by whoever needs it for more
+    return null; // the fetch that runs beside this reports a host that cannot be reached
   }
 }
 

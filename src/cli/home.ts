@@ -21,7 +21,7 @@ export function looseFolders(layout: Layout, env: NodeJS.ProcessEnv): readonly s
   return [...new Set(own)].filter((folder) => (modeOf(folder) & 0o022) !== 0);
 }
 
-/** 0 where there is no such folder: whoever uses it says what is wrong. */
+/** Returns 0 for a folder that does not exist. The command that uses the folder reports that. */
 function modeOf(folder: string): number {
   try {
     return statSync(folder).mode;
@@ -30,7 +30,7 @@ function modeOf(folder: string): number {
   }
 }
 
-/** What every command says of them: whoever writes there decides what the next command trusts. */
+/** The warning that every command prints: a user who may write to the folder decides what the next command trusts. */
 export function looseFolderLine(folder: string): string {
   return `others on this machine may write to ${clean(folder)}: chmod go-w '${clean(folder)}'`;
 }

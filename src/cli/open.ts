@@ -186,7 +186,7 @@ export function openTarballs(
         try {
           return await tarballFromGit(deps, candidate, ref, maxBytes);
         } catch (error) {
-          // What one address lacks, another that is away may have: then nobody withholds it.
+          // An address that cannot be reached may have the tarball. Its error outweighs that of an address without the tarball.
           if (!isImprintError(last, "UNREACHABLE", "TIMED_OUT")) last = error;
         }
       }

@@ -133,7 +133,7 @@ async function ownIndicesFrom(machine: Here): Promise<readonly OwnIndex[]> {
     const here = await ownIndexHere(machine);
     return here === null ? known : [here, ...known.filter(({ id }) => id !== here.id)];
   } catch (error) {
-    // Somebody else's index, and a package that one of one's own may take.
+    // The clone is of an index that the user has no key for. The package may belong to one of the user's own indices.
     if (known.length === 0 || !isImprintError(error, "KEY_MISSING")) throw error;
     return known;
   }

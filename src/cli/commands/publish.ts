@@ -116,7 +116,7 @@ export async function openFor(
     requireRemote(open, push && !dryRun);
     if (propose === null) {
       const first = dryRun ? await chooseBase(open.upload) : await chooseSignable(deps, open, names);
-      // Where nobody has to be asked for it, a wrong passphrase is said now.
+      // A preset passphrase is tried before the packing, so that a wrong one is reported at once.
       if (isPreset(deps.env)) await signer?.();
       return { own, open, first, base: first.base, signer };
     }

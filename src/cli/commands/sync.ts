@@ -123,10 +123,10 @@ export async function sync(
 
 /** Indices that are asked at the same time. */
 const AT_ONCE = 16;
-/** From so many on, somebody without a terminal wants to know how far it is. */
+/** With this many indices, progress is printed without a terminal too. */
 const MANY = 20;
 
-/** So long after the last one that was done, those that are waited for are named. */
+/** When no index has finished for this long, the unfinished ones are named. */
 const QUIET_MS = 10_000;
 const MAX_NAMED = 5;
 

@@ -4,7 +4,7 @@
 import { rm, stat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ImprintError } from "../../errors.ts";
-import type { GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
+import type { GitRepository, GitUrl, ObjectId, RefName, TransferLimits } from "../port.ts";
 import { redactUrl } from "../url.ts";
 import type { ObjectReader } from "../store/objects.ts";
 import { absorb, INCOMING, measure, openQuarantine, readShallow, storageFailed, sweep } from "../store/quarantine.ts";
@@ -76,17 +76,10 @@ export async function setRef(target: Pick<Target, "git" | "gitDir">, ref: RefNam
   }
 }
 
+type FetchRequest = Parameters<GitRepository["fetch"]>[0];
+
 /** A fetch as the port promises it: null where the remote has no such ref, and on any error nothing changed. */
-export async function fetchRef(
-  target: Target,
-  request: {
-    readonly url: GitUrl;
-    readonly ref: RefName;
-    readonly keepAs: RefName;
-    readonly blobs: boolean;
-    readonly limits: TransferLimits;
-  },
-): Promise<ObjectId | null> {
+export async function fetchRef(target: Target, request: FetchRequest): Promise<ObjectId | null> {
   const { url, ref, keepAs, limits } = request;
   const startedMs = performance.now();
   const what = `fetch ${ref} from ${redactUrl(url)}`;
@@ -119,13 +112,7 @@ type Attempt = {
 
 async function attempt(
   target: Target,
-  request: {
-    readonly url: GitUrl;
-    readonly ref: RefName;
-    readonly keepAs: RefName;
-    readonly blobs: boolean;
-    readonly limits: TransferLimits;
-  },
+  request: FetchRequest,
   { kept, shallow, filter, what, startedMs }: Attempt,
 ): Promise<ObjectId | null | "filterRefused"> {
   const { url, ref, keepAs, limits } = request;
